@@ -1,0 +1,34 @@
+"""The artifact contract: the only thing that training and service share."""
+
+from service.artifact.manifest import (
+    SPACE_NETWORKS,
+    GraphFile,
+    ImageSpec,
+    Manifest,
+    Metric,
+    NetworkSpec,
+    Provenance,
+    SamplerSpec,
+    SpaceSpec,
+    TensorSpec,
+)
+from service.artifact.store import Bundle, list_bundles, open_bundle, publish, stage, write_manifest
+
+__all__ = [
+    "SPACE_NETWORKS",
+    "Bundle",
+    "GraphFile",
+    "ImageSpec",
+    "Manifest",
+    "Metric",
+    "NetworkSpec",
+    "Provenance",
+    "SamplerSpec",
+    "SpaceSpec",
+    "TensorSpec",
+    "list_bundles",
+    "open_bundle",
+    "publish",
+    "stage",
+    "write_manifest",
+]

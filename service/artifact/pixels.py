@@ -1,0 +1,76 @@
+"""The rule that turns any picture into a bundle's input; training and serving both use it.
+
+Were it written twice, a model would see other pixels in use than in training.
+"""
+
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from service.artifact.manifest import ImageSpec
+
+Invert: TypeAlias = Literal["false", "true", "auto"]
+
+_MODES = {1: "L", 3: "RGB"}
+
+
+def to_pixels(image: Image.Image, spec: ImageSpec, invert: Invert = "false") -> NDArray[np.uint8]:
+    """Convert a picture to a bundle's channels and size.
+
+    EXIF orientation is applied, transparency laid on the bundle's background, 16-bit grey
+    scaled to 8 bits; then the channels, `invert`, and last the size by `spec.resize`.
+
+    Args:
+        image: An opened picture of any mode and size.
+        spec: The bundle's channels, height, width, resize rule and background.
+        invert: `auto` inverts where the mean of the border pixels is over one half, which
+            turns dark-on-light drawings into light-on-dark.
+
+    Returns:
+        (channels, height, width) uint8, 0 to 255.
+
+    Raises:
+        OSError, ValueError, SyntaxError and others that Pillow raises for broken files.
+    """
+    upright = ImageOps.exif_transpose(image)
+    background = tuple(round(255 * value) for value in spec.background)
+    converted = _flatten(_to_eight_bits(upright), background).convert(_MODES[spec.channels])
+    if invert == "true" or (invert == "auto" and _has_light_border(converted)):
+        converted = ImageOps.invert(converted)
+    pixels = np.asarray(_resize(converted, spec, background))
+    return np.ascontiguousarray(np.atleast_3d(pixels).transpose(2, 0, 1))
+
+
+def _to_eight_bits(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):  # Pillow's own convert("L") would clip 16-bit grey at 255
+        return Image.fromarray((np.asarray(image) / 257).round().astype(np.uint8))
+    return image
+
+
+def _flatten(image: Image.Image, background: tuple[int, ...]) -> Image.Image:
+    if not image.has_transparency_data:
+        return image
+    opaque = Image.new("RGB", image.size, background * (3 // len(background)))
+    layer = image.convert("RGBA")
+    opaque.paste(layer, mask=layer.getchannel("A"))
+    return opaque
+
+
+def _has_light_border(image: Image.Image) -> bool:
+    pixels = np.asarray(image)
+    border = (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1])
+    return bool(np.mean([edge.mean() for edge in border]) > 255 / 2)
+
+
+def _resize(image: Image.Image, spec: ImageSpec, background: tuple[int, ...]) -> Image.Image:
+    size = (spec.width, spec.height)
+    if image.size == size:
+        return image
+    if spec.resize == "stretch":
+        return image.resize(size, Image.Resampling.BILINEAR)
+    if spec.resize == "crop":
+        return ImageOps.fit(image, size, Image.Resampling.BILINEAR)
+    color = background[0] if len(background) == 1 else background
+    return ImageOps.pad(image, size, Image.Resampling.BILINEAR, color=color)

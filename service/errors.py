@@ -1,0 +1,88 @@
+"""Everything latentd raises on purpose. No HTTP here: `service.api.problems` maps each class once.
+
+LatentdError
+├── RequestError                  the caller can mend it
+│   ├── MalformedInputError       bytes that are not what they claim to be
+│   ├── InvalidInputError         well-formed and wrong: shape, range, unknown field
+│   ├── LimitExceededError        more than a configured limit
+│   ├── UnsupportedFormatError    a form of input that is not read
+│   ├── UnofferedFormatError      a form of output that is not written
+│   ├── ModelNotFoundError        no such bundle or version
+│   └── UnavailableError          the bundle lacks that network, source or class labels
+├── OverloadedError               the queue is full; try again soon
+├── NotReadyError                 still loading, or draining
+├── InferenceError                a network failed on input that passed every check
+├── ArtifactError                 a bundle that must not be served
+└── MissingExtraError             an optional dependency is not installed
+"""
+
+from dataclasses import dataclass
+
+
+class LatentdError(Exception):
+    """Base of all errors that latentd raises on purpose; its text may be shown to a client."""
+
+
+class RequestError(LatentdError):
+    """The request cannot be answered as sent."""
+
+
+class MalformedInputError(RequestError):
+    """Bytes that are not what their content type says: broken JSON, a truncated PNG."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """One wrong member of a request: a JSON pointer to it and what was wanted."""
+
+    pointer: str
+    detail: str
+
+
+class InvalidInputError(RequestError):
+    """Well-formed input with a wrong value; `flaws` points at each wrong member."""
+
+    def __init__(self, *flaws: Flaw) -> None:
+        """Keep the flaws; the message joins their details."""
+        super().__init__("; ".join(flaw.detail for flaw in flaws))
+        self.flaws = flaws
+
+
+class LimitExceededError(RequestError):
+    """More bytes, images, pixels or samples than the configured limit allows."""
+
+
+class UnsupportedFormatError(RequestError):
+    """A content type or file format that is not read."""
+
+
+class UnofferedFormatError(RequestError):
+    """None of the accepted answer formats can be given."""
+
+
+class ModelNotFoundError(RequestError):
+    """No such bundle or version."""
+
+
+class UnavailableError(RequestError):
+    """The bundle exists and lacks what the operation needs."""
+
+
+class OverloadedError(LatentdError):
+    """The bounded queue is full."""
+
+
+class NotReadyError(LatentdError):
+    """The service is loading or draining."""
+
+
+class InferenceError(LatentdError):
+    """A network failed, or gave non-finite numbers, for input that passed every check."""
+
+
+class ArtifactError(LatentdError):
+    """A bundle that is missing, broken, tampered with or of an unknown schema."""
+
+
+class MissingExtraError(LatentdError):
+    """An optional dependency is missing; the text names the extra to install."""
