@@ -1,0 +1,121 @@
+"""A bundle in memory: its networks, samplers and reference errors, warmed and timed."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from service.artifact import Bundle, Manifest, SpaceSpec
+from service.artifact.latents import read_reference_errors
+from service.artifact.manifest import GraphFormat, NetworkName, SpaceName
+from service.errors import ArtifactError, Flaw, InvalidInputError
+from service.inference.sampling import Sampler, load_sampler
+from service.runtimes import Floats, Network, Runtime
+
+CHUNK = 256
+"""Images in one run: larger batches are split, which bounds the memory of activations."""
+
+_TIMED_RUNS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A bundle that is served. Immutable: a reload makes another one."""
+
+    bundle: Bundle
+    backend: GraphFormat
+    networks: Mapping[NetworkName, Network]
+    samplers: Mapping[str, Sampler]
+    errors: Mapping[SpaceName, Floats]
+    seconds: Mapping[NetworkName, float]
+    """Seconds for one image, measured when the network was warmed."""
+
+    @property
+    def manifest(self) -> Manifest:
+        """The bundle's manifest."""
+        return self.bundle.manifest
+
+    @property
+    def reference(self) -> str:
+        """`name@version`."""
+        return f"{self.bundle.name}@{self.bundle.version}"
+
+    def space(self, name: SpaceName) -> SpaceSpec:
+        """Return the description of a latent space that the bundle has."""
+        return self.manifest.spaces[name]
+
+    def run(self, network: NetworkName, batch: Floats) -> list[Floats]:
+        """Run a network that the bundle has over a batch of any size.
+
+        Args:
+            network: Its name.
+            batch: (N, *input shape) float32, N at least 1.
+
+        Returns:
+            One (N, *output shape) float32 array for each output.
+
+        Raises:
+            InvalidInputError: an output is not finite, as from absurdly large latents.
+            InferenceError: the backend failed.
+        """
+        loaded = self.networks[network]
+        chunks = [
+            loaded.run(np.ascontiguousarray(batch[start : start + CHUNK]))
+            for start in range(0, len(batch), CHUNK)
+        ]
+        outputs = (
+            chunks[0]
+            if len(chunks) == 1
+            else [np.concatenate(parts) for parts in zip(*chunks, strict=True)]
+        )
+        if not all(np.isfinite(output).all() for output in outputs):
+            raise InvalidInputError(Flaw("", f"the {network} gives non-finite numbers for this"))
+        return outputs
+
+
+def load_model(bundle: Bundle, runtime: Runtime) -> Model:
+    """Load, check, warm and time everything in a bundle.
+
+    Raises:
+        ArtifactError: a file is not the one that the manifest lists, or cannot be used.
+    """
+    manifest = bundle.manifest
+    try:
+        networks = {name: _load_network(bundle, name, runtime) for name in manifest.networks}
+        return Model(
+            bundle=bundle,
+            backend=runtime.format,
+            networks=networks,
+            samplers={name: load_sampler(bundle, spec) for name, spec in manifest.samplers.items()},
+            errors={
+                name: read_reference_errors(bundle.read(space.reference))
+                for name, space in manifest.spaces.items()
+            },
+            seconds={
+                name: _time(network, manifest.networks[name].input.shape)
+                for name, network in networks.items()
+            },
+        )
+    except ArtifactError as error:
+        prefix = f"{bundle.name}@{bundle.version}: "
+        raise ArtifactError(prefix + str(error).removeprefix(prefix)) from error
+
+
+def _load_network(bundle: Bundle, name: NetworkName, runtime: Runtime) -> Network:
+    spec = bundle.manifest.networks[name]
+    graph = spec.formats.get(runtime.format)
+    if graph is None:
+        raise ArtifactError(f"{name} has no {runtime.format} graph; it has {list(spec.formats)}")
+    return runtime.load(bundle.read(graph.file), spec)
+
+
+def _time(network: Network, shape: tuple[int, ...]) -> float:
+    """Warm a network; return the quickest of a few runs of one image, in seconds."""
+    batch = np.zeros((1, *shape), dtype=np.float32)
+    durations = []
+    for _ in range(_TIMED_RUNS):
+        start = time.perf_counter()
+        network.run(batch)
+        durations.append(time.perf_counter() - start)
+    return min(durations)

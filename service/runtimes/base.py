@@ -1,0 +1,42 @@
+"""What a backend is to the service: it turns a stored graph into something that runs."""
+
+from typing import Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.artifact import NetworkSpec
+from service.artifact.manifest import GraphFormat
+
+Floats: TypeAlias = NDArray[np.float32]
+
+
+class Network(Protocol):
+    """A loaded graph. Called by `service.inference`, from several threads at once."""
+
+    def run(self, batch: Floats) -> list[Floats]:
+        """Run the graph.
+
+        Args:
+            batch: (N, *input shape) float32, C-contiguous, N at least 1.
+
+        Returns:
+            One (N, *output shape) float32 array for each output, in the manifest's order.
+
+        Raises:
+            InferenceError: the backend failed.
+        """
+
+
+class Runtime(Protocol):
+    """A backend. Called at start-up and at reload, from one thread at a time."""
+
+    format: GraphFormat
+    """The stored form that this backend reads."""
+
+    def load(self, graph: bytes, spec: NetworkSpec) -> Network:
+        """Load a graph from bytes whose checksum was verified.
+
+        Raises:
+            ArtifactError: the backend refuses the graph, or its tensors are not those of `spec`.
+        """

@@ -1,0 +1,69 @@
+"""ONNX Runtime on the CPU: the default backend."""
+
+from typing import Any
+
+import onnxruntime
+
+from service.artifact import NetworkSpec
+from service.artifact.manifest import GraphFormat
+from service.errors import ArtifactError, InferenceError
+from service.runtimes.base import Floats
+
+# Everything that onnxruntime raises derives from these two.
+_ORT_ERRORS = (RuntimeError, ValueError)
+_ERRORS_ONLY = 3
+
+
+class OnnxNetwork:
+    """An ONNX Runtime session; `run` is safe from several threads."""
+
+    def __init__(self, session: Any) -> None:  # noqa: ANN401 - onnxruntime has no types
+        """Keep the session and its tensor names."""
+        self._session = session
+        self._input = session.get_inputs()[0].name
+        self._outputs = [output.name for output in session.get_outputs()]
+
+    def run(self, batch: Floats) -> list[Floats]:
+        """See `service.runtimes.base.Network.run`."""
+        try:
+            outputs: list[Floats] = self._session.run(self._outputs, {self._input: batch})
+        except _ORT_ERRORS as error:
+            raise InferenceError("the network could not be run") from error
+        return outputs
+
+
+class OnnxRuntime:
+    """Loads ONNX graphs into sessions of `threads` threads each."""
+
+    format: GraphFormat = "onnx"
+
+    def __init__(self, threads: int) -> None:
+        """Prepare the options that all sessions share."""
+        self._options = onnxruntime.SessionOptions()
+        self._options.intra_op_num_threads = threads
+        self._options.inter_op_num_threads = 1
+        self._options.log_severity_level = _ERRORS_ONLY
+        # Idle threads that spin would take the CPU from the event loop and the other workers.
+        self._options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+
+    def load(self, graph: bytes, spec: NetworkSpec) -> OnnxNetwork:
+        """See `service.runtimes.base.Runtime.load`."""
+        try:
+            session = onnxruntime.InferenceSession(
+                graph, self._options, providers=["CPUExecutionProvider"]
+            )
+        except _ORT_ERRORS as error:
+            raise ArtifactError(f"onnxruntime refuses the graph: {error}") from error
+        _check_tensors(session, spec)
+        return OnnxNetwork(session)
+
+
+def _check_tensors(session: Any, spec: NetworkSpec) -> None:  # noqa: ANN401 - as above
+    wanted = [(tensor.name, tensor.shape) for tensor in (spec.input, *spec.outputs)]
+    found = [
+        (tensor.name, tuple(tensor.shape[1:]))
+        for tensor in (*session.get_inputs(), *session.get_outputs())
+        if tensor.type == "tensor(float)"
+    ]
+    if found != wanted:
+        raise ArtifactError(f"the graph has tensors {found}, the manifest says {wanted}")
