@@ -1,0 +1,222 @@
+"""The recipe: everything that decides what a training gives, read from TOML with flags over it.
+
+Where the images lie, the device and the folders to write to are no part of it: they change
+nothing that is learned.
+"""
+
+import json
+import tomllib
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from training.errors import RecipeError
+
+Width: TypeAlias = Annotated[int, Field(ge=1, le=4096)]
+LatentSize: TypeAlias = Annotated[int, Field(ge=1, le=1024)]
+Side: TypeAlias = Annotated[int, Field(ge=4, le=1024)]
+Fraction: TypeAlias = Annotated[float, Field(gt=0, le=0.5)]
+Members: TypeAlias = dict[str, Any]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class DataRecipe(_Section):
+    """Which images, how they are split, and for a folder how files become pixels."""
+
+    dataset: Annotated[str, Field(min_length=1)]
+    """`fashion-mnist`, `mnist`, `digits`, or the path of a folder of images."""
+    validation_fraction: Fraction = 0.1
+    """Share of the training images held out to choose weights and hyper-parameters, (0, 0.5]."""
+    test_fraction: Fraction = 0.15
+    """Share of a folder's images held out for the test, (0, 0.5]; unused with a test split."""
+    channels: Literal[1, 3] | None = None
+    """Grey or colour; None: colour if any image of the folder is. Folders only, as all below."""
+    height: Side | None = None
+    """Pixels, 4 to 1024; None: the images' median, at most 64."""
+    width: Side | None = None
+    """Pixels, 4 to 1024; None: the images' median, at most 64."""
+    resize: Literal["pad", "crop", "stretch"] = "pad"
+    """What happens to images of another shape, as in the manifest's ImageSpec."""
+    background: tuple[Annotated[float, Field(ge=0, le=1)], ...] | None = None
+    """One value a channel in [0, 1] for padding and under transparency; None: zeros (black)."""
+
+
+class FitRecipe(_Section):
+    """How one network is fitted."""
+
+    epochs: Annotated[int, Field(ge=1, le=10_000)] = 30
+    """Most passes over the training images, 1 to 10,000."""
+    batch_size: Annotated[int, Field(ge=2, le=65_536)] = 256
+    """Images a step, 2 to 65,536."""
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.003
+    """Highest step size, (0, 1]."""
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 1e-5
+    """AdamW's decoupled decay, as a share of the step size, 0 to 1."""
+    schedule: Literal["one-cycle", "constant"] = "one-cycle"
+    """Rises to `learning_rate` and falls to nearly 0 over all epochs, or stays."""
+    patience: Annotated[int, Field(ge=1, le=10_000)] = 10
+    """Epochs without a better validation loss after which fitting stops, 1 to 10,000."""
+
+
+class AutoencoderRecipe(FitRecipe):
+    """An encoder and its mirror."""
+
+    architecture: Literal["seed", "conv"] = "conv"
+    """`seed`: the source reports' net; `conv`: its plan with the widths below and BatchNorm."""
+    channels: Annotated[tuple[Width, ...], Field(min_length=1, max_length=6)] = (16, 32, 64)
+    """Channels after each halving of height and width; `conv` only."""
+    hidden: Width = 128
+    """Units between the convolutions and the latents; `conv` only."""
+    latent_size: LatentSize = 16
+    """Numbers in a code, 1 to 1024."""
+
+
+class DenoiserRecipe(AutoencoderRecipe):
+    """An autoencoder that sees noisy images and is asked for the clean ones."""
+
+    noise_factor: Annotated[float, Field(gt=0, le=2)] = 0.3
+    """Standard deviation of the added noise; pixels are in [0, 1]."""
+
+
+class VaeRecipe(AutoencoderRecipe):
+    """A variational autoencoder."""
+
+    likelihood: Literal["bernoulli", "gaussian"] = "gaussian"
+    """What a pixel is, given its mean; `gaussian` learns one scale for all pixels."""
+    beta: Annotated[float, Field(gt=0, le=100)] = 1.0
+    """Weight of the KL divergence; 1 is the evidence lower bound."""
+
+
+class ClassifierRecipe(FitRecipe):
+    """A multilayer perceptron on the frozen encoder's codes."""
+
+    hidden: tuple[Width, ...] = (256, 256)
+    """Units of each hidden layer; none at all is a linear classifier."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of hidden units dropped in training, [0, 1)."""
+
+
+class DensityRecipe(_Section):
+    """The kernel density estimate over the training images' codes."""
+
+    bandwidths: tuple[float, float, int] = (-1.0, 1.0, 20)
+    """log10 of the least and the largest bandwidth, in units of a dimension's standard
+    deviation, and how many to try: numpy's logspace."""
+    folds: Annotated[int, Field(ge=2, le=20)] = 5
+    """Parts of the cross-validation, 2 to 20."""
+    max_codes: Annotated[int, Field(ge=10, le=1_000_000)] = 10_000
+    """Most codes to keep (they are in the bundle, 4 bytes a number)."""
+    search_codes: Annotated[int, Field(ge=10, le=1_000_000)] = 10_000
+    """Most codes that the bandwidth is searched with; the time grows with its square."""
+
+    @model_validator(mode="after")
+    def _grid_is_a_range(self) -> Self:
+        least, largest, count = self.bandwidths
+        if least > largest or not 1 <= count <= 1000:  # noqa: PLR2004 - the message says it
+            raise ValueError("needs the least exponent, the largest, and a count of 1 to 1000")
+        return self
+
+
+class Recipe(_Section):
+    """All of a bundle's training; a section that is left out is a network that is not made."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+    """The bundle's name: up to 64 of a-z, 0-9, '.', '_' and '-'."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Decides the split, the first weights, the order of images and all noise."""
+    data: DataRecipe
+    autoencoder: AutoencoderRecipe
+    denoiser: DenoiserRecipe | None = None
+    vae: VaeRecipe | None = None
+    classifier: ClassifierRecipe | None = None
+    density: DensityRecipe = DensityRecipe()
+
+
+FITTED = ("autoencoder", "denoiser", "vae", "classifier")
+"""The sections that are networks, in the order in which they are fitted."""
+
+
+def read_recipe(source: str) -> Members:
+    """Return the members of a packaged recipe (a bare name) or of a TOML file (a path).
+
+    Raises:
+        RecipeError: there is no such recipe, or it is no TOML.
+    """
+    packaged = resources.files("training") / "recipes" / f"{source}.toml"
+    try:
+        is_packaged = "/" not in source and packaged.is_file()
+        text = (packaged if is_packaged else Path(source)).read_text(encoding="utf-8")
+        return tomllib.loads(text)
+    except (OSError, UnicodeDecodeError) as error:
+        names = ", ".join(list_recipes())
+        raise RecipeError(f"no recipe {source!r}: give one of {names}, or a .toml file") from error
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"recipe {source}: {error}") from error
+
+
+def list_recipes() -> list[str]:
+    """Return the packaged recipes' names, in order."""
+    folder = resources.files("training") / "recipes"
+    return sorted(
+        entry.name.removesuffix(".toml")
+        for entry in folder.iterdir()
+        if entry.name.endswith(".toml")
+    )
+
+
+def override(members: Members, assignments: Iterable[tuple[str, object]]) -> Members:
+    """Return `members` with each dotted key set to its value; the original stays as it is.
+
+    Raises:
+        RecipeError: a key leads through something that is no section.
+    """
+    changed: Members = json.loads(json.dumps(members, default=str))
+    for key, value in assignments:
+        *sections, last = key.split(".")
+        place = changed
+        for section in sections:
+            place = place.setdefault(section, {})
+            if not isinstance(place, dict):
+                raise RecipeError(f"{key}: {section} is no section of a recipe")
+        place[last] = value
+    return changed
+
+
+def parse_assignment(text: str) -> tuple[str, object]:
+    """Split `section.key=value`, with the value in TOML; a bare word is a string.
+
+    Raises:
+        RecipeError: there is no key, or no equals sign.
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise RecipeError(f"--set {text}: write it as section.key=value")
+    try:
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value.strip()
+
+
+def parse_recipe(members: Members) -> Recipe:
+    """Check the members of a recipe.
+
+    Raises:
+        RecipeError: one line that names the first wrong key.
+    """
+    try:
+        # Through JSON, as strict pydantic takes JSON's arrays for tuples but not Python's lists.
+        return Recipe.model_validate_json(json.dumps(members, default=str))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "recipe"
+        if first["type"] == "extra_forbidden":
+            raise RecipeError(f"{key}: no such key in a recipe") from error
+        given = "" if first["type"] == "missing" else f", not {first['input']!r:.80}"
+        message = first["msg"].removeprefix("Value error, ")
+        raise RecipeError(f"{key}: {message[:1].lower()}{message[1:]}{given}") from error
