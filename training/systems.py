@@ -1,0 +1,168 @@
+"""The networks of a bundle: which are made, and what each is fitted to.
+
+Only training and validation images come in here; the test images cannot.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from training.config import FitRecipe, Recipe
+from training.errors import RecipeError
+from training.images import LabelledImages
+from training.loop import Examples, Fit, divide, fit
+from training.losses import (
+    Loss,
+    classification_loss,
+    denoising_loss,
+    reconstruction_loss,
+    variational_loss,
+)
+from training.models import (
+    Autoencoder,
+    Classifier,
+    Encoder,
+    Head,
+    Shape,
+    VariationalAutoencoder,
+)
+from training.randomness import seeded_globally
+
+_BATCH = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Networks:
+    """A bundle's trained networks, in evaluation mode and on one device."""
+
+    autoencoder: Autoencoder
+    denoiser: Autoencoder | None
+    vae: VariationalAutoencoder | None
+    classifier: Classifier | None
+    epochs: dict[str, int]
+    """Epochs until the kept weights, for each network that was fitted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What all networks of a run are fitted with."""
+
+    recipe: Recipe
+    folder: Path
+    """The run's folder; each network has its own inside."""
+    device: torch.device
+    training: Examples
+    validation: Examples
+
+    @property
+    def shape(self) -> Shape:
+        """(C, H, W) of an image."""
+        channels, height, width = self.training.inputs.shape[1:]
+        return channels, height, width
+
+
+def fit_networks(
+    recipe: Recipe,
+    training: LabelledImages,
+    validation: LabelledImages,
+    folder: Path,
+    device: torch.device,
+) -> Networks:
+    """Fit, resume or read back every network of `recipe`.
+
+    Args:
+        recipe: What to fit.
+        training: The images to learn from.
+        validation: The images that choose the best weights.
+        folder: The run's folder.
+        device: Where to compute.
+
+    Raises:
+        RecipeError: a classifier is wanted of images without classes.
+        TrainingError: a loss became infinite or NaN.
+    """
+    shop = Workshop(
+        recipe,
+        folder,
+        device,
+        Examples.from_images(training, device),
+        Examples.from_images(validation, device),
+    )
+    epochs: dict[str, int] = {}
+    autoencoder = _fit_autoencoder(shop, epochs)
+    denoiser = _fit_denoiser(shop, epochs)
+    vae = _fit_vae(shop, epochs)
+    classifier = _fit_classifier(shop, autoencoder.encoder, epochs)
+    return Networks(autoencoder, denoiser, vae, classifier, epochs)
+
+
+@torch.no_grad()
+def encode(encoder: Encoder, images: Tensor) -> Tensor:
+    """Return the codes (N, L) of uint8 `images` (N, C, H, W), a batch at a time."""
+    examples = Examples(images)
+    batches = divide(torch.arange(len(images), device=images.device), _BATCH)
+    return torch.cat([encoder(examples.take(batch)[0]) for batch in batches])
+
+
+def _fit_autoencoder(shop: Workshop, epochs: dict[str, int]) -> Autoencoder:
+    recipe = shop.recipe.autoencoder
+    with seeded_globally(shop.device, shop.recipe.seed, "autoencoder", "weights"):
+        network = Autoencoder(shop.shape, recipe)
+    epochs["autoencoder"] = _fit(network, shop, "autoencoder", recipe, reconstruction_loss)
+    return network
+
+
+def _fit_denoiser(shop: Workshop, epochs: dict[str, int]) -> Autoencoder | None:
+    recipe = shop.recipe.denoiser
+    if recipe is None:
+        return None
+    with seeded_globally(shop.device, shop.recipe.seed, "denoiser", "weights"):
+        network = Autoencoder(shop.shape, recipe)
+    loss = denoising_loss(recipe.noise_factor)
+    epochs["denoiser"] = _fit(network, shop, "denoiser", recipe, loss)
+    return network
+
+
+def _fit_vae(shop: Workshop, epochs: dict[str, int]) -> VariationalAutoencoder | None:
+    recipe = shop.recipe.vae
+    if recipe is None:
+        return None
+    with seeded_globally(shop.device, shop.recipe.seed, "vae", "weights"):
+        network = VariationalAutoencoder(shop.shape, recipe)
+    loss = variational_loss(recipe.likelihood, recipe.beta)
+    epochs["vae"] = _fit(network, shop, "vae", recipe, loss)
+    return network
+
+
+def _fit_classifier(shop: Workshop, encoder: Encoder, epochs: dict[str, int]) -> Classifier | None:
+    """Fit a head to the frozen encoder's codes, which are computed once."""
+    recipe = shop.recipe.classifier
+    if recipe is None:
+        return None
+    labels = shop.training.labels
+    if labels is None:
+        raise RecipeError("classifier: these images have no classes to tell apart")
+    with seeded_globally(shop.device, shop.recipe.seed, "classifier", "weights"):
+        head = Head(shop.recipe.autoencoder.latent_size, int(labels.max()) + 1, recipe)
+    training, validation = (
+        Examples(encode(encoder, images.inputs), images.labels)
+        for images in (shop.training, shop.validation)
+    )
+    job = Fit(
+        "classifier",
+        recipe,
+        classification_loss,
+        shop.recipe.seed,
+        shop.folder / "classifier",
+        shop.device,
+    )
+    epochs["classifier"] = fit(head, job, training, validation).best_epoch
+    return Classifier(encoder, head).eval()
+
+
+def _fit(network: nn.Module, shop: Workshop, name: str, recipe: FitRecipe, loss: Loss) -> int:
+    """Fit a network to the images; return the epochs until the kept weights."""
+    job = Fit(name, recipe, loss, shop.recipe.seed, shop.folder / name, shop.device)
+    return fit(network, job, shop.training, shop.validation).best_epoch
