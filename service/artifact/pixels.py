@@ -37,10 +37,21 @@ def to_pixels(image: Image.Image, spec: ImageSpec, invert: Invert = "false") -> 
     upright = ImageOps.exif_transpose(image)
     background = tuple(round(255 * value) for value in spec.background)
     converted = _flatten(_to_eight_bits(upright), background).convert(_MODES[spec.channels])
-    if invert == "true" or (invert == "auto" and _has_light_border(converted)):
+    if invert == "true" or (invert == "auto" and _is_light(converted)):
         converted = ImageOps.invert(converted)
     pixels = np.asarray(_resize(converted, spec, background))
     return np.ascontiguousarray(np.atleast_3d(pixels).transpose(2, 0, 1))
+
+
+def has_light_border(image: NDArray[np.floating]) -> bool:
+    """Tell whether the border of an image of (..., H, W) in [0, 1] is over one half on average."""
+    edges = (image[..., 0, :], image[..., -1, :], image[..., :, 0], image[..., :, -1])
+    return bool(np.mean([edge.mean() for edge in edges]) > 1 / 2)
+
+
+def _is_light(image: Image.Image) -> bool:
+    pixels = np.atleast_3d(np.asarray(image, dtype=np.float32)) / 255
+    return has_light_border(pixels.transpose(2, 0, 1))
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:
@@ -56,12 +67,6 @@ def _flatten(image: Image.Image, background: tuple[int, ...]) -> Image.Image:
     layer = image.convert("RGBA")
     opaque.paste(layer, mask=layer.getchannel("A"))
     return opaque
-
-
-def _has_light_border(image: Image.Image) -> bool:
-    pixels = np.asarray(image)
-    border = (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1])
-    return bool(np.mean([edge.mean() for edge in border]) > 255 / 2)
 
 
 def _resize(image: Image.Image, spec: ImageSpec, background: tuple[int, ...]) -> Image.Image:

@@ -21,7 +21,9 @@ class Registry:
         store: Path,
         runtime_for: Callable[[str], Runtime],
         versions: int,
+        *,
         default: str | None = None,
+        serve_good: bool = False,
     ) -> None:
         """Prepare an empty registry.
 
@@ -31,12 +33,15 @@ class Registry:
             versions: How many of each name's highest versions are served, at least 1.
             default: Name of the model that answers when none is asked for; None for the
                 first name in order.
+            serve_good: Serve the other models where one must not be served, instead of none.
         """
         self._store = store
         self._runtime_for = runtime_for
         self._versions = versions
         self._default = default
-        self._models: Mapping[str, dict[int, Model]] = {}
+        self._serve_good = serve_good
+        self._models: dict[str, dict[int, Model]] = {}
+        self._missing: dict[str, str] = {"every model": "not loaded yet"}
 
     def load(self) -> None:
         """Load and warm every model that should be served.
@@ -53,15 +58,30 @@ class Registry:
                 f"the default model {self._default!r} is not in {self._store}; "
                 f"there are {', '.join(bundles)}"
             )
-        self._models = {
-            name: {version: self._load(name, version) for version in found[: self._versions]}
-            for name, found in bundles.items()
-        }
+        self._missing = {}
+        for name, found in bundles.items():
+            for version in found[: self._versions]:
+                self._load(name, version)
+        if not self._models:
+            raise ArtifactError("; ".join(self._missing.values()))
 
-    def _load(self, name: str, version: int) -> Model:
-        model = load_model(open_bundle(self._store, name, version), self._runtime_for(name))
-        _log.info("loaded %s backend=%s", model.reference, model.backend)
-        return model
+    def _load(self, name: str, version: int) -> None:
+        try:
+            bundle = open_bundle(self._store, name, version)
+            model = load_model(bundle, self._runtime_for(name))
+        except ArtifactError as error:
+            if not self._serve_good:
+                raise
+            _log.error("left out: %s", error)
+            self._missing[f"{name}@{version}"] = str(error)
+        else:
+            _log.info("loaded %s backend=%s", model.reference, model.backend)
+            self._models.setdefault(name, {})[version] = model
+
+    @property
+    def missing(self) -> list[str]:
+        """What should be served and is not, each with the reason."""
+        return [f"{what}: {why}" for what, why in self._missing.items()]
 
     @property
     def models(self) -> Mapping[str, dict[int, Model]]:
@@ -84,13 +104,11 @@ class Registry:
         for number, model in versions.items():
             if not version or str(number) == version:
                 return model
-        raise ModelNotFoundError(
-            f"no model {(reference or '')[:80]!r} is served; there are {', '.join(self._served())}"
-        )
+        served = ", ".join(model.reference for model in self._served())
+        raise ModelNotFoundError(f"no model {reference!r:.80} is served; there are {served}")
 
-    def _served(self, has_it: Callable[[Model], bool] = lambda model: True) -> list[str]:
-        models = (model for versions in self._models.values() for model in versions.values())
-        return [model.reference for model in models if has_it(model)]
+    def _served(self) -> list[Model]:
+        return [model for versions in self._models.values() for model in versions.values()]
 
     def find_network(self, reference: str | None, network: NetworkName) -> Model:
         """Return the model, which must have the network.
@@ -114,14 +132,14 @@ class Registry:
         model = self.find(reference)
         chosen = source or model.manifest.default_source
         if chosen is None or chosen not in model.samplers:
-            what = f"sample source {(chosen or 'default')[:80]!r}"
+            what = f"sample source {chosen!r:.80}"
             raise self._unavailable(model, what, lambda other: chosen in other.samplers)
         return model, chosen
 
     def _unavailable(
         self, model: Model, what: str, has_it: Callable[[Model], bool]
     ) -> UnavailableError:
-        others = ", ".join(self._served(has_it))
+        others = ", ".join(other.reference for other in self._served() if has_it(other))
         return UnavailableError(
             f"{model.reference} has no {what}; "
             + (f"these have it: {others}" if others else "no model served has it")

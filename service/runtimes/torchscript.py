@@ -7,6 +7,8 @@ only when this backend was chosen. PyTorch deprecated the format in 2.11 in favo
 
 import io
 import warnings
+from collections.abc import Callable
+from typing import cast
 
 import torch
 
@@ -48,9 +50,8 @@ class TorchScriptRuntime:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DeprecationWarning)
-                module = torch.jit.load(  # type: ignore[no-untyped-call]
-                    io.BytesIO(graph), map_location="cpu"
-                )
+                load = cast("Callable[..., torch.jit.ScriptModule]", torch.jit.load)
+                module = load(io.BytesIO(graph), map_location="cpu")
         except RuntimeError as error:
             raise ArtifactError("torch refuses the graph") from error
         network = TorchScriptNetwork(module.eval())

@@ -1,0 +1,106 @@
+"""The life of an operation's request: receive, find the model, work, answer."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from fastapi import Request, Response
+from pydantic import BaseModel, ValidationError
+
+from service.api.answers import choose_form
+from service.api.limits import Limits, read_body
+from service.api.problems import to_flaws
+from service.api.uploads import Taken, Upload, unpack
+from service.errors import Flaw, InvalidInputError, UnsupportedFormatError
+from service.inference.admission import Admission
+from service.inference.model import Model
+from service.inference.registry import Registry
+
+P = TypeVar("P", bound=BaseModel)
+
+# Predictions of work other than networks', measured on one core of a small server; they decide
+# only between the event loop and a thread, so their order of magnitude is enough.
+_SECONDS_A_BYTE = 2e-8
+_SECONDS_A_PIXEL = 2e-8
+_SECONDS_AN_IMAGE = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What requests are served with; one for the application, in `app.state.engine`."""
+
+    registry: Registry
+    admission: Admission
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[P]):
+    """A request that was received: its parameters, its upload and the form of its answer."""
+
+    engine: Engine
+    parameters: P
+    upload: Upload
+    form: str
+
+    async def answer(
+        self, model: Model, work: Callable[[], Response], images: int, seconds: float
+    ) -> Response:
+        """Do the work where it fits best and name the model that did it.
+
+        Args:
+            model: The model.
+            work: Unpacks, runs and packs.
+            images: How many images are worked on.
+            seconds: Predicted duration of the networks' runs for one of them.
+        """
+        predicted = images * (seconds + _SECONDS_AN_IMAGE) + self.upload.pixels * _SECONDS_A_PIXEL
+        response = await self.engine.admission.run(work, predicted)
+        response.headers["X-Model"] = model.reference
+        response.headers["X-Model-Digest"] = model.bundle.digest
+        return response
+
+
+async def receive(request: Request, query: P, taken: Taken, offered: Sequence[str]) -> Call[P]:
+    """Receive a request to an operation.
+
+    Args:
+        request: The request.
+        query: Its query parameters.
+        taken: What the operation takes.
+        offered: The media types that it can answer with, the default first.
+
+    Raises:
+        RequestError: of every kind, for what can be told before the model is known.
+    """
+    engine: Engine = request.app.state.engine
+    form = choose_form(request.headers.get("accept", ""), offered)
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise UnsupportedFormatError("bodies are taken without Content-Encoding")
+    body = await read_body(request, engine.limits)
+    content_type = request.headers.get("content-type", "")
+    upload = await engine.admission.run(
+        lambda: unpack(content_type, body, taken, engine.limits), len(body) * _SECONDS_A_BYTE
+    )
+    return Call(engine, merge(query, upload.members), upload, form)
+
+
+def merge(query: P, members: dict[str, object]) -> P:
+    """Return the parameters given by the query string and by the JSON body together.
+
+    Raises:
+        InvalidInputError: a member is unknown, of the wrong type or given in both.
+    """
+    if not members:
+        return query
+    given = query.model_dump(by_alias=True, exclude_unset=True)
+    twice = sorted(given.keys() & members.keys())
+    if twice:
+        raise InvalidInputError(
+            *(Flaw(f"/{name}", f"{name} is given in the query and in the body") for name in twice)
+        )
+    try:
+        from_body = type(query).model_validate(members, strict=True)
+    except ValidationError as error:
+        raise InvalidInputError(*to_flaws(error.errors())) from error
+    return query.model_copy(update={n: getattr(from_body, n) for n in from_body.model_fields_set})

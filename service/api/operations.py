@@ -1,0 +1,240 @@
+"""The operations' routes: each receives a call, runs one operation and packs its result.
+
+To add an operation: its parameters and answer in `schemas`, its work in
+`service.inference.operations`, and a route here.
+"""
+
+import secrets
+from typing import Annotated
+
+import numpy as np
+from fastapi import APIRouter, Query, Request, Response
+
+from service.api import schemas
+from service.api.answers import (
+    IMAGE_FORMS,
+    JSON_ONLY,
+    TENSOR_FORMS,
+    give_images,
+    give_json,
+    give_npy,
+)
+from service.api.calls import receive
+from service.api.npy import MEDIA_TYPE as NPY
+from service.api.reference import describe
+from service.api.uploads import ENDS, IMAGES, LATENTS, NOTHING
+from service.artifact import SPACE_NETWORKS
+from service.errors import Flaw, InvalidInputError, UnavailableError
+from service.inference import operations
+from service.inference.model import Model
+from service.runtimes import Floats
+
+router = APIRouter(prefix="/v1", tags=["operations"])
+
+_ENDS_OF_A_LINE = 2
+_SEED_BITS = 53  # what JavaScript's numbers hold, so that every client can send it back
+
+
+@router.post("/encode", **describe(schemas.EncodeParameters, IMAGES, TENSOR_FORMS, schemas.Encoded))
+async def encode(request: Request, query: Annotated[schemas.EncodeParameters, Query()]) -> Response:
+    """Turn images into latents; a VAE gives means and log-variances."""
+    call = await receive(request, query, IMAGES, TENSOR_FORMS)
+    parameters = call.parameters
+    encoder, _ = SPACE_NETWORKS[parameters.space]
+    model = call.engine.registry.find_network(parameters.model, encoder)
+
+    def work() -> Response:
+        images = call.upload.to_images(model.manifest.image, parameters.invert)
+        encoding = operations.encode(model, images, parameters.space)
+        if call.form == NPY:
+            return give_npy(encoding.latents)
+        content: dict[str, Floats] = {"latents": encoding.latents}
+        if encoding.log_variances is not None:
+            content["log_variances"] = encoding.log_variances
+        return give_json(content)
+
+    return await call.answer(model, work, call.upload.count, model.seconds[encoder])
+
+
+@router.post("/decode", **describe(schemas.DecodeParameters, LATENTS, IMAGE_FORMS, schemas.Images))
+async def decode(request: Request, query: Annotated[schemas.DecodeParameters, Query()]) -> Response:
+    """Turn latents into images."""
+    call = await receive(request, query, LATENTS, IMAGE_FORMS)
+    parameters = call.parameters
+    _, decoder = SPACE_NETWORKS[parameters.space]
+    model = call.engine.registry.find_network(parameters.model, decoder)
+
+    def work() -> Response:
+        latents = call.upload.to_latents(model.space(parameters.space).latent_size)
+        images = operations.decode(model, latents, parameters.space)
+        return give_images(images, call.form, parameters.encoding)
+
+    return await call.answer(model, work, call.upload.count, model.seconds[decoder])
+
+
+@router.post(
+    "/reconstruct",
+    **describe(schemas.ReconstructParameters, IMAGES, IMAGE_FORMS, schemas.Reconstructed),
+)
+async def reconstruct(
+    request: Request, query: Annotated[schemas.ReconstructParameters, Query()]
+) -> Response:
+    """Encode and decode images, and tell how unusual each is to the model."""
+    call = await receive(request, query, IMAGES, IMAGE_FORMS)
+    parameters = call.parameters
+    encoder, decoder = SPACE_NETWORKS[parameters.space]
+    model = call.engine.registry.find_network(parameters.model, encoder)
+
+    def work() -> Response:
+        images = call.upload.to_images(model.manifest.image, parameters.invert)
+        result = operations.reconstruct(model, images, parameters.space)
+        others: dict[str, object] = {
+            "mse": result.mse,
+            "anomaly_percentile": result.anomaly_percentile,
+        }
+        return give_images(result.images, call.form, parameters.encoding, others)
+
+    seconds = model.seconds[encoder] + model.seconds[decoder]
+    return await call.answer(model, work, call.upload.count, seconds)
+
+
+@router.post("/denoise", **describe(schemas.DenoiseParameters, IMAGES, IMAGE_FORMS, schemas.Images))
+async def denoise(
+    request: Request, query: Annotated[schemas.DenoiseParameters, Query()]
+) -> Response:
+    """Remove noise from images."""
+    call = await receive(request, query, IMAGES, IMAGE_FORMS)
+    parameters = call.parameters
+    model = call.engine.registry.find_network(parameters.model, "denoiser")
+
+    def work() -> Response:
+        images = call.upload.to_images(model.manifest.image, parameters.invert)
+        return give_images(operations.denoise(model, images), call.form, parameters.encoding)
+
+    return await call.answer(model, work, call.upload.count, model.seconds["denoiser"])
+
+
+@router.post(
+    "/classify",
+    **describe(schemas.ClassifyParameters, IMAGES, JSON_ONLY, schemas.Classified),
+)
+async def classify(
+    request: Request, query: Annotated[schemas.ClassifyParameters, Query()]
+) -> Response:
+    """Tell each image's class."""
+    call = await receive(request, query, IMAGES, JSON_ONLY)
+    parameters = call.parameters
+    model = call.engine.registry.find_network(parameters.model, "classifier")
+    labels = model.manifest.classes or ()
+    if parameters.top_k > len(labels):
+        raise InvalidInputError(Flaw("/top_k", f"{model.reference} has {len(labels)} classes"))
+
+    def work() -> Response:
+        images = call.upload.to_images(model.manifest.image, parameters.invert)
+        probabilities = operations.classify(model, images)
+        return give_json({"predictions": _rank(probabilities, labels, parameters.top_k)})
+
+    return await call.answer(model, work, call.upload.count, model.seconds["classifier"])
+
+
+@router.post("/sample", **describe(schemas.SampleParameters, NOTHING, IMAGE_FORMS, schemas.Sampled))
+async def sample(request: Request, query: Annotated[schemas.SampleParameters, Query()]) -> Response:
+    """Generate images from one of the bundle's sample sources."""
+    call = await receive(request, query, NOTHING, IMAGE_FORMS)
+    parameters = call.parameters
+    call.engine.limits.check("samples", parameters.count)
+    model, source = call.engine.registry.find_source(parameters.model, parameters.source)
+    label = _find_class(model, source, parameters.class_)
+    seed = secrets.randbits(_SEED_BITS) if parameters.seed is None else parameters.seed
+    space = model.manifest.samplers[source].space
+
+    def work() -> Response:
+        generator = np.random.Generator(np.random.PCG64(seed))
+        result = operations.sample(
+            model,
+            source,
+            parameters.count,
+            generator,
+            label=label,
+            temperature=parameters.temperature,
+        )
+        if call.form == NPY and parameters.output == "latents":
+            response = give_npy(result.latents)
+        else:
+            others = {"latents": result.latents, "seed": seed, "source": source}
+            response = give_images(result.images, call.form, parameters.encoding, others)
+        response.headers["X-Seed"] = str(seed)
+        return response
+
+    return await call.answer(model, work, parameters.count, model.seconds[SPACE_NETWORKS[space][1]])
+
+
+@router.post(
+    "/interpolate",
+    **describe(schemas.InterpolateParameters, ENDS, IMAGE_FORMS, schemas.Interpolated),
+)
+async def interpolate(
+    request: Request, query: Annotated[schemas.InterpolateParameters, Query()]
+) -> Response:
+    """Decode the line between two images or two latents."""
+    call = await receive(request, query, ENDS, IMAGE_FORMS)
+    parameters = call.parameters
+    call.engine.limits.check("samples", parameters.steps)
+    encoder, decoder = SPACE_NETWORKS[parameters.space]
+    model = call.engine.registry.find_network(parameters.model, encoder)
+
+    def work() -> Response:
+        upload = call.upload
+        if upload.holds_latents:
+            ends = upload.to_latents(model.space(parameters.space).latent_size)
+        else:
+            images = upload.to_images(model.manifest.image, parameters.invert)
+            ends = operations.encode(model, images, parameters.space).latents
+        if len(ends) != _ENDS_OF_A_LINE:
+            raise InvalidInputError(Flaw("", f"two images or latents are wanted, got {len(ends)}"))
+        result = operations.interpolate(model, ends, parameters.steps, parameters.space)
+        others: dict[str, object] = {"latents": result.latents}
+        return give_images(result.images, call.form, parameters.encoding, others)
+
+    seconds = model.seconds[encoder] + model.seconds[decoder]
+    return await call.answer(model, work, parameters.steps, seconds)
+
+
+def _rank(probabilities: Floats, labels: tuple[str, ...], top_k: int) -> list[dict[str, object]]:
+    """Return a prediction for each row of (N, K) probabilities."""
+    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k].tolist()
+    rows = probabilities.tolist()
+    return [
+        {
+            "label": labels[indices[0]],
+            "index": indices[0],
+            "probability": row[indices[0]],
+            "top": [{"label": labels[index], "probability": row[index]} for index in indices],
+        }
+        for indices, row in zip(order, rows, strict=True)
+    ]
+
+
+def _find_class(model: Model, source: str, wanted: int | str | None) -> int | None:
+    """Return the index of a class given by label or index.
+
+    Raises:
+        UnavailableError: the source cannot be asked for a class.
+        InvalidInputError: there is no such class.
+    """
+    if wanted is None:
+        return None
+    samplers = model.manifest.samplers
+    if not samplers[source].class_conditional:
+        able = ", ".join(name for name, spec in samplers.items() if spec.class_conditional)
+        raise UnavailableError(
+            f"the source {source!r} of {model.reference} knows no classes; "
+            f"class-conditional sources: {able or 'none'}"
+        )
+    labels = model.manifest.classes or ()
+    if wanted in labels:
+        return labels.index(str(wanted))
+    index = int(wanted) if str(wanted).isdecimal() else -1
+    if not 0 <= index < len(labels):
+        raise InvalidInputError(Flaw("/class", f"{wanted!r:.80} is none of {', '.join(labels)}"))
+    return index

@@ -1,0 +1,144 @@
+"""The OpenAPI document: every media type of every operation, with examples that work as sent."""
+
+from typing import Any
+
+import numpy as np
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from service.api.answers import JSON, PNG, encode_picture
+from service.api.npy import MEDIA_TYPE as NPY
+from service.api.problems import KINDS, MEDIA_TYPE
+from service.api.schemas import Problem
+from service.api.uploads import MULTIPART, NOTHING, Taken
+from service.inference import operations
+from service.inference.model import Model
+from service.inference.registry import Registry
+
+_BINARY = {"type": "string", "format": "binary"}
+_NUMBERS = {"type": "array", "items": {}}
+_INPUTS: dict[str, dict[str, Any]] = {
+    "images": {
+        "type": "array",
+        "minItems": 1,
+        "items": {"anyOf": [{"type": "string"}, _NUMBERS]},
+        "description": "Base64 PNG or JPEG files (`data:` URLs too), or nested H x W or "
+        "C x H x W floats in [0, 1].",
+    },
+    "latents": {
+        "type": "array",
+        "minItems": 1,
+        "items": {"type": "array", "items": {"type": "number"}},
+        "description": "N x L.",
+    },
+}
+_REF = "#/components/schemas/{model}"
+_ERRORS = {
+    str(kind.status.value): {
+        "description": kind.title,
+        "content": {MEDIA_TYPE: {"schema": {"$ref": _REF.format(model="Problem")}}},
+    }
+    for kind in KINDS.values()
+}
+_ANSWER_HEADERS = {
+    "X-Model": {"description": "What answered, `name@version`.", "schema": {"type": "string"}},
+    "X-Model-Digest": {
+        "description": "sha256 of its manifest.",
+        "schema": {"type": "string"},
+    },
+}
+
+
+def describe(
+    parameters: type[BaseModel], taken: Taken, offered: tuple[str, ...], answer: type[BaseModel]
+) -> dict[str, Any]:
+    """Return what a route's decorator needs to document an operation.
+
+    Args:
+        parameters: The model of its parameters.
+        taken: What it takes.
+        offered: The media types that it answers with.
+        answer: The model of its JSON answer.
+    """
+    content = {
+        JSON: {"schema": {"$ref": _REF.format(model=answer.__name__)}},
+        PNG: {"schema": _BINARY},
+        NPY: {"schema": _BINARY},
+    }
+    success = {
+        "description": "What was asked for, in the form that `Accept` chose.",
+        "headers": _ANSWER_HEADERS,
+        "content": {form: content[form] for form in offered},
+        "model": answer,
+    }
+    body = {
+        "required": taken is not NOTHING,
+        "content": {media: _describe_body(media, parameters, taken) for media in taken.media},
+    }
+    return {
+        "openapi_extra": {"requestBody": body},
+        "responses": {"200": success, **_ERRORS},
+        "response_model": None,
+    }
+
+
+def _describe_body(media: str, parameters: type[BaseModel], taken: Taken) -> dict[str, Any]:
+    if media == JSON:
+        own = parameters.model_json_schema()["properties"]
+        inputs = {name: _INPUTS[name] for name in taken.members}
+        schema: dict[str, Any] = {
+            "type": "object",
+            "properties": inputs | own,
+            "additionalProperties": False,
+        }
+        if len(inputs) == 1:
+            schema["required"] = [*inputs]
+        return {"schema": schema}
+    if media == MULTIPART:
+        parts = {"images": {"type": "array", "items": _BINARY}}
+        return {"schema": {"type": "object", "properties": parts, "required": ["images"]}}
+    return {"schema": _BINARY}
+
+
+def build_openapi(app: FastAPI, registry: Registry) -> dict[str, Any]:
+    """Return the OpenAPI document, its examples fitting the default model."""
+    document = get_openapi(
+        title=app.title, version=app.version, summary=app.summary, routes=app.routes
+    )
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    _, definitions = models_json_schema([(Problem, "serialization")], ref_template=_REF)
+    schemas.update(definitions["$defs"])
+    examples = make_examples(registry.find(None))
+    for path, operation in document["paths"].items():
+        example = examples.get(path.rpartition("/")[2])
+        if example is not None and "post" in operation:
+            operation["post"]["requestBody"]["content"][JSON]["example"] = example
+    return document
+
+
+def make_examples(model: Model) -> dict[str, dict[str, Any]]:
+    """Return for each operation a JSON body that the model answers.
+
+    The pictures are the model's own: decoded from two draws of its sampler, or from zeros.
+    """
+    sampler = model.manifest.default_source
+    if sampler is None:
+        zeros = np.zeros((2, model.space("autoencoder").latent_size), np.float32)
+        images = operations.decode(model, zeros, "autoencoder")
+    else:
+        generator = np.random.Generator(np.random.PCG64(0))
+        images = operations.sample(model, sampler, 2, generator).images
+    pictures = [encode_picture(image) for image in images]
+    latents = operations.encode(model, images, "autoencoder").latents.round(3).tolist()
+    picture = {"images": pictures[:1]}
+    return {
+        "encode": picture,
+        "decode": {"latents": latents[:1]},
+        "reconstruct": picture,
+        "denoise": picture,
+        "classify": {**picture, "top_k": 2},
+        "sample": {"count": 2, "seed": 7},
+        "interpolate": {"images": pictures, "steps": 4},
+    }

@@ -1,0 +1,80 @@
+"""Every setting of the service, in one class, read once."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MIB = 1024 * 1024
+
+
+class Settings(BaseSettings):
+    """What `latentd serve` can be told, by a flag or by an environment variable LATENTD_<NAME>."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="LATENTD_",
+        env_ignore_empty=True,
+        frozen=True,
+        cli_kebab_case=True,
+        cli_prog_name="latentd serve",
+        cli_implicit_flags=True,
+        cli_hide_none_type=True,
+    )
+
+    host: Annotated[str, Field(description="Address to listen on; 0.0.0.0 for every network.")] = (
+        "127.0.0.1"
+    )
+    port: Annotated[
+        int, Field(ge=0, le=65_535, description="TCP port to listen on; 0 for any free one.")
+    ] = 8000
+    workers: Annotated[int, Field(ge=1, description="Worker processes.")] = 1
+    models_store: Annotated[Path, Field(description="Folder of bundles, <name>/<version>/.")] = (
+        Path("models_store")
+    )
+    backend: Annotated[
+        Literal["onnx", "torchscript"], Field(description="What runs the networks.")
+    ] = "onnx"
+    model_backends: Annotated[
+        dict[str, Literal["onnx", "torchscript"]],
+        Field(description='Backends of single models, as in \'{"mnist": "torchscript"}\'.'),
+    ] = {}
+    default_model: Annotated[
+        str | None,
+        Field(description="Name of the model that answers when none is named; else the first."),
+    ] = None
+    versions: Annotated[
+        int, Field(ge=1, description="How many of each model's highest versions are served.")
+    ] = 2
+    serve_good: Annotated[
+        bool,
+        Field(description="Serve the other models where a bundle is broken, instead of none."),
+    ] = False
+    threads: Annotated[
+        int,
+        Field(ge=0, description="Threads for inference in a worker; 0 for its share of the CPUs."),
+    ] = 0
+    max_queue: Annotated[
+        int, Field(ge=1, description="Requests running or waiting in a worker; more get 429.")
+    ] = 64
+    max_body_bytes: Annotated[int, Field(ge=1, description="Bytes of a request's body.")] = 32 * MIB
+    max_images: Annotated[int, Field(ge=1, description="Images or latents in a request.")] = 1024
+    max_pixels: Annotated[
+        int, Field(ge=1, description="Pixels of all image files in a request together.")
+    ] = 32_000_000
+    max_samples: Annotated[
+        int, Field(ge=2, description="Images that one request may have generated.")
+    ] = 1024
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Field(description="Least level logged.")
+    ] = "info"
+
+
+def explain(error: ValidationError) -> str:
+    """Return a line for each bad setting: its name, the value and what was wanted."""
+    return "\n".join(
+        f"LATENTD_{name.upper()} (--{name.replace('_', '-')}): "
+        f"{detail['msg']}, got {detail['input']!r:.80}"
+        for detail in error.errors()
+        if (name := str(detail["loc"][0]) if detail["loc"] else "?")
+    )
