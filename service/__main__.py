@@ -23,12 +23,11 @@ _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that the first argument names; return its exit status."""
-    name, *rest = [*(sys.argv[1:] if arguments is None else arguments), "--help"][:]
+    name, *given = (sys.argv[1:] if arguments is None else arguments) or [""]
     commands = {entry.name: entry for entry in entry_points(group="latentd.commands")}
     if name not in commands:
         print(f"usage: latentd {{{','.join(sorted(commands))}}} ...", file=sys.stderr)
         return 0 if name in {"-h", "--help"} else _USAGE
-    given = rest[:-1]
     try:
         command: Callable[[list[str]], int] = commands[name].load()
     except ModuleNotFoundError as error:

@@ -1,0 +1,192 @@
+"""A backend without weights, and bundles for it: the whole service runs on them in milliseconds.
+
+Numbers are chosen to be recognised: an image's latents are all its mean, a latent decodes to an
+image filled with its first coordinate, and the class of an image is its mean on a scale of K.
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from service.artifact import (
+    Bundle,
+    GraphFile,
+    ImageSpec,
+    Manifest,
+    Metric,
+    NetworkSpec,
+    Provenance,
+    SamplerSpec,
+    SpaceSpec,
+    TensorSpec,
+    publish,
+    stage,
+    write_manifest,
+)
+from service.artifact.latents import KernelDensity, write_reference_errors
+from service.artifact.manifest import GraphFormat
+from service.artifact.store import describe_content
+from service.errors import ArtifactError
+from service.runtimes import Floats, Network
+
+LATENT_SIZE = 4
+CLASSES = ("dark", "grey", "light")
+IMAGE = ImageSpec(channels=1, height=8, width=6, background=(0.0,))
+REFERENCE_ERRORS = np.array([0.0, 0.01, 0.04, 0.25], dtype=np.float32)
+
+
+class FakeNetwork:
+    """Computes what its graph's name says."""
+
+    def __init__(self, graph: str, spec: NetworkSpec) -> None:
+        """Keep the name and the shapes."""
+        self._graph = graph
+        self._spec = spec
+
+    def run(self, batch: Floats) -> list[Floats]:
+        """See `service.runtimes.base.Network.run`."""
+        if batch.shape[1:] != self._spec.input.shape or batch.dtype != np.float32:
+            raise AssertionError(f"{self._graph} was run on {batch.dtype} {batch.shape}")
+        means = batch.reshape(len(batch), -1).mean(axis=1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return [
+                self._fill(means, batch, output.name, output.shape) for output in self._spec.outputs
+            ]
+
+    def _fill(self, means: Floats, batch: Floats, output: str, shape: tuple[int, ...]) -> Floats:
+        if output == "log_variances":
+            return np.full((len(batch), *shape), -2, dtype=np.float32)
+        if output == "probabilities":
+            distance = np.abs(means[:, None] - np.linspace(0, 1, shape[0], dtype=np.float32))
+            return np.exp(-20 * distance) / np.exp(-20 * distance).sum(axis=1, keepdims=True)
+        if self._graph.endswith("decoder"):
+            value = batch[:, 0] + 0 * (batch**2).sum(axis=1)  # inf * 0 = NaN, as a network gives
+        else:
+            value = means
+        return np.broadcast_to(
+            np.clip(value, 0, 1).reshape(-1, *[1] * len(shape)), (len(batch), *shape)
+        ).astype(np.float32)
+
+
+class FakeRuntime:
+    """Loads graphs whose content is their network's name."""
+
+    def __init__(self, form: GraphFormat = "onnx") -> None:
+        """Pretend to be a backend."""
+        self.format: GraphFormat = form
+
+    def load(self, graph: bytes, spec: NetworkSpec) -> Network:
+        """See `service.runtimes.base.Runtime.load`."""
+        if graph.startswith(b"broken"):
+            raise ArtifactError("the fake graph is broken")
+        return FakeNetwork(graph.decode(), spec)
+
+
+def open_fake_backend(backend: GraphFormat, threads: int) -> FakeRuntime:
+    """Stand in for `service.runtimes.open_runtime`."""
+    assert threads >= 1
+    return FakeRuntime(backend)
+
+
+def write_bundle(
+    store: Path, name: str, *, image: ImageSpec = IMAGE, without: frozenset[str] = frozenset()
+) -> Bundle:
+    """Publish a fake bundle that lacks what `without` names: networks, `vae`, `classes`."""
+    files = _make_files(image)
+    networks = {
+        network: spec
+        for network, spec in _make_networks(image).items()
+        if network not in without and not ("vae" in without and network.startswith("vae"))
+    }
+    samplers = {
+        "kde": SamplerSpec(
+            kind="kde",
+            space="autoencoder",
+            file="kde.safetensors",
+            class_conditional="classes" not in without,
+        )
+    }
+    spaces = {"autoencoder": SpaceSpec(latent_size=LATENT_SIZE, reference="errors.safetensors")}
+    if "vae" not in without:
+        samplers["prior"] = SamplerSpec(kind="prior", space="vae")
+        spaces["vae"] = SpaceSpec(latent_size=LATENT_SIZE, reference="errors.safetensors")
+    if "classes" in without:
+        networks.pop("classifier", None)
+    manifest = Manifest(
+        image=image,
+        classes=None if "classes" in without else CLASSES,
+        networks=networks,
+        spaces=spaces,
+        samplers=samplers,
+        default_source="kde",
+        metrics={"reconstruction_mse": Metric(value=0.01, unit="mse", split="test", count=4)},
+        provenance=_make_provenance(),
+        files={file: describe_content(content) for file, content in files.items()},
+    )
+    with stage(store, name) as folder:
+        for file, content in files.items():
+            (folder / file).write_bytes(content)
+        write_manifest(folder, manifest)
+        return publish(folder, store, name)
+
+
+def _make_networks(image: ImageSpec) -> dict[str, NetworkSpec]:
+    images = TensorSpec(name="images", shape=image.shape)
+    latents = TensorSpec(name="latents", shape=(LATENT_SIZE,))
+    means = TensorSpec(name="means", shape=(LATENT_SIZE,))
+    log_variances = TensorSpec(name="log_variances", shape=(LATENT_SIZE,))
+    probabilities = TensorSpec(name="probabilities", shape=(len(CLASSES),))
+    tensors = {
+        "encoder": (images, (latents,)),
+        "decoder": (latents, (images,)),
+        "denoiser": (images, (images,)),
+        "classifier": (images, (probabilities,)),
+        "vae_encoder": (images, (means, log_variances)),
+        "vae_decoder": (latents, (images,)),
+    }
+    return {
+        network: NetworkSpec(
+            input=taken,
+            outputs=given,
+            formats={
+                "onnx": GraphFile(file=f"{network}.onnx", parity=0.0),
+                "torchscript": GraphFile(file=f"{network}.pt", parity=0.0),
+            },
+        )
+        for network, (taken, given) in tensors.items()
+    }
+
+
+def _make_files(image: ImageSpec) -> dict[str, bytes]:
+    graphs = {
+        f"{network}.{suffix}": network.encode()
+        for network in _make_networks(image)
+        for suffix in ("onnx", "pt")
+    }
+    levels = np.linspace(0, 1, len(CLASSES), dtype=np.float32)
+    density = KernelDensity(
+        codes=np.repeat(levels[:, None], LATENT_SIZE, axis=1),
+        scale=np.ones(LATENT_SIZE, dtype=np.float32),
+        bandwidth=0.001,
+        labels=np.arange(len(CLASSES)),
+    )
+    return {
+        **graphs,
+        "kde.safetensors": density.to_bytes(),
+        "errors.safetensors": write_reference_errors(REFERENCE_ERRORS),
+    }
+
+
+def _make_provenance() -> Provenance:
+    return Provenance(
+        created=datetime(2026, 1, 1, tzinfo=UTC),
+        command="none: a fake",
+        dataset="none",
+        dataset_digest="0" * 64,
+        images={"train": 3, "validation": 1, "test": 4},
+        seed=0,
+        recipe={},
+        epochs={},
+        libraries={},
+    )

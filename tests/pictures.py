@@ -1,0 +1,43 @@
+"""Pictures and arrays as clients send them."""
+
+import base64
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+
+def save(picture: Image.Image, form: str = "PNG", **options: object) -> bytes:
+    """Return a picture as a file."""
+    stream = io.BytesIO()
+    picture.save(stream, form, **options)
+    return stream.getvalue()
+
+
+def make_png(value: int = 128, size: tuple[int, int] = (6, 8), mode: str = "L") -> bytes:
+    """Return a PNG file of (width, height) filled with a grey value of 0 to 255."""
+    return save(Image.new(mode, size, value if mode == "L" else (value,) * len(mode)))
+
+
+def to_base64(content: bytes) -> str:
+    """Return bytes in base64."""
+    return base64.b64encode(content).decode()
+
+
+def to_npy(array: NDArray[np.generic]) -> bytes:
+    """Return an array as a .npy file, by NumPy's own writer."""
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+def read_npy(content: bytes) -> NDArray[np.generic]:
+    """Return the array of a .npy file, by NumPy's own reader."""
+    array: NDArray[np.generic] = np.load(io.BytesIO(content), allow_pickle=False)
+    return array
+
+
+def read_png(content: bytes) -> NDArray[np.uint8]:
+    """Return a PNG file's pixels."""
+    return np.asarray(Image.open(io.BytesIO(content)))
