@@ -1,0 +1,108 @@
+"""What a bundle's networks do on the test images, which nothing else in training sees."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from service.artifact import Metric
+from training.config import Recipe
+from training.images import LabelledImages
+from training.loop import Examples, divide
+from training.losses import add_noise, measure_bound
+from training.models import Classifier, VariationalAutoencoder
+from training.randomness import make_generator
+from training.systems import Networks
+
+NOISE_FACTORS = (0.3, 0.6)
+"""The two levels of source report 000."""
+
+_BATCH = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """The figures, and the errors that make a new image's error a percentile."""
+
+    metrics: dict[str, Metric]
+    autoencoder_errors: NDArray[np.float32]
+    """(N,) reconstruction MSE of each test image."""
+    vae_errors: NDArray[np.float32] | None
+
+
+@torch.no_grad()
+def evaluate_networks(
+    networks: Networks, test: LabelledImages, recipe: Recipe, device: torch.device
+) -> Measures:
+    """Measure every network on the test images; all noise is seeded.
+
+    `reconstruction_mse`, `vae_mse` and `denoise_mse_*` are mean squared errors per pixel of images
+    in [0, 1]. `vae_elbo` and `vae_kl` are nats per image with one code drawn for each, by the
+    recipe's likelihood as `losses.measure_bound` states it; the ELBO has no beta in it.
+    """
+    images = Examples.from_images(test, device)
+    errors = _measure_errors(networks.autoencoder, images)
+    figures = {"reconstruction_mse": (errors.mean(), "mse")}
+    if networks.denoiser is not None:
+        for factor in NOISE_FACTORS:
+            denoised = _measure_errors(networks.denoiser, images, factor, recipe.seed)
+            figures[f"denoise_mse_{factor}"] = (denoised.mean(), "mse")
+    if networks.classifier is not None and images.labels is not None:
+        figures["classifier_accuracy"] = (_measure_accuracy(networks.classifier, images), "percent")
+    vae_errors = None
+    if networks.vae is not None and recipe.vae is not None:
+        vae_errors = _measure_errors(networks.vae, images)
+        elbo, divergence = _measure_bound(networks.vae, images, recipe)
+        figures["vae_mse"] = (vae_errors.mean(), "mse")
+        figures["vae_elbo"] = (elbo, "nats per image")
+        figures["vae_kl"] = (divergence, "nats per image")
+    metrics = {
+        name: Metric(value=float(value), unit=unit, split="test", count=len(test))
+        for name, (value, unit) in figures.items()
+    }
+    return Measures(metrics, errors, vae_errors)
+
+
+def _measure_errors(
+    network: Callable[[Tensor], Tensor],
+    images: Examples,
+    noise_factor: float = 0.0,
+    seed: int = 0,
+) -> NDArray[np.float32]:
+    """Return each image's MSE between what the network makes of it, noisy or not, and itself."""
+    generator = make_generator(images.inputs.device, seed, "evaluate", str(noise_factor))
+    errors = []
+    for batch, _ in _batches(images):
+        seen = add_noise(batch, noise_factor, generator) if noise_factor else batch
+        errors.append((network(seen) - batch).square().flatten(1).mean(dim=1))
+    return torch.cat(errors).cpu().numpy()
+
+
+def _measure_accuracy(classifier: Classifier, images: Examples) -> float:
+    """Return the percentage of images whose likeliest class is theirs."""
+    right = sum(
+        int((classifier(batch).argmax(dim=1) == labels).sum())
+        for batch, labels in _batches(images)
+        if labels is not None
+    )
+    return 100 * right / len(images)
+
+
+def _measure_bound(
+    network: VariationalAutoencoder, images: Examples, recipe: Recipe
+) -> tuple[float, float]:
+    """Return the mean ELBO and KL divergence, in nats per image."""
+    likelihood = recipe.vae.likelihood if recipe.vae else "gaussian"
+    generator = make_generator(images.inputs.device, recipe.seed, "evaluate", "bound")
+    bounds = [measure_bound(network, batch, likelihood, generator) for batch, _ in _batches(images)]
+    elbo = torch.cat([bound.elbo for bound in bounds]).mean()
+    divergence = torch.cat([bound.divergence for bound in bounds]).mean()
+    return float(elbo), float(divergence)
+
+
+def _batches(images: Examples) -> Iterator[tuple[Tensor, Tensor | None]]:
+    order = torch.arange(len(images), device=images.inputs.device)
+    return (images.take(indices) for indices in divide(order, _BATCH))
