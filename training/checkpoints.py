@@ -103,3 +103,9 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     with beside.open("rb") as file:
         os.fsync(file.fileno())
     beside.replace(path)
+
+
+def is_finished(folder: Path) -> bool:
+    """Tell whether a network was fitted to the end."""
+    found = read_checkpoint(folder, torch.device("cpu"))
+    return found is not None and found[0].finished
