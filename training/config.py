@@ -148,7 +148,7 @@ def read_recipe(source: str) -> Members:
     Raises:
         RecipeError: there is no such recipe, or it is no TOML.
     """
-    packaged = resources.files("training") / "recipes" / f"{source}.toml"
+    packaged = resources.files("training.recipes") / f"{source}.toml"
     try:
         is_packaged = "/" not in source and packaged.is_file()
         text = (packaged if is_packaged else Path(source)).read_text(encoding="utf-8")
@@ -162,7 +162,7 @@ def read_recipe(source: str) -> Members:
 
 def list_recipes() -> list[str]:
     """Return the packaged recipes' names, in order."""
-    folder = resources.files("training") / "recipes"
+    folder = resources.files("training.recipes")
     return sorted(
         entry.name.removesuffix(".toml")
         for entry in folder.iterdir()

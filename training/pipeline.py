@@ -1,0 +1,114 @@
+"""From a run folder to a trained bundle: read, fit, find the density, measure."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from service.artifact.latents import KernelDensity
+from training.bundle import Trained
+from training.checkpoints import is_finished, replace_file
+from training.config import FITTED, Recipe
+from training.data import read_data
+from training.density import fit_density
+from training.errors import RunError
+from training.evaluate import Measures, evaluate_networks
+from training.images import Splits
+from training.loop import Examples
+from training.runs import DENSITY_FILE, Run, pin_images
+from training.systems import Networks, encode, fit_networks
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A run with its images and its fitted networks."""
+
+    run: Run
+    recipe: Recipe
+    """The run's, without networks that its images do not allow."""
+    splits: Splits
+    networks: Networks
+    device: torch.device
+    tell: Callable[[str], None]
+    """Takes a line for the person who waits."""
+
+
+def fit_run(run: Run, device: torch.device, tell: Callable[[str], None]) -> Prepared:
+    """Read a run's images and fit what is not yet fitted.
+
+    Raises:
+        DataError: the images cannot be used.
+        RunError: they are others than the run was started with.
+        TrainingError: a network cannot be fitted.
+    """
+    run, recipe, splits = _read(run, tell)
+    networks = fit_networks(recipe, splits.train, splits.validation, run.folder, device)
+    return Prepared(run, recipe, splits, networks, device, tell)
+
+
+def reopen_run(run: Run, device: torch.device, tell: Callable[[str], None]) -> Prepared:
+    """Read a finished run back; nothing is fitted.
+
+    Raises:
+        RunError: a network was not fitted to the end, or the images have changed.
+    """
+    run, recipe, splits = _read(run, tell)
+    wanted = [name for name in FITTED if getattr(recipe, name) is not None]
+    missing = [name for name in wanted if not is_finished(run.folder / name)]
+    if missing:
+        raise RunError(
+            f"{run.folder} is not finished (missing: {', '.join(missing)}): "
+            f"`{run.command}` goes on with it"
+        )
+    networks = fit_networks(recipe, splits.train, splits.validation, run.folder, device)
+    return Prepared(run, recipe, splits, networks, device, tell)
+
+
+def complete_run(prepared: Prepared) -> Trained:
+    """Find the density, if the run has none yet, and measure on the test images."""
+    return Trained(
+        prepared.run,
+        prepared.recipe,
+        prepared.splits,
+        prepared.networks,
+        _find_density(prepared),
+        measure_run(prepared),
+    )
+
+
+def measure_run(prepared: Prepared) -> Measures:
+    """Measure a run's networks on the test images."""
+    return evaluate_networks(
+        prepared.networks, prepared.splits.test, prepared.recipe, prepared.device
+    )
+
+
+def _read(run: Run, tell: Callable[[str], None]) -> tuple[Run, Recipe, Splits]:
+    splits = read_data(run.recipe, Path(run.data_root), run.folder)
+    for note in splits.notes:
+        tell(note)
+    counts = ", ".join(f"{count} {name}" for name, count in splits.count().items())
+    shape = "x".join(str(size) for size in splits.image.shape)
+    tell(f"{splits.dataset}: {counts} images of {shape} (channels x height x width)")
+    recipe = run.recipe
+    if splits.classes is None and recipe.classifier is not None:
+        tell("the images have no classes: no classifier is made")
+        recipe = recipe.model_copy(update={"classifier": None})
+    return pin_images(run, splits.digest()), recipe, splits
+
+
+def _find_density(prepared: Prepared) -> KernelDensity:
+    path = prepared.run.folder / DENSITY_FILE
+    if path.exists():
+        return KernelDensity.from_bytes(path.read_bytes())
+    prepared.tell("searching the density's bandwidth")
+    images = Examples.from_images(prepared.splits.train, prepared.device).inputs
+    codes = encode(prepared.networks.autoencoder.encoder, images).cpu().numpy()
+    recipe = prepared.recipe
+    labels = prepared.splits.train.labels
+    density, notes = fit_density(codes, labels, recipe.density, recipe.seed)
+    for note in notes:
+        prepared.tell(f"warning: {note}")
+    replace_file(path, lambda beside: beside.write_bytes(density.to_bytes()))
+    return density

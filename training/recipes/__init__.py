@@ -1,0 +1,1 @@
+"""The packaged recipes, a TOML file each; `training.config` finds them by bare name."""
