@@ -11,7 +11,7 @@ from service.api.answers import choose_form
 from service.api.limits import Limits, read_body
 from service.api.problems import to_flaws
 from service.api.uploads import Taken, Upload, unpack
-from service.errors import Flaw, InvalidInputError, UnsupportedFormatError
+from service.errors import InvalidInputError, UnsupportedFormatError
 from service.inference.admission import Admission
 from service.inference.model import Model
 from service.inference.registry import Registry
@@ -86,21 +86,17 @@ async def receive(request: Request, query: P, taken: Taken, offered: Sequence[st
 
 
 def merge(query: P, members: dict[str, object]) -> P:
-    """Return the parameters given by the query string and by the JSON body together.
+    """Return the parameters that the query string and the JSON body give together.
+
+    The body wins: a form in a browser, as Swagger UI's, sends every query parameter's default.
 
     Raises:
-        InvalidInputError: a member is unknown, of the wrong type or given in both.
+        InvalidInputError: a member is unknown or of the wrong type.
     """
     if not members:
         return query
-    given = query.model_dump(by_alias=True, exclude_unset=True)
-    twice = sorted(given.keys() & members.keys())
-    if twice:
-        raise InvalidInputError(
-            *(Flaw(f"/{name}", f"{name} is given in the query and in the body") for name in twice)
-        )
     try:
-        from_body = type(query).model_validate(members, strict=True)
+        body = type(query).model_validate(members, strict=True)
     except ValidationError as error:
         raise InvalidInputError(*to_flaws(error.errors())) from error
-    return query.model_copy(update={n: getattr(from_body, n) for n in from_body.model_fields_set})
+    return query.model_copy(update={name: getattr(body, name) for name in body.model_fields_set})

@@ -1,0 +1,32 @@
+# syntax=docker/dockerfile:1
+# latentd, serving the bundles of models_store/ from ONNX Runtime; no torch, no compiler.
+#   docker build -t latentd .
+#   docker build -t latentd:torchscript --build-arg EXTRA=torchscript .
+ARG PYTHON=python:3.11-slim-bookworm
+
+FROM ${PYTHON} AS build
+ARG EXTRA=""
+WORKDIR /src
+COPY pyproject.toml constraints.txt README.md ./
+COPY deploy/install.sh deploy/
+COPY service service
+RUN sh deploy/install.sh /opt/latentd "${EXTRA}"
+
+FROM ${PYTHON}
+LABEL org.opencontainers.image.title="latentd" \
+      org.opencontainers.image.description="REST inference and generation for image autoencoders" \
+      org.opencontainers.image.licenses="MIT"
+COPY --from=build /opt/latentd /opt/latentd
+COPY deploy/health.py /opt/latentd/health.py
+COPY models_store /models_store
+ENV PATH=/opt/latentd/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    LATENTD_HOST=0.0.0.0 \
+    LATENTD_MODELS_STORE=/models_store
+USER 10001:10001
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s CMD ["python", "/opt/latentd/health.py"]
+# Nothing is written: docker run --read-only --cap-drop ALL latentd
+ENTRYPOINT ["latentd"]
+CMD ["serve"]

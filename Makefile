@@ -1,0 +1,68 @@
+# The two commands: `make serve` and `make test`. Everything is installed into $(VENV).
+VENV ?= .venv
+PYTHON ?= python3
+PIP = $(VENV)/bin/pip --disable-pip-version-check --quiet install --constraint constraints.txt
+# Where real MNIST and Fashion-MNIST lie, for the tests that measure the bundles on them.
+export LATENTD_DATA ?= $(firstword $(wildcard data ../shared/data) data)
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test check unit train image-check clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+# TorchScript is an extra: torch is installed only where it will be used.
+ifneq (,$(findstring torchscript,$(LATENTD_BACKEND)$(LATENTD_MODEL_BACKENDS)))
+serve_install = $(VENV)/.torchscript
+else
+serve_install = $(VENV)/.serve
+endif
+serve: export LATENTD_HOST := $(or $(HOST),$(LATENTD_HOST))
+serve: export LATENTD_PORT := $(or $(PORT),$(LATENTD_PORT))
+serve: $(serve_install) ## serve the bundles in models_store/ (HOST, PORT, LATENTD_*)
+	@echo "Serving on http://$(or $(LATENTD_HOST),127.0.0.1):$(or $(LATENTD_PORT),8000)" \
+	    "(documentation: /docs; stop: Ctrl-C)"
+	@exec $(VENV)/bin/latentd serve
+
+test: check unit ## install what tests need; check style, types and imports; run every test
+
+check: $(VENV)/.dev
+	@echo "Checking style, types and import contracts"
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports
+
+unit: $(VENV)/.dev
+	@echo "Running the tests"
+	@$(VENV)/bin/pytest
+
+train: $(VENV)/.dev ## train and publish a bundle: make train ARGS="--dataset my_images"
+	@$(VENV)/bin/latentd train $(ARGS)
+
+image-check: $(VENV)/bin/python ## run the image's build steps and its start, without Docker
+	@sh deploy/check.sh
+
+$(VENV)/bin/python:
+	@command -v $(PYTHON) >/dev/null || { echo "latentd needs Python 3.11 or later: no '$(PYTHON)' found (set PYTHON=...)" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "latentd needs Python 3.11 or later; '$(PYTHON)' is $$($(PYTHON) -V) (set PYTHON=...)" >&2; exit 1; }
+	@echo "Making a virtual environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV) || { echo "'$(PYTHON) -m venv' failed; on Debian: apt install python3-venv" >&2; rm -rf $(VENV); exit 1; }
+
+$(VENV)/.serve: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing what serving needs"
+	@$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.torchscript: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing what serving needs, with torch for the TorchScript backend"
+	@$(PIP) --editable '.[torchscript]'
+	@touch $@ $(VENV)/.serve
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing what training and tests need"
+	@$(PIP) --editable '.[dev]'
+	@touch $@ $(VENV)/.serve $(VENV)/.torchscript
+
+clean: ## remove what was installed and built
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,13 @@
+"""Exit 0 where the service of this container is ready; the image's health check."""
+
+import os
+import sys
+import urllib.request
+from http import HTTPStatus
+
+port = os.environ.get("LATENTD_PORT", "8000")
+try:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as answer:
+        sys.exit(not HTTPStatus(answer.status).is_success)
+except OSError as error:
+    sys.exit(str(error))
