@@ -1,0 +1,214 @@
+"""The commands from images to a published bundle, as a user runs them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+from PIL import Image
+
+from service.artifact import open_bundle
+from service.artifact.latents import KernelDensity, read_reference_errors
+from service.runtimes.onnx import OnnxRuntime
+from service.runtimes.torchscript import TorchScriptRuntime
+from training.__main__ import evaluate, export, train
+
+FORMS = {"onnx": OnnxRuntime, "torchscript": TorchScriptRuntime}
+QUICK = ["--device", "cpu", "--epochs", "1", "--set", "density.search_codes=50"]
+
+
+def write_pictures(folder: Path, classes: tuple[str, ...], count: int = 12) -> Path:
+    """Write `count` 32 x 32 colour pictures a class, each class with its own tint."""
+    generator = np.random.default_rng(0)
+    for index, name in enumerate(classes):
+        (folder / name).mkdir(parents=True)
+        for number in range(count):
+            pixels = generator.integers(0, 128, (32, 32, 3))
+            pixels[..., index % 3] += 127
+            path = folder / name / f"{number}.png"
+            Image.fromarray(pixels.astype(np.uint8)).save(path)
+    return folder
+
+
+def test_training_publishes_a_bundle_with_every_network_and_figure(digits_store: Path) -> None:
+    """`latentd train digits` leaves version 1 with all networks, spaces, samplers and figures."""
+    manifest = open_bundle(digits_store, "digits", 1).manifest
+
+    assert set(manifest.networks) == {
+        "encoder",
+        "decoder",
+        "denoiser",
+        "classifier",
+        "vae_encoder",
+        "vae_decoder",
+    }
+    assert set(manifest.spaces) == {"autoencoder", "vae"}
+    assert set(manifest.samplers) == {"kde", "prior"}
+    assert manifest.default_source == "kde"
+    assert set(manifest.metrics) == {
+        "reconstruction_mse",
+        "denoise_mse_0.3",
+        "denoise_mse_0.6",
+        "classifier_accuracy",
+        "vae_mse",
+        "vae_elbo",
+        "vae_kl",
+    }
+    assert all(metric.split == "test" for metric in manifest.metrics.values())
+    assert manifest.classes == tuple("0123456789")
+
+
+def test_the_manifest_tells_how_to_make_the_bundle_again(digits_store: Path) -> None:
+    """The provenance has the command, recipe, data and epochs, and no path of this machine."""
+    bundle = open_bundle(digits_store, "digits", 1)
+    provenance = bundle.manifest.provenance
+
+    assert provenance.command == ("latentd train digits --epochs 3 --set density.search_codes=200")
+    assert provenance.images == {"train": 1293, "validation": 144, "test": 360}
+    assert set(provenance.epochs) == {"autoencoder", "denoiser", "vae", "classifier"}
+    assert str(digits_store.parent) not in (bundle.folder / "manifest.json").read_text()
+
+
+def test_no_file_of_a_bundle_holds_a_path_of_this_machine(digits_store: Path) -> None:
+    """Exporters note stack traces with file names; none of them is published."""
+    bundle = open_bundle(digits_store, "digits", 1)
+    project = str(Path(__file__).parents[2]).encode()
+
+    for file in bundle.manifest.files:
+        assert project not in bundle.read(file), file
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_service_runs_every_graph_of_a_trained_bundle(digits_store: Path, form: str) -> None:
+    """Each graph loads in the service's runtime and gives the manifest's shapes."""
+    bundle = open_bundle(digits_store, "digits", 1)
+    runtime = FORMS[form](1)
+
+    for network in bundle.manifest.networks.values():
+        loaded = runtime.load(bundle.read(network.formats[form].file), network)
+        outputs = loaded.run(np.zeros((3, *network.input.shape), np.float32))
+        assert [output.shape for output in outputs] == [
+            (3, *tensor.shape) for tensor in network.outputs
+        ]
+
+
+def test_the_numbers_beside_the_graphs_can_be_read(digits_store: Path) -> None:
+    """The density holds labelled codes of training images; the errors are the test images'."""
+    bundle = open_bundle(digits_store, "digits", 1)
+
+    density = KernelDensity.from_bytes(bundle.read("kde.safetensors"))
+    errors = read_reference_errors(bundle.read("autoencoder_errors.safetensors"))
+
+    assert density.codes.shape == (1293, 8)
+    assert density.labels is not None
+    assert set(density.labels) == set(range(10))
+    assert errors.shape == (360,)
+    mean = bundle.manifest.metrics["reconstruction_mse"].value
+    assert errors.mean() == pytest.approx(mean, rel=1e-4)
+
+
+def test_a_finished_run_is_measured_again_with_the_same_figures(
+    digits_run: Path, digits_store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`latentd evaluate` prints the figures that the manifest has."""
+    manifest = open_bundle(digits_store, "digits", 1).manifest
+
+    status = evaluate([str(digits_run), "--device", "cpu"])
+
+    printed = capsys.readouterr().out
+    assert status == 0
+    for metric in manifest.metrics.values():
+        assert f"{metric.value:.5g}" in printed
+
+
+def test_a_finished_run_is_published_again_as_a_new_version(
+    digits_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`latentd export RUN` finds the run by name and numbers versions from 1."""
+    places = ["--runs", str(digits_run.parent), "--store", str(tmp_path), "--device", "cpu"]
+
+    status = export(["digits", *places])
+
+    assert status == 0
+    assert "published digits, version 1" in capsys.readouterr().out
+    assert open_bundle(tmp_path, "digits", 1).manifest.provenance.dataset == "digits"
+
+
+def test_a_folder_of_colour_pictures_becomes_a_bundle(tmp_path: Path) -> None:
+    """`latentd train --dataset FOLDER` infers size, colour, classes and name."""
+    folder = write_pictures(tmp_path / "My Photos", ("blue", "green", "red"))
+    places = ["--runs", str(tmp_path / "runs"), "--store", str(tmp_path / "store")]
+
+    status = train(["--dataset", str(folder), *places, *QUICK])
+
+    manifest = open_bundle(tmp_path / "store", "my-photos", 1).manifest
+    assert status == 0
+    assert manifest.image.shape == (3, 32, 32)
+    assert manifest.classes == ("blue", "green", "red")
+    assert manifest.provenance.dataset == "My Photos"
+    assert "classifier" in manifest.networks
+    assert str(tmp_path) not in manifest.model_dump_json()
+
+
+def test_a_flat_folder_becomes_a_bundle_without_a_classifier(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Pictures without class folders train everything but the classifier."""
+    folder = write_pictures(tmp_path / "flat", (".",), 24)
+    places = ["--runs", str(tmp_path / "runs"), "--store", str(tmp_path / "store")]
+    small = ["--set", "autoencoder.channels=[4]", "--set", "autoencoder.latent_size=4"]
+    recipe = tmp_path / "small.toml"
+    recipe.write_text("[data]\n[autoencoder]\n[classifier]\n")
+
+    status = train([str(recipe), "--dataset", str(folder), *places, *QUICK, *small])
+
+    manifest = open_bundle(tmp_path / "store", "flat", 1).manifest
+    assert status == 0
+    assert "no classifier" in capsys.readouterr().out
+    assert set(manifest.networks) == {"encoder", "decoder"}
+    assert manifest.classes is None
+    assert manifest.samplers["kde"].class_conditional is False
+
+
+def test_a_run_of_another_recipe_is_refused(
+    digits_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Training with other hyper-parameters over a run names what differs and how to go on."""
+    before = (digits_run / "run.json").read_text()
+
+    status = train(["digits", "--runs", str(digits_run.parent), "--epochs", "4"])
+
+    assert status == 1
+    message = capsys.readouterr().err
+    assert "autoencoder.epochs" in message
+    assert "--fresh" in message
+    assert (digits_run / "run.json").read_text() == before
+
+
+def test_an_unfinished_run_is_not_exported(
+    digits_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exporting a run that lacks networks says which, and the command that goes on."""
+    folder = tmp_path / "started"
+    folder.mkdir()
+    run = json.loads((digits_run / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(run))
+
+    status = export([str(folder), "--store", str(tmp_path / "store")])
+
+    message = capsys.readouterr().err
+    assert status == 1
+    assert "missing: autoencoder, denoiser, vae, classifier" in message
+    assert "latentd train digits" in message
+    assert not (tmp_path / "store").exists()
+
+
+def test_onnx_graphs_are_single_files_with_a_free_batch_dimension(digits_store: Path) -> None:
+    """Loading from bytes would fail if the weights lay in a second file."""
+    bundle = open_bundle(digits_store, "digits", 1)
+
+    for network in bundle.manifest.networks.values():
+        content = bundle.read(network.formats["onnx"].file)
+        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+        assert session.get_inputs()[0].shape == ["batch", *network.input.shape]
