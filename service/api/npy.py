@@ -29,15 +29,18 @@ def read_npy(content: bytes) -> NDArray[np.generic]:
     stream = io.BytesIO(content)
     try:
         shape, fortran, dtype = _READERS[npy.read_magic(stream)](stream)
-    except (ValueError, KeyError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
+    except Exception as error:  # NumPy evaluates a Python literal, which fails in many ways
         raise MalformedInputError("the body is no .npy file of version 1 or 2") from error
     if dtype.str[1:] not in _TYPES:
         raise UnsupportedFormatError("an .npy array must be uint8, float32 or float64")
-    data = content[stream.tell() :]
+    data = bytearray(memoryview(content)[stream.tell() :])  # writable: torch warns of others
     if len(shape) > _MAX_RANK or math.prod(shape) * dtype.itemsize != len(data):
         raise MalformedInputError("the .npy header's shape does not fit the bytes that follow")
-    array = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
-    return np.ascontiguousarray(array, dtype=dtype.newbyteorder("="))
+    try:
+        array = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
+    except (ValueError, TypeError) as error:
+        raise MalformedInputError("the .npy header's shape is none of an array") from error
+    return np.asarray(array, dtype=dtype.newbyteorder("="), order="C")
 
 
 def write_npy(array: NDArray[np.generic]) -> bytes:
