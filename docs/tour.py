@@ -1,0 +1,65 @@
+"""Draw docs/images/tour.png from a running service, by its public API alone.
+
+usage: python docs/tour.py [URL]        (default http://127.0.0.1:8000)
+"""
+
+import io
+import sys
+from pathlib import Path
+
+import httpx
+from PIL import Image, ImageDraw
+
+SCALE = 3
+GAP = 12
+TARGET = Path(__file__).parent / "images" / "tour.png"
+
+
+def fetch(client: httpx.Client, path: str, **options: object) -> Image.Image:
+    """Return the picture that a POST answers."""
+    answer = client.post(path, headers={"Accept": "image/png"}, **options)
+    answer.raise_for_status()
+    picture = Image.open(io.BytesIO(answer.content))
+    return picture.resize((SCALE * picture.width, SCALE * picture.height), Image.Resampling.NEAREST)
+
+
+def draw_tour(client: httpx.Client) -> Image.Image:
+    """Return grids of samples side by side, and below them a line through latent space."""
+    grids = [
+        fetch(client, f"/v1/sample?model={model}&count=49&seed=2")
+        for model in ("fashion-mnist", "mnist")
+    ]
+    ends = [
+        client.post(f"/v1/sample?model=fashion-mnist&class={label}&seed={seed}").json()["latents"][
+            0
+        ]
+        for label, seed in (("Ankle boot", 1), ("Sneaker", 7))
+    ]
+    body = {"latents": ends, "steps": 14}
+    line = fetch(client, "/v1/interpolate?model=fashion-mnist&encoding=array", json=body)
+    return lay_out(grids, line)
+
+
+def lay_out(grids: list[Image.Image], line: Image.Image) -> Image.Image:
+    """Return one picture of two grids with captions, and a strip below."""
+    width = sum(grid.width for grid in grids) + 3 * GAP
+    caption = 2 * GAP
+    page = Image.new("L", (width, grids[0].height + line.height + 2 * caption + 2 * GAP), 255)
+    pen = ImageDraw.Draw(page)
+    left = GAP
+    for grid, text in zip(grids, ("fashion-mnist: KDE samples", "mnist: KDE samples"), strict=True):
+        pen.text((left, GAP // 2), text, fill=0, font_size=14)
+        page.paste(grid, (left, caption))
+        left += grid.width + GAP
+    top = caption + grids[0].height + GAP
+    pen.text((GAP, top), "interpolate: Ankle boot to Sneaker", fill=0, font_size=14)
+    page.paste(line, (GAP, top + caption))
+    return page
+
+
+if __name__ == "__main__":
+    base = sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:8000"
+    with httpx.Client(base_url=base) as opened:
+        TARGET.parent.mkdir(exist_ok=True)
+        draw_tour(opened).save(TARGET, optimize=True)
+    print(f"wrote {TARGET}")

@@ -1,0 +1,42 @@
+"""The documents say what is so."""
+
+import re
+from pathlib import Path
+
+from service.settings import Settings
+from training.figures import write_figures
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_figures_are_those_of_the_store() -> None:
+    """docs/bundles.md is what `latentd figures` writes for the bundles that are shipped."""
+    written = (ROOT / "docs" / "bundles.md").read_text()
+
+    assert written == write_figures(ROOT / "models_store")
+
+
+def test_every_setting_is_documented() -> None:
+    """docs/settings.md has each setting with its variable, default and description."""
+    page = (ROOT / "docs" / "settings.md").read_text()
+    rows = dict(re.findall(r"^\| `(LATENTD_\w+)` \| (.*) \|$", page, re.MULTILINE))
+
+    expected = {
+        f"LATENTD_{name.upper()}": f"`{'' if field.default is None else field.default}` | "
+        f"{field.description}"
+        for name, field in Settings.model_fields.items()
+    }
+    assert rows == expected
+
+
+def test_links_lead_somewhere() -> None:
+    """Every relative link in the documents names a file that is there."""
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
+    links = [
+        (page, link)
+        for page in pages
+        for link in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text())
+    ]
+
+    assert links
+    assert [(page.name, link) for page, link in links if not (page.parent / link).exists()] == []
