@@ -53,11 +53,12 @@ class KernelDensity:
         """
         tensors = read_tensors(content, "codes", "scale", "bandwidth")
         codes, scale, labels = tensors["codes"], tensors["scale"], tensors.get("labels")
-        bandwidth = float(tensors["bandwidth"][0])
-        fits = codes.ndim == 2 and len(codes) and scale.shape == codes.shape[1:]  # noqa: PLR2004 - a matrix
-        if not fits or not bandwidth > 0 or (labels is not None and len(labels) != len(codes)):
+        bandwidth = tensors["bandwidth"]
+        fits = codes.ndim == 2 and codes.size and scale.shape == codes.shape[1:]  # noqa: PLR2004 - a matrix
+        fits = fits and bandwidth.shape == (1,) and bandwidth[0] > 0
+        if not fits or (labels is not None and labels.shape != codes.shape[:1]):
             raise ArtifactError("the density's codes, scale, bandwidth and labels do not fit")
-        return cls(codes, scale, bandwidth, labels)
+        return cls(codes, scale, float(bandwidth[0]), labels)
 
 
 def write_reference_errors(errors: Floats) -> bytes:
@@ -72,8 +73,8 @@ def read_reference_errors(content: bytes) -> Floats:
         ArtifactError: not such a file.
     """
     errors: Floats = read_tensors(content, "errors")["errors"]
-    if errors.ndim != 1 or not errors.size:
-        raise ArtifactError("the reference errors must be a vector")
+    if errors.ndim != 1 or not errors.size or (np.diff(errors) < 0).any():
+        raise ArtifactError("the reference errors must be an ascending vector")
     return errors
 
 
