@@ -27,6 +27,8 @@ SPACE_NETWORKS: dict[SpaceName, tuple[NetworkName, NetworkName]] = {
 }
 """The encoder and the decoder of each latent space."""
 
+_ENCODER_OUTPUTS: dict[SpaceName, int] = {"autoencoder": 1, "vae": 2}
+
 FileName: TypeAlias = Annotated[
     str, Field(pattern=r"^[a-z0-9][a-z0-9_]*(\.[a-z0-9_]+)+$", max_length=64)
 ]
@@ -161,7 +163,10 @@ class Manifest(_Strict):
             encoder, decoder = (self.networks.get(network) for network in SPACE_NETWORKS[name])
             if encoder is None or decoder is None:
                 problems.append(f"space {name} lacks its encoder or decoder")
-            elif {encoder.outputs[0].shape, decoder.input.shape} != {(space.latent_size,)}:
+            elif [
+                *(output.shape for output in encoder.outputs),
+                decoder.input.shape,
+            ] != [(space.latent_size,)] * (_ENCODER_OUTPUTS[name] + 1):
                 problems.append(f"space {name}: latent_size and its networks disagree")
             if space.reference not in self.files:
                 problems.append(f"{space.reference} is not among the files")
