@@ -1,11 +1,12 @@
 """The command line: `latentd COMMAND`; `serve` is defined here, training brings the others."""
 
 import json
-import logging
+import logging.config
 import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
+from typing import Any
 
 import uvicorn
 from pydantic import ValidationError
@@ -46,7 +47,7 @@ def serve(arguments: list[str]) -> int:
     except SettingsError as error:
         print(f"latentd serve: {error}", file=sys.stderr)
         return _USAGE
-    logging.basicConfig(level=settings.log_level.upper(), format=_LOG_FORMAT)
+    logging.config.dictConfig(_describe_logging(settings))
     registry = build_registry(settings)
     try:
         # Before any worker starts: uvicorn would start a worker that fails again and again.
@@ -70,10 +71,21 @@ def _listen(settings: Settings, registry: Registry) -> int:
         port=settings.port,
         workers=settings.workers,
         access_log=False,
-        log_config=None,
+        log_config=_describe_logging(settings),
         server_header=False,
     )
     return 0
+
+
+def _describe_logging(settings: Settings) -> dict[str, Any]:
+    """Return one line a record on standard error; uvicorn sets up its workers with it too."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": {"format": _LOG_FORMAT}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "root": {"level": settings.log_level.upper(), "handlers": ["stderr"]},
+    }
 
 
 def _export(settings: Settings) -> None:

@@ -1,9 +1,11 @@
 """The documents say what is so."""
 
 import re
+import tomllib
 from pathlib import Path
 
 from service.settings import Settings
+from training.config import parse_recipe
 from training.figures import write_figures
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +29,17 @@ def test_every_setting_is_documented() -> None:
         for name, field in Settings.model_fields.items()
     }
     assert rows == expected
+
+
+def test_the_recipe_in_the_training_page_is_one() -> None:
+    """The example recipe is read as it stands."""
+    page = (ROOT / "docs" / "training.md").read_text()
+    (example,) = re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+
+    recipe = parse_recipe(tomllib.loads(example))
+
+    assert recipe.name == "my-shapes"
+    assert recipe.vae is None
 
 
 def test_links_lead_somewhere() -> None:
