@@ -92,7 +92,8 @@ def read_checkpoint(
         )
         return progress, state["network"], state["optimizer"]
     except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError) as error:
-        raise RunError(f"{path} cannot be read ({error}); --fresh starts over") from error
+        # torch's own text recommends to read it in a way that runs what it holds.
+        raise RunError(f"{path} is damaged or no checkpoint; --fresh starts over") from error
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:

@@ -9,9 +9,9 @@ import tomllib
 from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from training.errors import RecipeError
 
@@ -115,12 +115,13 @@ class DensityRecipe(_Section):
     search_codes: Annotated[int, Field(ge=10, le=1_000_000)] = 10_000
     """Most codes that the bandwidth is searched with; the time grows with its square."""
 
-    @model_validator(mode="after")
-    def _grid_is_a_range(self) -> Self:
-        least, largest, count = self.bandwidths
+    @field_validator("bandwidths")
+    @classmethod
+    def _grid_is_a_range(cls, grid: tuple[float, float, int]) -> tuple[float, float, int]:
+        least, largest, count = grid
         if least > largest or not 1 <= count <= 1000:  # noqa: PLR2004 - the message says it
             raise ValueError("needs the least exponent, the largest, and a count of 1 to 1000")
-        return self
+        return grid
 
 
 class Recipe(_Section):

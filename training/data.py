@@ -81,8 +81,9 @@ def _read_torchvision(name: str, root: Path) -> tuple[LabelledImages, LabelledIm
             getattr(datasets, name)(str(root), train=part, download=True) for part in (True, False)
         )
     except (OSError, RuntimeError, ValueError, AssertionError) as error:
+        reason = " ".join(str(error).split())
         raise DataError(
-            f"{name} is not in {root} and could not be downloaded there: {error}; "
+            f"{name} is not in {root} and could not be downloaded there: {reason}; "
             f"--data-root names the folder that holds {name}/raw/"
         ) from error
     first, second = (

@@ -154,7 +154,7 @@ def _export_onnx(network: nn.Module, source: Source) -> tuple[bytes, Runner]:
                 verbose=False,
             )
     except torch.onnx.OnnxExporterError as error:
-        raise ExportError(f"{source.name}: {error}") from error
+        raise ExportError(f"{source.name}: {str(error).splitlines()[0]}") from error
     if program is None:
         raise ExportError(f"{source.name}: the ONNX exporter gave nothing")
     model: Any = program.model_proto

@@ -77,6 +77,7 @@ def read_folder(folder: Path, recipe: DataRecipe, seed: int, scratch: Path) -> S
         name: _decode(part, image, None if spare > 0 else scratch / f"{name}.pixels", broken)
         for name, part in parts.items()
     }
+    _check_classes(decoded["train"].labels, classes or ())
     notes = (_describe_broken(broken),) if broken else ()
     return Splits(folder.resolve().name, image, classes, **decoded, notes=notes)
 
@@ -188,6 +189,13 @@ def _check_readable(readable: int, count: int) -> None:
     """Refuse a set of which hardly anything can be read."""
     if 2 * readable < count:
         raise DataError(f"only {readable} of {count} pictures can be read")
+
+
+def _check_classes(labels: Labels | None, classes: tuple[str, ...]) -> None:
+    """Refuse a class whose training pictures are all broken."""
+    for index, name in enumerate(classes):
+        if labels is None or index not in labels:
+            raise DataError(f"none of the pictures of class {name} can be read")
 
 
 def _allocate(shape: tuple[int, ...], store: Path | None) -> Pixels:

@@ -89,11 +89,7 @@ def hold_out(
 
     Returns:
         The indices kept and the indices held out, in ascending order.
-
-    Raises:
-        DataError: there are too few images, at all or of a class.
     """
-    check_count(count, labels)
     classes = 1 if labels is None else len(np.unique(labels))
     kept, held = train_test_split(
         np.arange(count),

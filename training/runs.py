@@ -12,7 +12,7 @@ from typing import Any
 
 from training.checkpoints import replace_file
 from training.config import Recipe, parse_recipe
-from training.errors import RunError
+from training.errors import RecipeError, RunError
 
 RUN_FILE = "run.json"
 DENSITY_FILE = "kde.safetensors"
@@ -70,7 +70,7 @@ def read_run(folder: Path) -> Run:
             members["data_root"],
             members["digest"],
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecipeError) as error:
         raise RunError(f"{folder} is no run folder: its {RUN_FILE} cannot be read") from error
 
 
