@@ -31,9 +31,9 @@ cd /
 $run_as "$work/latentd/bin/latentd" serve &
 server=$!
 tries=50
-until "$work/latentd/bin/python" "$OLDPWD/deploy/health.py" 2>/dev/null; do
+until health=$("$work/latentd/bin/python" "$OLDPWD/deploy/health.py" 2>&1); do
     tries=$((tries - 1))
-    [ "$tries" -gt 0 ] || { echo "the service did not get ready" >&2; exit 1; }
+    [ "$tries" -gt 0 ] || { echo "the service did not get ready: $health" >&2; exit 1; }
     sleep 0.2
 done
 kill "$server"

@@ -8,6 +8,6 @@ from http import HTTPStatus
 port = os.environ.get("LATENTD_PORT", "8000")
 try:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as answer:
-        sys.exit(not HTTPStatus(answer.status).is_success)
+        sys.exit(answer.status != HTTPStatus.OK)
 except OSError as error:
     sys.exit(str(error))

@@ -1,0 +1,24 @@
+"""Nothing that latentd uses reports to anyone."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.parametrize("module", ["service.runtimes.onnx", "training.export"])
+def test_onnxruntime_keeps_no_device_id(tmp_path: Path, module: str) -> None:
+    """Loading onnxruntime through latentd leaves no telemetry id or queue in the home folder."""
+    # onnxruntime is silent by itself where it takes its host for a CI machine.
+    silent = ("CI", "GITHUB_ACTIONS", "ORT_DISABLE_TELEMETRY", "ORT_RUNNING_UNIT_TESTS")
+    environment = {name: value for name, value in os.environ.items() if name not in silent}
+    program = f"import {module}, onnxruntime; onnxruntime.SessionOptions()"
+
+    subprocess.run(
+        [sys.executable, "-c", program], env={**environment, "HOME": str(tmp_path)}, check=True
+    )
+
+    written = [str(path) for path in tmp_path.rglob("*") if "onnxruntime" in str(path).lower()]
+    assert written == []
