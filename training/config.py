@@ -80,8 +80,10 @@ class AutoencoderRecipe(FitRecipe):
 class DenoiserRecipe(AutoencoderRecipe):
     """An autoencoder that sees noisy images and is asked for the clean ones."""
 
-    noise_factor: Annotated[float, Field(gt=0, le=2)] = 0.3
-    """Standard deviation of the added noise; pixels are in [0, 1]."""
+    noise_factors: Annotated[
+        tuple[Annotated[float, Field(gt=0, le=2)], ...], Field(min_length=1)
+    ] = (0.3,)
+    """Standard deviations of the added noise (pixels are in [0, 1]); each image gets one by lot."""
 
 
 class VaeRecipe(AutoencoderRecipe):

@@ -93,7 +93,7 @@ def fit(network: nn.Module, job: Fit, training: Examples, validation: Examples) 
     )
     progress = _resume(network, optimizer, job)
     state = _State(network, optimizer, progress)
-    with _open_bar(job, len(training), len(progress.history)) as bar:
+    with _open_bar(job, len(training), progress) as bar:
         while not progress.finished:
             epoch = _run_epoch(state, job, training, validation, bar)
             _record(epoch, state, job)
@@ -218,11 +218,12 @@ def _copy_weights(network: nn.Module) -> Weights:
     return {name: weights.detach().cpu().clone() for name, weights in network.state_dict().items()}
 
 
-def _open_bar(job: Fit, examples: int, epochs_done: int) -> "tqdm[Any]":
+def _open_bar(job: Fit, examples: int, progress: Progress) -> "tqdm[Any]":
     steps = math.ceil(examples / job.recipe.batch_size)
     return tqdm(
         total=job.recipe.epochs * steps,
-        initial=epochs_done * steps,
+        initial=len(progress.history) * steps,
+        disable=progress.finished,
         desc=job.name,
         unit="step",
         mininterval=0.2 if sys.stderr.isatty() else _LOG_SECONDS,

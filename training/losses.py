@@ -20,7 +20,7 @@ Loss: TypeAlias = Callable[[nn.Module, Tensor, Tensor | None, torch.Generator], 
 LOG_SCALE_FLOOR = -6.0  # a scale of 0.0025, under half a step of 8-bit pixels
 
 
-def add_noise(images: Tensor, noise_factor: float, generator: torch.Generator) -> Tensor:
+def add_noise(images: Tensor, noise_factor: float | Tensor, generator: torch.Generator) -> Tensor:
     """Return clip(images + noise_factor * N(0, 1), 0, 1), the rule of source report 000."""
     noise = torch.randn(images.shape, generator=generator, device=images.device)
     return (images + noise_factor * noise).clamp(0, 1)
@@ -33,16 +33,22 @@ def reconstruction_loss(
     return functional.mse_loss(network(images), images)
 
 
-def denoising_loss(noise_factor: float) -> Loss:
+def denoising_loss(noise_factors: tuple[float, ...]) -> Loss:
     """Return the loss of a denoiser: MSE between the clean images and what it makes of noisy ones.
 
     Vincent et al., Extracting and Composing Robust Features with Denoising Autoencoders, 2008.
+    Each image gets one of `noise_factors` by lot, so that one network serves several levels.
     """
 
     def loss(
         network: nn.Module, images: Tensor, _labels: Tensor | None, generator: torch.Generator
     ) -> Tensor:
-        return functional.mse_loss(network(add_noise(images, noise_factor, generator)), images)
+        levels = torch.tensor(noise_factors, device=images.device)
+        lots = torch.randint(
+            len(levels), (len(images), 1, 1, 1), generator=generator, device=images.device
+        )
+        noisy = add_noise(images, levels[lots], generator)
+        return functional.mse_loss(network(noisy), images)
 
     return loss
 

@@ -120,7 +120,7 @@ def _fit_denoiser(shop: Workshop, epochs: dict[str, int]) -> Autoencoder | None:
         return None
     with seeded_globally(shop.device, shop.recipe.seed, "denoiser", "weights"):
         network = Autoencoder(shop.shape, recipe)
-    loss = denoising_loss(recipe.noise_factor)
+    loss = denoising_loss(recipe.noise_factors)
     epochs["denoiser"] = _fit(network, shop, "denoiser", recipe, loss)
     return network
 

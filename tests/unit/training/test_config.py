@@ -43,7 +43,7 @@ def test_sections_that_are_left_out_are_networks_that_are_not_made() -> None:
         ("autoencoder.learning_rate", float("nan")),
         ("autoencoder.architecture", "resnet"),
         ("autoencoder.channels", []),
-        ("denoiser.noise_factor", -0.1),
+        ("denoiser.noise_factors", []),
         ("vae.likelihood", "laplace"),
         ("classifier.dropout", 1.0),
         ("density.bandwidths", [1, -1, 20]),

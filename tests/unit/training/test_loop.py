@@ -45,7 +45,7 @@ def make_job(folder: Path, loss: object = None, **recipe: object) -> Fit:
     settings = FitRecipe.model_validate(
         {"epochs": 5, "batch_size": 16, "learning_rate": 0.01, **recipe}
     )
-    return Fit("test", settings, loss or denoising_loss(0.3), 7, folder, CPU)
+    return Fit("test", settings, loss or denoising_loss((0.3,)), 7, folder, CPU)
 
 
 class Interrupt:
@@ -60,7 +60,7 @@ class Interrupt:
         self.left -= 1
         if self.left < 0:
             raise KeyboardInterrupt
-        return denoising_loss(0.3)(*arguments)
+        return denoising_loss((0.3,))(*arguments)
 
 
 @pytest.mark.parametrize("calls", [0, 3, 11, 17])

@@ -131,9 +131,19 @@ def test_a_denoiser_sees_noise_and_is_asked_for_the_clean_images() -> None:
     """A network that gives back what it sees is charged for the noise."""
     images = torch.full((64, *SHAPE), 0.5)  # far from both ends: hardly any noise is clipped
 
-    loss = denoising_loss(0.1)(nn.Identity(), images, None, torch.Generator().manual_seed(1))
+    loss = denoising_loss((0.1,))(nn.Identity(), images, None, torch.Generator().manual_seed(1))
 
     assert loss.item() == pytest.approx(0.1**2, rel=0.1)
+
+
+def test_each_image_gets_one_of_the_noise_levels_by_lot() -> None:
+    """Two levels over many images leave the mean of their squares."""
+    images = torch.full((400, *SHAPE), 0.5)
+    loss = denoising_loss((0.05, 0.1))
+
+    value = loss(nn.Identity(), images, None, torch.Generator().manual_seed(1)).item()
+
+    assert value == pytest.approx((0.05**2 + 0.1**2) / 2, rel=0.1)
 
 
 def test_reconstruction_is_the_mean_squared_error_a_pixel() -> None:
