@@ -54,6 +54,7 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,
     )
     app.state.engine = Engine(served, admission, _limits(settings))
     install_handlers(app)
