@@ -79,10 +79,13 @@ def install_handlers(app: FastAPI) -> None:
 
 def to_flaws(details: Sequence[ErrorDetails], skip: int = 0) -> list[errors.Flaw]:
     """Turn pydantic's findings into flaws with JSON pointers, without `skip` leading parts."""
-    return [
-        errors.Flaw("/" + "/".join(str(part) for part in detail["loc"][skip:]), detail["msg"])
-        for detail in details
-    ]
+    return [errors.Flaw(_point_to(detail["loc"][skip:]), detail["msg"]) for detail in details]
+
+
+def _point_to(location: Sequence[int | str]) -> str:
+    """Return a JSON pointer (RFC 6901) to a parameter; pydantic's trail within it is left out."""
+    names = (str(part).replace("~", "~0").replace("/", "~1") for part in location[:1])
+    return "".join(f"/{name}" for name in names)
 
 
 def _answer_ours(request: Request, error: Exception) -> Response:
@@ -135,6 +138,7 @@ def _pack(
     if flaws:
         content["errors"] = [{"pointer": f.pointer, "detail": f.detail} for f in flaws]
     answer = Response(orjson.dumps(content), kind.status, media_type=MEDIA_TYPE)
+    answer.headers["X-Request-ID"] = _request_id(request)
     if kind.status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
         answer.headers["Retry-After"] = _RETRY_SECONDS
     return answer
