@@ -2,6 +2,7 @@
 
 import base64
 import io
+import zlib
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,3 +42,27 @@ def read_npy(content: bytes) -> NDArray[np.generic]:
 def read_png(content: bytes) -> NDArray[np.uint8]:
     """Return a PNG file's pixels."""
     return np.asarray(Image.open(io.BytesIO(content)))
+
+
+def make_chunk(kind: bytes, content: bytes) -> bytes:
+    """Return a chunk of a PNG file."""
+    checksum = zlib.crc32(kind + content).to_bytes(4, "big")
+    return len(content).to_bytes(4, "big") + kind + content + checksum
+
+
+def forge_png(width: int, height: int, *chunks: bytes) -> bytes:
+    """Return a PNG file that claims any size, holds any chunks and 100 black pixels."""
+    header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([8, 0, 0, 0, 0])
+    parts = [
+        make_chunk(b"IHDR", header),
+        *chunks,
+        make_chunk(b"IDAT", zlib.compress(bytes(100))),
+        make_chunk(b"IEND", b""),
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def make_noise(width: int = 6, height: int = 8, form: str = "PNG") -> bytes:
+    """Return a file whose pixels cannot be guessed from a part of it."""
+    generator = np.random.default_rng(0)
+    return save(Image.fromarray(generator.integers(0, 256, (height, width), np.uint8)), form)

@@ -7,7 +7,6 @@ later, where the work runs.
 import base64
 import binascii
 import io
-import warnings
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any, TypeAlias
@@ -44,6 +43,10 @@ _OTHER_FORMATS = {
 }
 _MAX_DEPTH = 8
 
+# Pillow only warns of pictures that are large, and says of huge ones that they cannot be opened;
+# `check_pixels` refuses both, from their headers, and names the limit.
+Image.MAX_IMAGE_PIXELS = None
+
 
 def open_picture(content: bytes) -> Image.Image:
     """Open a PNG or JPEG file, told by its first bytes; nothing is decoded yet.
@@ -59,13 +62,9 @@ def open_picture(content: bytes) -> Image.Image:
                 raise UnsupportedFormatError(f"a {name.strip()} file; PNG and JPEG are read")
         raise MalformedInputError("the content is no PNG or JPEG file")
     try:
-        with warnings.catch_warnings():
-            # Pillow warns of large pictures; the pixel limit, checked next, refuses them.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            picture = Image.open(io.BytesIO(content), formats=[format_])
+        return Image.open(io.BytesIO(content), formats=[format_])
     except Exception as error:
         raise MalformedInputError(f"the {format_} file is broken") from error
-    return picture
 
 
 def open_base64(text: str) -> Image.Image:
@@ -114,7 +113,11 @@ def read_numbers(nested: object, pointer: str) -> NDArray[np.float64]:
 
 
 def to_batch(
-    images: Sequence[Item] | NDArray[np.generic], spec: ImageSpec, invert: Invert
+    images: Sequence[Item] | NDArray[np.generic],
+    spec: ImageSpec,
+    invert: Invert,
+    *,
+    in_json: bool = False,
 ) -> Floats:
     """Turn a request's images into a batch.
 
@@ -125,31 +128,39 @@ def to_batch(
             (N, C, H, W), (N, H, W) or (H, W), uint8 or floating.
         spec: The bundle's images.
         invert: Whether dark-on-light becomes light-on-dark.
+        in_json: Whether the pictures came inside JSON, which is whole where a picture is not.
 
     Returns:
         (N, C, H, W) float32 in [0, 1].
 
     Raises:
-        InvalidInputError: a wrong shape or range, NaN or infinity; says what was wanted.
-        MalformedInputError: a picture that is broken further on.
+        InvalidInputError: a wrong shape or range, NaN or infinity; says what was wanted. Or, in
+            JSON, a picture that is broken further on.
+        MalformedInputError: such a picture elsewhere.
     """
     if isinstance(images, np.ndarray):
         return _check_array(images, spec, invert, "/images")
     batch = np.empty((len(images), *spec.shape), dtype=np.float32)
     for index, item in enumerate(images):
+        pointer = f"/images/{index}"
         if isinstance(item, np.ndarray):
-            batch[index] = _check_array(item[None], spec, invert, f"/images/{index}")[0]
+            batch[index] = _check_array(item[None], spec, invert, pointer)[0]
         else:
-            batch[index] = _decode(item, spec, invert)
+            batch[index] = _decode(item, spec, invert, pointer if in_json else None)
             batch[index] /= 255
     return batch
 
 
-def _decode(picture: Image.Image, spec: ImageSpec, invert: Invert) -> NDArray[np.uint8]:
+def _decode(
+    picture: Image.Image, spec: ImageSpec, invert: Invert, pointer: str | None
+) -> NDArray[np.uint8]:
     try:
         return to_pixels(picture, spec, invert)
     except Exception as error:
-        raise MalformedInputError("the picture is truncated or broken") from error
+        detail = "the picture is truncated or broken"
+        if pointer is not None:
+            raise InvalidInputError(Flaw(pointer, detail)) from error
+        raise MalformedInputError(detail) from error
 
 
 def _check_array(

@@ -1,6 +1,7 @@
 """A request's body, unpacked by its content type: images, latents and the other members."""
 
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import jiter
 import numpy as np
@@ -43,14 +44,18 @@ class Taken:
 
     media: tuple[str, ...]
     members: tuple[str, ...]
+    single: int | None = None
+    """Rank of an array that holds one image or latent, where it can be told without a model."""
 
 
-IMAGES = Taken((JSON, MULTIPART, *PICTURES, NPY), ("images",))
-LATENTS = Taken((JSON, NPY), ("latents",))
+IMAGES = Taken((JSON, MULTIPART, *PICTURES, NPY), ("images",), single=2)
+LATENTS = Taken((JSON, NPY), ("latents",), single=1)
 ENDS = Taken(IMAGES.media, ("images", "latents"))
 """Images or latents: the ends of a line."""
 NOTHING = Taken((JSON,), ())
 """Parameters only; the body may be left out."""
+
+T = TypeVar("T", bound=np.generic)
 
 _PART_NAMES = {"images", "image"}
 
@@ -95,12 +100,7 @@ class Upload:
         images = self.items if self.array is None else self.array
         if images is None:
             raise InvalidInputError(Flaw("/images", "the member 'images' is missing"))
-        try:
-            return to_batch(images, spec, invert)
-        except MalformedInputError as error:
-            if not self.in_json:
-                raise
-            raise InvalidInputError(Flaw("/images", str(error))) from error
+        return to_batch(images, spec, invert, in_json=self.in_json)
 
     def to_latents(self, latent_size: int) -> Floats:
         """Return the latents as (N, L) float32.
@@ -111,13 +111,12 @@ class Upload:
         numbers = self.latents if self.array is None else self.array
         if numbers is None:
             raise InvalidInputError(Flaw("/latents", "the member 'latents' is missing"))
-        rows = numbers[None] if numbers.ndim == 1 else numbers
-        if rows.shape[1:] != (latent_size,) or not len(rows) or rows.dtype == np.uint8:
+        if numbers.shape[1:] != (latent_size,) or not len(numbers) or numbers.dtype == np.uint8:
             raise InvalidInputError(
                 Flaw("/latents", f"floating N x {latent_size} is wanted, got {numbers.shape}")
             )
         with np.errstate(over="ignore"):
-            latents = np.ascontiguousarray(rows, dtype=np.float32)
+            latents = np.ascontiguousarray(numbers, dtype=np.float32)
         if not np.isfinite(latents).all():
             raise InvalidInputError(Flaw("/latents", "latents must be finite float32 numbers"))
         return latents
@@ -149,7 +148,7 @@ def unpack(content_type: str, body: bytes, taken: Taken, limits: Limits) -> Uplo
     if media == JSON:
         upload = _unpack_json(body, taken, limits)
     elif media == NPY:
-        upload = Upload(array=read_npy(body))
+        upload = Upload(array=_as_batch(read_npy(body), taken.single))
     elif media == MULTIPART:
         upload = Upload(items=_unpack_parts(body, options.get(b"boundary", b""), limits))
     else:
@@ -182,7 +181,7 @@ def _unpack_json(body: bytes, taken: Taken, limits: Limits) -> Upload:
         raise InvalidInputError(Flaw("", f"only one of {' and '.join(inputs)} can be given"))
     upload = Upload(members=members, in_json=True)
     if "latents" in inputs:
-        upload.latents = read_numbers(inputs["latents"], "/latents")
+        upload.latents = _as_batch(read_numbers(inputs["latents"], "/latents"), 1)
     if "images" in inputs:
         images = inputs["images"]
         if not isinstance(images, list) or not images:
@@ -190,6 +189,11 @@ def _unpack_json(body: bytes, taken: Taken, limits: Limits) -> Upload:
         limits.check("images", len(images))
         upload.items = [_read_item(item, f"/images/{index}") for index, item in enumerate(images)]
     return upload
+
+
+def _as_batch(array: NDArray[T], single: int | None) -> NDArray[T]:
+    """Give one image or latent its batch axis, or its rows would be counted as so many."""
+    return array[None] if array.ndim == single else array
 
 
 def _read_item(item: object, pointer: str) -> Item:

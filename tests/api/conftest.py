@@ -1,17 +1,23 @@
 """The whole application on a fake backend, behind a real server."""
 
-from collections.abc import Iterator
+import ssl
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from fakes import IMAGE, open_fake_backend, write_bundle
+from pictures import make_png, to_base64
+from refusals import check_refusal
 from serving import run_server
 
 from service.app import build_registry, create_app
 from service.artifact import ImageSpec
 from service.settings import Settings
 
+TLS = ssl.create_default_context()
+"""Not used over plain HTTP, but every client would load the certificates anew."""
 COLOUR = ImageSpec(channels=3, height=6, width=6, background=(0.0, 0.0, 0.0))
 
 
@@ -51,5 +57,26 @@ def url(settings: Settings) -> Iterator[str]:
 @pytest.fixture
 def client(url: str) -> Iterator[httpx.Client]:
     """A client of the running service."""
-    with httpx.Client(base_url=url) as opened:
+    with httpx.Client(base_url=url, verify=TLS) as opened:
         yield opened
+
+
+@pytest.fixture
+def refuse(
+    client: httpx.Client, caplog: pytest.LogCaptureFixture
+) -> Iterator[Callable[..., dict[str, Any]]]:
+    """A sender of requests that must be refused: `refuse(status, path, **request)`.
+
+    Afterwards the service must live, have logged no traceback, and answer as it did before.
+    """
+    good = {"json": {"images": [to_base64(make_png(77))], "encoding": "array"}}
+    before = client.post("/v1/reconstruct", **good).content
+
+    def send(status: int, path: str, method: str = "POST", **request: Any) -> dict[str, Any]:  # noqa: ANN401 - as httpx
+        return check_refusal(client.request(method, path, **request), status)
+
+    yield send
+
+    assert client.get("/livez").status_code == 200
+    assert client.post("/v1/reconstruct", **good).content == before
+    assert [record for record in caplog.records if record.exc_info] == []
