@@ -1,8 +1,10 @@
 """The one training loop: every network is fitted here, and differs by its loss only."""
 
+import contextlib
 import math
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -82,7 +84,7 @@ def fit(network: nn.Module, job: Fit, training: Examples, validation: Examples) 
     was killed and resumed gives the same bits as one that was not.
 
     Raises:
-        TrainingError: the loss became infinite or NaN.
+        TrainingError: the loss became infinite or NaN, or the device's memory is too small.
         RunError: the checkpoint cannot be read.
     """
     network.to(job.device)
@@ -95,7 +97,8 @@ def fit(network: nn.Module, job: Fit, training: Examples, validation: Examples) 
     state = _State(network, optimizer, progress)
     with _open_bar(job, len(training), progress) as bar:
         while not progress.finished:
-            epoch = _run_epoch(state, job, training, validation, bar)
+            with _explain_shortage(job):
+                epoch = _run_epoch(state, job, training, validation, bar)
             _record(epoch, state, job)
             write_checkpoint(job.folder, progress, network.state_dict(), optimizer.state_dict())
             _show(bar, progress)
@@ -186,8 +189,19 @@ def measure_loss(network: nn.Module, job: Fit, examples: Examples) -> float:
     return total / len(examples)
 
 
+@contextlib.contextmanager
+def _explain_shortage(job: Fit) -> Iterator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise TrainingError(
+            f"{job.name}: a batch does not fit into the memory of {job.device}; "
+            f"a lower {job.name}.batch_size may help"
+        ) from error
+
+
 def divide(order: Tensor, batch_size: int) -> tuple[Tensor, ...]:
-    """Divide into batches of nearly one size: BatchNorm cannot work on a last batch of one."""
+    """Divide (N,) indices into batches of nearly one size: BatchNorm cannot train on one image."""
     return order.tensor_split(math.ceil(len(order) / batch_size))
 
 

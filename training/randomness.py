@@ -33,12 +33,7 @@ def seeded_globally(device: torch.device, seed: int, *purpose: str | int) -> Ite
     Weight initialisation and dropout draw from the global generator; torch lets neither take
     another one.
     """
-    accelerators = [device] if device.type != "cpu" else []
-    with torch.random.fork_rng(accelerators, device_type=_fork_type(device)):
+    # Of the accelerators torch forks cuda's generator only; mps' goes on from this seed.
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(derive_seed(seed, *purpose))
         yield
-
-
-def _fork_type(device: torch.device) -> str:
-    # fork_rng wants the name of an accelerator even where none is forked.
-    return device.type if device.type != "cpu" else "cuda"

@@ -68,6 +68,18 @@ def test_every_network_is_exported_as_it_is(sources: dict[str, Source], name: st
     assert {tensor.type.tensor_type.shape.dim[0].dim_param for tensor in tensors} == {"batch"}
 
 
+def test_the_net_of_the_reports_is_exported_at_an_odd_size() -> None:
+    """The other architecture and another shape give the same plain graphs."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = Autoencoder((1, 9, 7), AutoencoderRecipe(architecture="seed", latent_size=2))
+        source = Source("denoiser", network.eval(), torch.rand(33, 1, 9, 7))
+
+    graphs = export_graphs(source)
+
+    assert all(graph.parity < 1e-5 for graph in graphs.values())
+
+
 def test_the_names_of_tensors_say_what_they_are(sources: dict[str, Source]) -> None:
     """Clients of the graphs see these names."""
     names = {name: (one.input_name, one.output_names) for name, one in sources.items()}

@@ -170,6 +170,16 @@ def test_a_loss_that_is_no_number_stops_the_training(tmp_path: Path) -> None:
     assert read_checkpoint(tmp_path, CPU) is None
 
 
+def test_too_little_memory_is_told_with_the_key_that_helps(tmp_path: Path) -> None:
+    """The device's own error says nothing about recipes."""
+
+    def exhaust(*_: object) -> Tensor:
+        raise torch.OutOfMemoryError
+
+    with pytest.raises(TrainingError, match=r"a lower test\.batch_size"):
+        fit(make_network(), make_job(tmp_path, exhaust), TRAINING, VALIDATION)
+
+
 def test_a_last_batch_of_one_image_does_not_occur(tmp_path: Path) -> None:
     """17 images in batches of 16 are 9 and 8: BatchNorm cannot train on one."""
     progress = fit(make_network(), make_job(tmp_path, epochs=1), make_examples(17, 3), VALIDATION)

@@ -1,19 +1,15 @@
 """The networks of a bundle, and what they are kept from seeing."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from training import pipeline
 from training.config import Recipe, override, parse_recipe, read_recipe
 from training.data import read_data
 from training.errors import RecipeError
 from training.images import LabelledImages, Splits
-from training.pipeline import complete_run, fit_run
-from training.runs import Run, start_run
 from training.systems import encode, fit_networks
 
 CPU = torch.device("cpu")
@@ -36,40 +32,6 @@ def make_recipe() -> Recipe:
 def make_splits(tmp_path: Path) -> Splits:
     """Return the digits."""
     return read_data(make_recipe(), tmp_path, tmp_path)
-
-
-class Untouchable(LabelledImages):
-    """Test images that may be counted and not looked at."""
-
-    def __init__(self, count: int) -> None:
-        """Keep the count only."""
-        object.__setattr__(self, "count", count)
-
-    def __len__(self) -> int:
-        """Return the count."""
-        return self.count
-
-    def __getattribute__(self, name: str) -> object:
-        """Fail on pixels and labels."""
-        if name in {"pixels", "labels", "take"}:
-            raise AssertionError(f"training looked at the test images' {name}")
-        return object.__getattribute__(self, name)
-
-
-def test_neither_fit_nor_density_looks_at_test_images(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With test images that cannot be read, everything up to the measuring works."""
-    splits = replace(make_splits(tmp_path), test=Untouchable(360))
-    monkeypatch.setattr(pipeline, "read_data", lambda *_: splits)
-    monkeypatch.setattr(Splits, "digest", lambda _: "0" * 64)
-    run = start_run(Run(tmp_path / "run", make_recipe(), "latentd train", "data"), fresh=False)
-
-    prepared = fit_run(run, CPU, print)
-
-    with pytest.raises(AssertionError, match="looked at the test images"):
-        complete_run(prepared)  # the density is found first, and then the measuring looks
-    assert (tmp_path / "run" / "kde.safetensors").exists()
 
 
 def test_the_same_seed_gives_the_same_bundle_of_networks(tmp_path: Path) -> None:

@@ -1,0 +1,91 @@
+"""The way from a run folder to a trained bundle."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from training import pipeline
+from training.config import Recipe, override, parse_recipe, read_recipe
+from training.data import read_data
+from training.errors import RunError
+from training.images import LabelledImages, Splits
+from training.pipeline import complete_run, fit_run, reopen_run
+from training.runs import Run, start_run
+
+CPU = torch.device("cpu")
+
+
+def make_recipe() -> Recipe:
+    """Return the digits recipe with the least of everything."""
+    tiny = {"channels": [4], "hidden": 8, "latent_size": 2, "epochs": 1, "batch_size": 64}
+    members = read_recipe("digits")
+    changes = [
+        (f"{name}.{key}", value)
+        for name in ("autoencoder", "denoiser", "vae")
+        for key, value in tiny.items()
+    ]
+    return parse_recipe(
+        override(members, [*changes, ("classifier.epochs", 1), ("density.search_codes", 50)])
+    )
+
+
+def make_run(folder: Path) -> Run:
+    """Return a run that is started."""
+    return start_run(Run(folder, make_recipe(), "latentd train digits", "data"), fresh=False)
+
+
+class Untouchable(LabelledImages):
+    """Test images that may be counted and not looked at."""
+
+    def __init__(self, count: int) -> None:
+        """Keep the count only."""
+        object.__setattr__(self, "count", count)
+
+    def __len__(self) -> int:
+        """Return the count."""
+        return self.count
+
+    def __getattribute__(self, name: str) -> object:
+        """Fail on pixels and labels."""
+        if name in {"pixels", "labels", "take"}:
+            raise AssertionError(f"training looked at the test images' {name}")
+        return object.__getattribute__(self, name)
+
+
+def test_neither_fit_nor_density_looks_at_test_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With test images that cannot be read, everything up to the measuring works."""
+    digits = read_data(make_recipe(), tmp_path, tmp_path)
+    splits = replace(digits, test=Untouchable(360))
+    monkeypatch.setattr(pipeline, "read_data", lambda *_: splits)
+    monkeypatch.setattr(Splits, "digest", lambda _: "0" * 64)
+
+    prepared = fit_run(make_run(tmp_path / "run"), CPU, print)
+
+    with pytest.raises(AssertionError, match="looked at the test images"):
+        complete_run(prepared)  # the density is found first, and then the measuring looks
+    assert (tmp_path / "run" / "kde.safetensors").exists()
+
+
+def test_a_run_without_all_its_networks_is_not_reopened(tmp_path: Path) -> None:
+    """The message names what is missing and the command that goes on."""
+    run = make_run(tmp_path / "run")
+    fit_run(run, CPU, print)
+    (tmp_path / "run" / "vae" / "checkpoint.pt").unlink()
+
+    with pytest.raises(RunError, match=r"missing: vae\): `latentd train digits` goes on"):
+        reopen_run(run, CPU, print)
+
+
+def test_the_density_is_searched_once(tmp_path: Path) -> None:
+    """A second completion reads what the first stored."""
+    told: list[str] = []
+    prepared = fit_run(make_run(tmp_path / "run"), CPU, told.append)
+
+    first, again = complete_run(prepared).density, complete_run(prepared).density
+
+    assert told.count("searching the density's bandwidth") == 1
+    assert again.to_bytes() == first.to_bytes()
