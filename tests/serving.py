@@ -22,3 +22,21 @@ def run_server(app: FastAPI) -> Iterator[str]:
         server.should_exit = True
         thread.join()
         listener.close()
+
+
+def exchange(base: str, sent: bytes, *, timeout: float = 5) -> bytes:
+    """Send raw bytes to a server and return what it answers, until it closes or says no more."""
+    host, _, port = base.removeprefix("http://").partition(":")
+    received = b""
+    with socket.create_connection((host, int(port)), timeout=timeout) as connection:
+        connection.sendall(sent)
+        with contextlib.suppress(ConnectionError):
+            while not _is_whole(received) and (chunk := connection.recv(65_536)):
+                received += chunk
+    return received
+
+
+def _is_whole(answer: bytes) -> bool:
+    head, separator, body = answer.partition(b"\r\n\r\n")
+    length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
+    return bool(separator) and len(body) >= int(length or 0)

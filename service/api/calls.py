@@ -74,7 +74,7 @@ async def receive(request: Request, query: P, taken: Taken, offered: Sequence[st
         RequestError: of every kind, for what can be told before the model is known.
     """
     engine: Engine = request.app.state.engine
-    form = choose_form(request.headers.get("accept", ""), offered)
+    form = choose_form(", ".join(request.headers.getlist("accept")), offered)
     if request.headers.get("content-encoding", "identity") != "identity":
         raise UnsupportedFormatError("bodies are taken without Content-Encoding")
     body = await read_body(request, engine.limits)

@@ -234,7 +234,7 @@ def _find_class(model: Model, source: str, wanted: int | str | None) -> int | No
     labels = model.manifest.classes or ()
     if wanted in labels:
         return labels.index(str(wanted))
-    index = int(wanted) if str(wanted).isdecimal() else -1
-    if not 0 <= index < len(labels):
+    indices = {str(index): index for index in range(len(labels))}
+    if str(wanted) not in indices:
         raise InvalidInputError(Flaw("/class", f"{wanted!r:.80} is none of {', '.join(labels)}"))
-    return index
+    return indices[str(wanted)]

@@ -110,7 +110,8 @@ def build_openapi(app: FastAPI, registry: Registry) -> dict[str, Any]:
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     _, definitions = models_json_schema([(Problem, "serialization")], ref_template=_REF)
     schemas.update(definitions["$defs"])
-    examples = make_examples(registry.find(None))
+    served = registry.default in registry.models
+    examples = make_examples(registry.find(None)) if served else {}
     for path, operation in document["paths"].items():
         example = examples.get(path.rpartition("/")[2])
         if example is not None and "post" in operation:

@@ -27,7 +27,6 @@ from service.artifact.pixels import Invert
 from service.errors import (
     Flaw,
     InvalidInputError,
-    LimitExceededError,
     MalformedInputError,
     RequestError,
     UnsupportedFormatError,
@@ -215,8 +214,7 @@ def _unpack_parts(body: bytes, boundary: bytes, limits: Limits) -> list[Item]:
     items: list[Item] = []
 
     def take(file: File) -> None:
-        if len(items) == limits.images:
-            raise LimitExceededError(f"at most {limits.images} images are allowed in a request")
+        limits.check("images", len(items) + 1)
         name = (file.field_name or b"").decode("utf-8", "replace")
         if name not in _PART_NAMES:
             raise InvalidInputError(Flaw(f"/{name:.40}", "file parts must be called 'images'"))

@@ -99,13 +99,14 @@ class Registry:
         Raises:
             ModelNotFoundError: no such name or version is served; the text lists those that are.
         """
-        name, _, version = (reference or self.default).partition("@")
+        wanted = reference or self.default
+        name, pinned, version = wanted.partition("@")
         versions = self._models.get(name, {})
         for number, model in versions.items():
-            if not version or str(number) == version:
+            if not pinned or str(number) == version:
                 return model
         served = ", ".join(model.reference for model in self._served())
-        raise ModelNotFoundError(f"no model {reference!r:.80} is served; there are {served}")
+        raise ModelNotFoundError(f"no model {wanted!r:.80} is served; there are {served}")
 
     def _served(self) -> list[Model]:
         return [model for versions in self._models.values() for model in versions.values()]
