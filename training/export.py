@@ -8,6 +8,7 @@ import contextlib
 import io
 import logging
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
@@ -191,7 +192,7 @@ def _export_torchscript(network: nn.Module, source: Source) -> tuple[bytes, Runn
         frozen = torch.jit.freeze(traced)
         buffer = io.BytesIO()
         torch.jit.save(frozen, buffer)
-        content = buffer.getvalue()
+        content = _strip_archive(buffer.getvalue())
         loaded = torch.jit.load(io.BytesIO(content))  # type: ignore[no-untyped-call]
 
     def run(inputs: Floats) -> list[Floats]:
@@ -199,6 +200,19 @@ def _export_torchscript(network: nn.Module, source: Source) -> tuple[bytes, Runn
             return [output.numpy() for output in _as_tuple(loaded(torch.from_numpy(inputs)))]
 
     return content, run
+
+
+def _strip_archive(content: bytes) -> bytes:
+    """Remove the stack traces that TorchScript keeps beside its code, for the same reason."""
+    stripped = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(content)) as whole,
+        zipfile.ZipFile(stripped, "w", zipfile.ZIP_STORED) as archive,
+    ):
+        for entry in whole.infolist():
+            if not entry.filename.endswith(".debug_pkl"):
+                archive.writestr(entry, whole.read(entry))
+    return stripped.getvalue()
 
 
 @contextlib.contextmanager

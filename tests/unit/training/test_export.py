@@ -1,5 +1,9 @@
 """Exported graphs: plain, free in their batch, and the same as PyTorch."""
 
+import io
+import zipfile
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
@@ -148,3 +152,15 @@ def test_a_graph_with_a_fixed_batch_is_an_error(sources: dict[str, Source]) -> N
 
     with pytest.raises(ExportError, match="for a batch of 2"):
         measure_parity(source, lambda inputs: source.run(torch.from_numpy(inputs[:1])))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_graphs_hold_no_paths_of_the_machine(sources: dict[str, Source], name: str) -> None:
+    """Neither form of a network holds a path of where it was exported."""
+    graphs = export_graphs(sources[name])
+
+    with zipfile.ZipFile(io.BytesIO(graphs["torchscript"].content)) as archive:
+        contents = [archive.read(entry) for entry in archive.namelist()]
+    here = str(Path(torch.__file__).parents[1]).encode()
+    assert contents
+    assert not any(here in content for content in (graphs["onnx"].content, *contents))
