@@ -10,10 +10,11 @@ from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.api import models, operations, system
+from service.api import models, oip, operations, system
 from service.api.calls import Engine
 from service.api.limits import Limits
 from service.api.problems import install_handlers
@@ -54,11 +55,11 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
-        generate_unique_id_function=lambda route: route.name,
+        generate_unique_id_function=_name_operation,
     )
     app.state.engine = Engine(served, admission, _limits(settings))
     install_handlers(app)
-    for router in (operations.router, models.router, system.router):
+    for router in (operations.router, models.router, oip.router, system.router):
         app.include_router(router)
     system.mount_static(app)
     app.add_middleware(RequestLog)
@@ -104,6 +105,11 @@ def _limits(settings: Settings) -> Limits:
         pixels=settings.max_pixels,
         samples=settings.max_samples,
     )
+
+
+def _name_operation(route: APIRoute) -> str:
+    """Return an operation's id in OpenAPI, after which generated clients name their methods."""
+    return f"{route.name}_of_version" if "{version}" in route.path else route.name
 
 
 def _openapi_of(app: FastAPI, registry: Registry) -> Callable[[], dict[str, Any]]:

@@ -33,6 +33,13 @@ class Engine:
     admission: Admission
     limits: Limits
 
+    async def answer(self, model: Model, work: Callable[[], Response], seconds: float) -> Response:
+        """Do work that is predicted to take `seconds`, and name the model that did it."""
+        response = await self.admission.run(work, seconds)
+        response.headers["X-Model"] = model.reference
+        response.headers["X-Model-Digest"] = model.bundle.digest
+        return response
+
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[P]):
@@ -55,10 +62,7 @@ class Call(Generic[P]):
             seconds: Predicted duration of the networks' runs for one of them.
         """
         predicted = images * (seconds + _SECONDS_AN_IMAGE) + self.upload.pixels * _SECONDS_A_PIXEL
-        response = await self.engine.admission.run(work, predicted)
-        response.headers["X-Model"] = model.reference
-        response.headers["X-Model-Digest"] = model.bundle.digest
-        return response
+        return await self.engine.answer(model, work, predicted)
 
 
 async def receive(request: Request, query: P, taken: Taken, offered: Sequence[str]) -> Call[P]:
@@ -75,14 +79,29 @@ async def receive(request: Request, query: P, taken: Taken, offered: Sequence[st
     """
     engine: Engine = request.app.state.engine
     form = choose_form(", ".join(request.headers.getlist("accept")), offered)
-    if request.headers.get("content-encoding", "identity") != "identity":
-        raise UnsupportedFormatError("bodies are taken without Content-Encoding")
-    body = await read_body(request, engine.limits)
+    body = await receive_body(request, engine.limits)
     content_type = request.headers.get("content-type", "")
     upload = await engine.admission.run(
-        lambda: unpack(content_type, body, taken, engine.limits), len(body) * _SECONDS_A_BYTE
+        lambda: unpack(content_type, body, taken, engine.limits), predict_reading(body)
     )
     return Call(engine, merge(query, upload.members), upload, form)
+
+
+async def receive_body(request: Request, limits: Limits) -> bytes:
+    """Return the body, which must come as it is.
+
+    Raises:
+        UnsupportedFormatError: it has a Content-Encoding.
+        LimitExceededError: it is too long.
+    """
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise UnsupportedFormatError("bodies are taken without Content-Encoding")
+    return await read_body(request, limits)
+
+
+def predict_reading(body: bytes) -> float:
+    """Return about how many seconds it takes to parse a body."""
+    return len(body) * _SECONDS_A_BYTE
 
 
 def merge(query: P, members: dict[str, object]) -> P:

@@ -119,7 +119,9 @@ def _answer_disconnect(_request: Request, _error: Exception) -> Response:
 
 def _answer_unexpected(request: Request, error: Exception) -> Response:
     _log.error("request %s failed", _request_id(request), exc_info=error)
-    return _pack(request, INTERNAL, "the request failed; the service's log has the cause")
+    answer = _pack(request, INTERNAL, "the request failed; the service's log has the cause")
+    answer.headers["Connection"] = "close"  # Starlette raises on, at which the server hangs up
+    return answer
 
 
 def _pack(
@@ -128,6 +130,8 @@ def _pack(
     detail: str,
     flaws: Sequence[errors.Flaw] = (),
 ) -> Response:
+    if request.url.path.startswith("/v2"):
+        return _pack_oip(request, kind, detail)
     content: dict[str, object] = {
         "type": f"urn:latentd:problem:{kind.slug}",
         "title": kind.title,
@@ -137,9 +141,22 @@ def _pack(
     }
     if flaws:
         content["errors"] = [{"pointer": f.pointer, "detail": f.detail} for f in flaws]
-    answer = Response(orjson.dumps(content), kind.status, media_type=MEDIA_TYPE)
+    return _add_headers(
+        request, Response(orjson.dumps(content), kind.status, media_type=MEDIA_TYPE)
+    )
+
+
+def _pack_oip(request: Request, kind: Kind, detail: str) -> Response:
+    """Answer in the Open Inference Protocol's own form, which knows 400 and no 409 or 422."""
+    is_ours = kind.status in {HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.CONFLICT}
+    status = HTTPStatus.BAD_REQUEST if is_ours else kind.status
+    content = orjson.dumps({"error": detail})
+    return _add_headers(request, Response(content, status, media_type="application/json"))
+
+
+def _add_headers(request: Request, answer: Response) -> Response:
     answer.headers["X-Request-ID"] = _request_id(request)
-    if kind.status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
+    if answer.status_code in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
         answer.headers["Retry-After"] = _RETRY_SECONDS
     return answer
 
