@@ -2,11 +2,23 @@
 
 import contextlib
 import socket
+import ssl
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
+import httpx
 import uvicorn
+from fakes import open_fake_backend
 from fastapi import FastAPI
+
+from service.app import build_registry, create_app
+from service.artifact.manifest import GraphFormat
+from service.runtimes import Runtime
+from service.settings import Settings
+
+TLS = ssl.create_default_context()
+"""Not used over plain HTTP, but every client would load the certificates anew."""
 
 
 @contextlib.contextmanager
@@ -40,3 +52,26 @@ def _is_whole(answer: bytes) -> bool:
     head, separator, body = answer.partition(b"\r\n\r\n")
     length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
     return bool(separator) and len(body) >= int(length or 0)
+
+
+@contextlib.contextmanager
+def run_service(
+    settings: Settings, open_backend: Callable[[GraphFormat, int], Runtime] = open_fake_backend
+) -> Iterator[httpx.Client]:
+    """Serve a store with a fake backend; give a client that follows no redirects."""
+    registry = build_registry(settings, open_backend)
+    registry.load()
+    with (
+        run_server(create_app(settings, registry)) as base,
+        httpx.Client(base_url=base, verify=TLS, timeout=10) as client,
+    ):
+        yield client
+
+
+def wait_until(condition: Callable[[], object], *, timeout: float = 5) -> None:
+    """Wait for something that another thread does soon."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError("it did not happen in time")
+        time.sleep(0.005)

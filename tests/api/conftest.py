@@ -1,6 +1,5 @@
 """The whole application on a fake backend, behind a real server."""
 
-import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,12 @@ import pytest
 from fakes import IMAGE, open_fake_backend, write_bundle
 from pictures import make_png, to_base64
 from refusals import check_refusal
-from serving import run_server
+from serving import TLS, run_server
 
 from service.app import build_registry, create_app
 from service.artifact import ImageSpec
 from service.settings import Settings
 
-TLS = ssl.create_default_context()
-"""Not used over plain HTTP, but every client would load the certificates anew."""
 COLOUR = ImageSpec(channels=3, height=6, width=6, background=(0.0, 0.0, 0.0))
 
 
