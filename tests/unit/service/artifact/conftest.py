@@ -1,14 +1,23 @@
 """A published fake bundle."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 from fakes import write_bundle
 
-from service.artifact import Bundle
+from service.artifact import Bundle, open_bundle
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with a whole bundle; not to be changed."""
+    folder = tmp_path_factory.mktemp("published")
+    write_bundle(folder, "full")
+    return folder
 
 
 @pytest.fixture
-def bundle(tmp_path: Path) -> Bundle:
+def bundle(published: Path, tmp_path: Path) -> Bundle:
     """A whole bundle, the only one in its store."""
-    return write_bundle(tmp_path / "store", "full")
+    return open_bundle(shutil.copytree(published, tmp_path / "store"), "full", 1)

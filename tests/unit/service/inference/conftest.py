@@ -1,4 +1,4 @@
-"""Loaded fake models."""
+"""A loaded fake model."""
 
 from pathlib import Path
 
@@ -8,7 +8,8 @@ from fakes import FakeRuntime, write_bundle
 from service.inference.model import Model, load_model
 
 
-@pytest.fixture
-def model(tmp_path: Path) -> Model:
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     """A whole bundle, loaded."""
-    return load_model(write_bundle(tmp_path, "full"), FakeRuntime())
+    folder: Path = tmp_path_factory.mktemp("store")
+    return load_model(write_bundle(folder, "full"), FakeRuntime())

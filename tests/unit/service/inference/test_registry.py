@@ -1,6 +1,7 @@
 """The registry: which model answers to which name."""
 
 import logging
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,13 +11,20 @@ from service.errors import ArtifactError, ModelNotFoundError, UnavailableError
 from service.inference.registry import Registry
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Path:
-    """Three versions of one bundle, and one that lacks most."""
+@pytest.fixture(scope="session")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three versions of one bundle, and one that lacks most; not to be changed."""
+    folder = tmp_path_factory.mktemp("published")
     for _ in range(3):
-        write_bundle(tmp_path, "full")
-    write_bundle(tmp_path, "bare", without=frozenset({"denoiser", "classes", "vae"}))
-    return tmp_path
+        write_bundle(folder, "full")
+    write_bundle(folder, "bare", without=frozenset({"denoiser", "classes", "vae"}))
+    return folder
+
+
+@pytest.fixture
+def store(published: Path, tmp_path: Path) -> Path:
+    """A copy of the published bundles."""
+    return shutil.copytree(published, tmp_path / "store")
 
 
 def make_registry(
@@ -85,7 +93,7 @@ def test_a_default_is_named(store: Path) -> None:
 
 def test_a_default_that_is_not_there(store: Path) -> None:
     """A default that the store does not hold stops the start, and says what there is."""
-    with pytest.raises(ArtifactError, match="'other' is not in .*; there are bare, full"):
+    with pytest.raises(ArtifactError, match=r"'other' is not in .*; there are bare, full"):
         make_registry(store, default="other").load()
 
 

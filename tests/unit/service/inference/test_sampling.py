@@ -18,6 +18,7 @@ COUNT = 20_000
 CODES = np.array([[-5, 0, 1], [5, 0, 1], [5, 2, 1]], dtype=np.float32)
 SCALE = np.array([1, 0.5, 0], dtype=np.float32)
 LABELS = np.array([0, 1, 1])
+ZEROS = np.zeros((3, 4), dtype=np.float32)
 SAMPLERS: dict[str, Sampler] = {
     "kde": KernelDensitySampler(KernelDensity(CODES, SCALE, 0.2, LABELS)),
     "prior": StandardNormal(3),
@@ -116,11 +117,8 @@ def test_a_sampler_that_cannot_be_loaded(bundle: Bundle, spec: SamplerSpec, reas
     ("density", "reason"),
     [
         (KernelDensity(CODES, SCALE, 0.2, LABELS), "another latent size"),
-        (
-            KernelDensity(np.zeros((2, 4), np.float32), np.ones(4, np.float32), 1, LABELS[:2]),
-            "lack",
-        ),
-        (KernelDensity(np.zeros((2, 4), np.float32), np.ones(4, np.float32), 1), "lacks codes"),
+        (KernelDensity(ZEROS, np.ones(4, np.float32), 0.2, LABELS), "lacks codes for some classes"),
+        (KernelDensity(ZEROS, np.ones(4, np.float32), 0.2), "lacks codes for some classes"),
     ],
 )
 def test_a_density_of_another_bundle(
