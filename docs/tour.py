@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import httpx
+import numpy as np
 from PIL import Image, ImageDraw
 
 SCALE = 3
@@ -19,7 +20,11 @@ def fetch(client: httpx.Client, path: str, **options: object) -> Image.Image:
     """Return the picture that a POST answers."""
     answer = client.post(path, headers={"Accept": "image/png"}, **options)
     answer.raise_for_status()
-    picture = Image.open(io.BytesIO(answer.content))
+    return enlarge(Image.open(io.BytesIO(answer.content)))
+
+
+def enlarge(picture: Image.Image) -> Image.Image:
+    """Return a picture with each pixel as a square."""
     return picture.resize((SCALE * picture.width, SCALE * picture.height), Image.Resampling.NEAREST)
 
 
@@ -35,9 +40,10 @@ def draw_tour(client: httpx.Client) -> Image.Image:
         ]
         for label, seed in (("Ankle boot", 1), ("Sneaker", 7))
     ]
-    body = {"latents": ends, "steps": 14}
-    line = fetch(client, "/v1/interpolate?model=fashion-mnist&encoding=array", json=body)
-    return lay_out(grids, line)
+    body = {"latents": ends, "steps": 14, "encoding": "array"}
+    images = client.post("/v1/interpolate?model=fashion-mnist", json=body).json()["images"]
+    strip = np.hstack([np.pad(image[0], ((0, 0), (0, 2))) for image in np.array(images)])
+    return lay_out(grids, enlarge(Image.fromarray(np.rint(255 * strip).astype(np.uint8))))
 
 
 def lay_out(grids: list[Image.Image], line: Image.Image) -> Image.Image:

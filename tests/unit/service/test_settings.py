@@ -1,0 +1,144 @@
+"""Settings: every one by flag and by environment, and a bad one named."""
+
+import os
+
+import pytest
+from pydantic import ValidationError
+
+from service.__main__ import main
+from service.settings import Settings, explain
+
+VALUES = {
+    "host": "0.0.0.0",  # noqa: S104 - a value
+    "port": "9000",
+    "workers": "3",
+    "models_store": "elsewhere",
+    "backend": "torchscript",
+    "model_backends": '{"mnist": "torchscript"}',
+    "default_model": "mnist",
+    "versions": "5",
+    "serve_good": "true",
+    "threads": "2",
+    "max_queue": "7",
+    "max_body_bytes": "1000",
+    "max_images": "10",
+    "max_pixels": "1000000",
+    "max_samples": "20",
+    "log_level": "debug",
+}
+BAD = [
+    ("port", "abc"),
+    ("port", "65536"),
+    ("port", "-1"),
+    ("workers", "0"),
+    ("backend", "tensorflow"),
+    ("versions", "0"),
+    ("serve_good", "perhaps"),
+    ("threads", "-1"),
+    ("max_queue", "0"),
+    ("max_body_bytes", "32MB"),
+    ("max_images", "1.5"),
+    ("max_samples", "1"),
+    ("log_level", "loud"),
+    ("model_backends", '{"mnist": "tensorflow"}'),
+]
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("LATENTD_")]:
+        monkeypatch.delenv(name)
+
+
+def test_every_setting_is_tried_here() -> None:
+    """A setting that is added is added to this test."""
+    assert VALUES.keys() == Settings.model_fields.keys()
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_a_setting_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """LATENTD_<NAME> sets it, away from its default."""
+    monkeypatch.setenv(f"LATENTD_{name.upper()}", VALUES[name])
+
+    assert getattr(Settings(), name) != Settings.model_fields[name].default
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """An empty variable, as compose files leave them, is the default."""
+    monkeypatch.setenv(f"LATENTD_{name.upper()}", "")
+
+    assert getattr(Settings(), name) == Settings.model_fields[name].default
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_every_setting_is_described(name: str) -> None:
+    """Each setting says in a sentence what it is."""
+    assert (Settings.model_fields[name].description or "").endswith(".")
+
+
+@pytest.mark.parametrize(("name", "value"), BAD)
+def test_a_bad_variable_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str
+) -> None:
+    """A bad value in the environment ends the command with 2 and one line that names it."""
+    monkeypatch.setenv(f"LATENTD_{name.upper()}", value)
+
+    status = main(["serve"])
+
+    told = capsys.readouterr().err.splitlines()
+    assert status == 2
+    assert len(told) == 1
+    assert told[0].startswith(f"LATENTD_{name.upper()} (--{name.replace('_', '-')}): ")
+
+
+@pytest.mark.parametrize(("name", "value"), [bad for bad in BAD if bad[0] != "serve_good"])
+def test_a_bad_flag_stops_the_start(
+    capsys: pytest.CaptureFixture[str], name: str, value: str
+) -> None:
+    """A bad value of a flag ends the command with 2 and names it."""
+    flag = f"--{name.replace('_', '-')}={value}"
+
+    status = main(["serve", flag])
+
+    assert status == 2
+    assert f"LATENTD_{name.upper()} (" in capsys.readouterr().err
+
+
+def test_a_variable_that_is_no_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A dictionary that is no JSON ends the command with 2 and names the setting."""
+    monkeypatch.setenv("LATENTD_MODEL_BACKENDS", "torchscript")
+
+    assert main(["serve"]) == 2
+    assert "model_backends" in capsys.readouterr().err.lower()
+
+
+def test_an_unknown_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    """A flag that there is not ends the command with 2 and is named."""
+    with pytest.raises(SystemExit) as stopped:
+        main(["serve", "--no-such-flag"])
+
+    assert stopped.value.code == 2
+    assert "--no-such-flag" in capsys.readouterr().err
+
+
+def test_all_bad_values_are_told_at_once() -> None:
+    """Each bad setting has its own line with the value that was given."""
+    with pytest.raises(ValidationError) as caught:
+        Settings(port=-1, workers=0)
+
+    lines = explain(caught.value).splitlines()
+    assert [line.partition(" ")[0] for line in lines] == ["LATENTD_PORT", "LATENTD_WORKERS"]
+    assert lines[0].endswith("got -1")
+
+
+def test_help_lists_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    """`latentd serve --help` knows every setting."""
+    with pytest.raises(SystemExit) as stopped:
+        main(["serve", "--help"])
+
+    told = capsys.readouterr().out
+    assert stopped.value.code == 0
+    assert all(f"--{name.replace('_', '-')}" in told for name in VALUES)
