@@ -41,8 +41,8 @@ def exchange(base: str, sent: bytes, *, timeout: float = 5) -> bytes:
     host, _, port = base.removeprefix("http://").partition(":")
     received = b""
     with socket.create_connection((host, int(port)), timeout=timeout) as connection:
-        connection.sendall(sent)
         with contextlib.suppress(ConnectionError):
+            connection.sendall(sent)
             while not _is_whole(received) and (chunk := connection.recv(65_536)):
                 received += chunk
     return received
