@@ -40,11 +40,13 @@ def exchange(base: str, sent: bytes, *, timeout: float = 5) -> bytes:
     """Send raw bytes to a server and return what it answers, until it closes or says no more."""
     host, _, port = base.removeprefix("http://").partition(":")
     received = b""
-    with socket.create_connection((host, int(port)), timeout=timeout) as connection:
-        with contextlib.suppress(ConnectionError):
-            connection.sendall(sent)
-            while not _is_whole(received) and (chunk := connection.recv(65_536)):
-                received += chunk
+    with (
+        socket.create_connection((host, int(port)), timeout=timeout) as connection,
+        contextlib.suppress(ConnectionError),
+    ):
+        connection.sendall(sent)
+        while not _is_whole(received) and (chunk := connection.recv(65_536)):
+            received += chunk
     return received
 
 
