@@ -6,9 +6,13 @@ only when this backend was chosen. PyTorch deprecated the format in 2.11 in favo
 """
 
 import io
+import os
 import warnings
 from collections.abc import Callable
 from typing import cast
+
+# Idle threads that spin would take the CPU from the event loop and the other workers.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch
 
