@@ -6,6 +6,7 @@ ARG PYTHON=python:3.11-slim-bookworm
 
 FROM ${PYTHON} AS build
 ARG EXTRA=""
+ARG PIP_EXTRA_INDEX_URL=""
 WORKDIR /src
 COPY pyproject.toml constraints.txt README.md ./
 COPY deploy/install.sh deploy/
