@@ -1,9 +1,7 @@
-"""The same application on Ray Serve: pip install latentd 'ray[serve]', then
+"""The same application on Ray Serve: `serve run deploy.ray_serve:application`.
 
-serve run deploy.ray_serve:application
-
-Settings are the environment's, as everywhere. Ray sends usage statistics by default; the
-variable RAY_USAGE_STATS_ENABLED=0 turns them off.
+Needs latentd and `ray[serve]`. Settings are the environment's, as everywhere. Ray sends usage
+statistics by default; RAY_USAGE_STATS_ENABLED=0 turns them off.
 """
 
 from ray import serve
@@ -11,7 +9,7 @@ from ray import serve
 from service.app import create_app
 
 
-@serve.deployment(num_replicas=2, ray_actor_options={"num_cpus": 1}, health_check_period_s=10)
+@serve.deployment(num_replicas=2, ray_actor_options={"num_cpus": 1})
 @serve.ingress(create_app)
 class Latentd:
     """Replicas of the application; each loads the store for itself."""
