@@ -1,25 +1,27 @@
 """The command line: `latentd COMMAND`; `serve` is defined here, training brings the others."""
 
+import contextlib
 import json
 import logging.config
 import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
-from typing import Any
 
 import uvicorn
 from pydantic import ValidationError
 from pydantic_settings import CliApp, SettingsError
 
 from service.app import build_registry, create_app
-from service.errors import LatentdError
+from service.errors import LatentdError, MissingExtraError
 from service.inference.registry import Registry
+from service.logs import describe_logging
+from service.metrics import share_folder
 from service.settings import Settings, explain
+from service.tracing import require_sdk
 
 _USAGE = 2
 _CANNOT_SERVE = 3
-_LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,21 +43,26 @@ def serve(arguments: list[str]) -> int:
     """Serve the models of a store over HTTP until told to stop; return the exit status."""
     try:
         settings = CliApp.run(Settings, cli_args=arguments)
+        if settings.otlp_endpoint:
+            require_sdk()
     except ValidationError as error:
         print(explain(error), file=sys.stderr)
         return _USAGE
-    except SettingsError as error:
+    except (SettingsError, MissingExtraError) as error:
         print(f"latentd serve: {error}", file=sys.stderr)
         return _USAGE
-    logging.config.dictConfig(_describe_logging(settings))
+    logging.config.dictConfig(describe_logging(settings.log_level, settings.log_format))
     registry = build_registry(settings)
-    try:
-        # Before any worker starts: uvicorn would start a worker that fails again and again.
-        registry.load()
-    except LatentdError as error:
-        print(f"latentd serve: {error}", file=sys.stderr)
-        return _CANNOT_SERVE
-    return _listen(settings, registry)
+    with contextlib.ExitStack() as stack:
+        try:
+            # Before any worker starts: uvicorn would start a worker that fails again and again.
+            registry.load()
+            if settings.workers > 1:
+                stack.enter_context(share_folder())
+        except LatentdError as error:
+            print(f"latentd serve: {error}", file=sys.stderr)
+            return _CANNOT_SERVE
+        return _listen(settings, registry)
 
 
 def _listen(settings: Settings, registry: Registry) -> int:
@@ -71,21 +78,10 @@ def _listen(settings: Settings, registry: Registry) -> int:
         port=settings.port,
         workers=settings.workers,
         access_log=False,
-        log_config=_describe_logging(settings),
+        log_config=describe_logging(settings.log_level, settings.log_format),
         server_header=False,
     )
     return 0
-
-
-def _describe_logging(settings: Settings) -> dict[str, Any]:
-    """Return one line a record on standard error; uvicorn sets up its workers with it too."""
-    return {
-        "version": 1,
-        "disable_existing_loggers": False,
-        "formatters": {"line": {"format": _LOG_FORMAT}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-        "root": {"level": settings.log_level.upper(), "handlers": ["stderr"]},
-    }
 
 
 def _export(settings: Settings) -> None:

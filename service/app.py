@@ -1,20 +1,18 @@
 """The composition root: settings in, application out."""
 
 import contextlib
-import logging
-import re
-import time
-import uuid
 from collections.abc import AsyncIterator, Callable
 from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from fastapi.telemetry import TelemetryConfig
+from opentelemetry.trace import TracerProvider
+from starlette._utils import get_route_path
 
 from service.api import models, oip, operations, system
+from service.api.access import RequestLog
 from service.api.calls import Engine
 from service.api.limits import Limits
 from service.api.problems import install_handlers
@@ -25,9 +23,9 @@ from service.inference.registry import Registry
 from service.runtimes import Runtime, open_runtime
 from service.runtimes.cpus import count_cpus
 from service.settings import Settings
+from service.tracing import start_tracing
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-_log = logging.getLogger("service.access")
+_UNTRACED = frozenset({"/livez", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready"})
 
 
 def create_app(settings: Settings | None = None, registry: Registry | None = None) -> FastAPI:
@@ -40,6 +38,7 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
     settings = settings or Settings()
     served = registry or build_registry(settings)
     admission = Admission(count_threads(settings), settings.max_queue)
+    spans = start_tracing(settings.otlp_endpoint) if settings.otlp_endpoint else None
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -47,6 +46,8 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
             served.load()
         yield
         admission.close()
+        if spans is not None:
+            spans.shutdown()
 
     app = FastAPI(
         title="latentd",
@@ -56,13 +57,14 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
         docs_url=None,
         redoc_url=None,
         generate_unique_id_function=_name_operation,
+        telemetry=_describe_telemetry(spans),
     )
     app.state.engine = Engine(served, admission, _limits(settings))
     install_handlers(app)
     for router in (operations.router, models.router, oip.router, system.router):
         app.include_router(router)
     system.mount_static(app)
-    app.add_middleware(RequestLog)
+    app.add_middleware(RequestLog, traced=spans is not None)
     app.openapi = _openapi_of(app, served)  # type: ignore[method-assign]  # FastAPI's own way
     return app
 
@@ -98,6 +100,19 @@ def count_threads(settings: Settings) -> int:
     return settings.threads or max(1, count_cpus() // settings.workers)
 
 
+def _describe_telemetry(spans: TracerProvider | None) -> TelemetryConfig:
+    """Return what FastAPI itself tells OpenTelemetry: requests' spans, or nothing, at no cost."""
+    return {
+        "tracing": spans is not None,
+        "tracer_provider": spans,
+        "operation_spans": False,
+        "metrics": False,  # Prometheus reads them
+        "logs": False,  # they would hold exceptions' texts
+        "auto_configure": False,
+        "exclude": lambda scope: get_route_path(scope) in _UNTRACED,
+    }
+
+
 def _limits(settings: Settings) -> Limits:
     return Limits(
         body_bytes=settings.max_body_bytes,
@@ -119,41 +134,3 @@ def _openapi_of(app: FastAPI, registry: Registry) -> Callable[[], dict[str, Any]
         return app.openapi_schema
 
     return openapi
-
-
-class RequestLog:
-    """Gives every request one id, in its answer and in one line of the log."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        """Wrap an application."""
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        start = time.perf_counter()
-        given = Headers(scope=scope).get("x-request-id", "")
-        identifier = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-        scope.setdefault("state", {})["request_id"] = identifier
-        status = 500
-
-        async def send_with_id(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                MutableHeaders(scope=message)["X-Request-ID"] = identifier
-            await send(message)
-
-        try:
-            await self._app(scope, receive, send_with_id)
-        finally:
-            _log.info(
-                "%s %s %d %.1fms id=%s",
-                scope["method"],
-                scope["path"].encode("unicode_escape").decode(),
-                status,
-                1000 * (time.perf_counter() - start),
-                identifier,
-            )

@@ -68,6 +68,16 @@ class Settings(BaseSettings):
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Field(description="Least level logged.")
     ] = "info"
+    log_format: Annotated[
+        Literal["json", "text"], Field(description="One JSON object a line, or text for people.")
+    ] = "json"
+    otlp_endpoint: Annotated[
+        str | None,
+        Field(
+            pattern=r"^https?://\S+$",
+            description="OpenTelemetry collector, OTLP over HTTP, as in http://127.0.0.1:4318.",
+        ),
+    ] = None
 
 
 def explain(error: ValidationError) -> str:

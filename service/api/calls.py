@@ -15,6 +15,7 @@ from service.errors import InvalidInputError, UnsupportedFormatError
 from service.inference.admission import Admission
 from service.inference.model import Model
 from service.inference.registry import Registry
+from service.metrics import count_images
 
 P = TypeVar("P", bound=BaseModel)
 
@@ -46,6 +47,7 @@ class Call(Generic[P]):
     """A request that was received: its parameters, its upload and the form of its answer."""
 
     engine: Engine
+    operation: str
     parameters: P
     upload: Upload
     form: str
@@ -62,7 +64,9 @@ class Call(Generic[P]):
             seconds: Predicted duration of the networks' runs for one of them.
         """
         predicted = images * (seconds + _SECONDS_AN_IMAGE) + self.upload.pixels * _SECONDS_A_PIXEL
-        return await self.engine.answer(model, work, predicted)
+        response = await self.engine.answer(model, work, predicted)
+        count_images(self.operation, model.bundle.name, images)
+        return response
 
 
 async def receive(request: Request, query: P, taken: Taken, offered: Sequence[str]) -> Call[P]:
@@ -84,7 +88,8 @@ async def receive(request: Request, query: P, taken: Taken, offered: Sequence[st
     upload = await engine.admission.run(
         lambda: unpack(content_type, body, taken, engine.limits), predict_reading(body)
     )
-    return Call(engine, merge(query, upload.members), upload, form)
+    operation: str = request.scope["route"].name
+    return Call(engine, operation, merge(query, upload.members), upload, form)
 
 
 async def receive_body(request: Request, limits: Limits) -> bytes:

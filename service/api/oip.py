@@ -17,6 +17,7 @@ from service.artifact import TensorSpec
 from service.artifact.manifest import NetworkName
 from service.errors import ModelNotFoundError
 from service.inference.model import Model
+from service.metrics import count_images
 
 router = APIRouter(prefix="/v2", tags=["open inference protocol"])
 
@@ -108,6 +109,7 @@ async def infer(request: Request, name: ModelPath, version: str = "") -> Respons
         inference = read_inference(body, header_length, spec)
         engine.limits.check("images", len(inference.batch))
         arrays = model.run(network, inference.batch)
+        count_images("infer", model.bundle.name, len(inference.batch))
         named = {output.name: array for output, array in zip(spec.outputs, arrays, strict=True)}
         content, length = write_inference(inference, named, name, model.bundle.version)
         if length is None:

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from service import errors
+from service.metrics import count_error
 
 MEDIA_TYPE = "application/problem+json"
 _CLIENT_CLOSED_REQUEST = 499
@@ -114,6 +115,7 @@ def _answer_http(request: Request, error: Exception) -> Response:
 
 
 def _answer_disconnect(_request: Request, _error: Exception) -> Response:
+    count_error("client-closed-request")
     return Response(status_code=_CLIENT_CLOSED_REQUEST)
 
 
@@ -130,6 +132,7 @@ def _pack(
     detail: str,
     flaws: Sequence[errors.Flaw] = (),
 ) -> Response:
+    count_error(kind.slug)
     if request.url.path.startswith("/v2"):
         return _pack_oip(request, kind, detail)
     content: dict[str, object] = {

@@ -5,12 +5,13 @@ from pathlib import Path
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 
 from service.api.answers import give_json
 from service.api.calls import Engine
 from service.api.schemas import Liveness, Readiness
+from service.metrics import CONTENT_TYPE, expose
 
 router = APIRouter()
 
@@ -34,6 +35,17 @@ async def readyz(request: Request) -> Response:
         response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
         response.headers["Retry-After"] = "1"
     return response
+
+
+@router.get(
+    "/metrics",
+    tags=["system"],
+    response_class=PlainTextResponse,
+    responses={"200": {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
+def metrics() -> Response:  # in a thread: several workers' files take milliseconds to read
+    """Give Prometheus what was counted and timed, by all workers together."""
+    return Response(expose(), headers={"Content-Type": CONTENT_TYPE})
 
 
 @router.get("/", include_in_schema=False)

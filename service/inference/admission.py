@@ -1,11 +1,13 @@
 """Where work runs: short work on the event loop, the rest on a bounded set of threads."""
 
 import asyncio
+import contextvars
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from service.errors import OverloadedError
+from service.metrics import QUEUE_WAITING
 
 T = TypeVar("T")
 
@@ -24,6 +26,7 @@ class Admission:
             queue: Pieces of long work, running or waiting, over which more is refused.
         """
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="inference")
+        self._threads = threads
         self._queue = queue
         self._pending = 0
 
@@ -37,11 +40,17 @@ class Admission:
             return work()
         if self._pending >= self._queue:
             raise OverloadedError(f"{self._queue} requests are waiting already")
-        self._pending += 1
+        self._count(1)
+        # The span that the work belongs to goes with it into the thread.
+        begin = contextvars.copy_context().run
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+            return await asyncio.get_running_loop().run_in_executor(self._pool, begin, work)
         finally:
-            self._pending -= 1
+            self._count(-1)
+
+    def _count(self, change: int) -> None:
+        self._pending += change
+        QUEUE_WAITING.set(max(0, self._pending - self._threads))
 
     def close(self) -> None:
         """Wait for the work in hand and stop the threads."""

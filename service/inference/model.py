@@ -11,7 +11,9 @@ from service.artifact.latents import read_reference_errors
 from service.artifact.manifest import GraphFormat, NetworkName, SpaceName
 from service.errors import ArtifactError, Flaw, InvalidInputError
 from service.inference.sampling import Sampler, load_sampler
+from service.metrics import time_inference
 from service.runtimes import Floats, Network, Runtime
+from service.tracing import is_traced, trace_run
 
 CHUNK = 256
 """Images in one run: larger batches are split, which bounds the memory of activations."""
@@ -59,19 +61,27 @@ class Model:
             InvalidInputError: an output is not finite, as from absurdly large latents.
             InferenceError: the backend failed.
         """
-        loaded = self.networks[network]
-        chunks = [
-            loaded.run(np.ascontiguousarray(batch[start : start + CHUNK]))
-            for start in range(0, len(batch), CHUNK)
-        ]
-        outputs = (
-            chunks[0]
-            if len(chunks) == 1
-            else [np.concatenate(parts) for parts in zip(*chunks, strict=True)]
-        )
+        start = time.perf_counter()
+        if is_traced():
+            with trace_run(self.reference, network, self.backend, len(batch)):
+                outputs = _run_chunks(self.networks[network], batch)
+        else:
+            outputs = _run_chunks(self.networks[network], batch)
+        seconds = time.perf_counter() - start
+        time_inference(self.bundle.name, network, self.backend, seconds)
         if not all(np.isfinite(output).all() for output in outputs):
             raise InvalidInputError(Flaw("", f"the {network} gives non-finite numbers for this"))
         return outputs
+
+
+def _run_chunks(network: Network, batch: Floats) -> list[Floats]:
+    chunks = [
+        network.run(np.ascontiguousarray(batch[start : start + CHUNK]))
+        for start in range(0, len(batch), CHUNK)
+    ]
+    if len(chunks) == 1:
+        return chunks[0]
+    return [np.concatenate(parts) for parts in zip(*chunks, strict=True)]
 
 
 def load_model(bundle: Bundle, runtime: Runtime) -> Model:

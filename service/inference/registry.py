@@ -8,6 +8,7 @@ from service.artifact import list_bundles, open_bundle
 from service.artifact.manifest import NetworkName
 from service.errors import ArtifactError, ModelNotFoundError, UnavailableError
 from service.inference.model import Model, load_model
+from service.metrics import show_model
 from service.runtimes import Runtime
 
 _log = logging.getLogger(__name__)
@@ -77,6 +78,7 @@ class Registry:
         else:
             _log.info("loaded %s backend=%s", model.reference, model.backend)
             self._models.setdefault(name, {})[version] = model
+            show_model(name, version, model.backend, bundle.digest)
 
     @property
     def missing(self) -> list[str]:

@@ -25,6 +25,8 @@ VALUES = {
     "max_pixels": "1000000",
     "max_samples": "20",
     "log_level": "debug",
+    "log_format": "text",
+    "otlp_endpoint": "http://127.0.0.1:4318",
 }
 BAD = [
     ("port", "abc"),
@@ -40,6 +42,8 @@ BAD = [
     ("max_images", "1.5"),
     ("max_samples", "1"),
     ("log_level", "loud"),
+    ("log_format", "xml"),
+    ("otlp_endpoint", "collector:4318"),
     ("model_backends", '{"mnist": "tensorflow"}'),
 ]
 
