@@ -19,7 +19,7 @@ STORE = Path(__file__).parents[2] / "models_store"
 FOLDERS = {"fashion-mnist": "FashionMNIST", "mnist": "MNIST"}
 NAMES = sorted(FOLDERS)
 BACKENDS = ("onnx", "torchscript")
-MOST_BYTES = 12_000_000
+MOST_BYTES = 8_000_000
 
 
 @cache
@@ -125,7 +125,7 @@ def test_samples_of_a_class_are_of_that_class(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_bundles_are_small_and_whole(name: str) -> None:
-    """Each bundle holds every network in both formats, within a dozen megabytes."""
+    """Each bundle holds every network in both formats, within a few megabytes."""
     manifest = load(name, "onnx").manifest
 
     assert set(manifest.networks) == {
