@@ -16,7 +16,7 @@ from service.app import build_registry, create_app
 from service.errors import LatentdError, MissingExtraError
 from service.inference.registry import Registry
 from service.logs import describe_logging
-from service.metrics import share_folder
+from service.scrape import share_folder
 from service.settings import Settings, explain
 from service.tracing import require_sdk
 

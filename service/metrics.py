@@ -4,32 +4,21 @@ Labels come from routes, loaded models and latentd's own words, never from a cli
 stream of requests makes `/metrics` grow. A model's label is its bundle's name; versions stand in
 `latentd_model_info` alone, or every reload would begin new series.
 
-Several workers share a folder of one small file each (prometheus_client's multiprocess mode,
-chosen by an environment variable when this module is imported); any of them answers for all.
+Whether the numbers lie in this process or in files that several share is settled when this module
+is imported: by the environment variable `FOLDER`.
 """
 
 import contextlib
 import os
-import shutil
-import tempfile
-from collections.abc import Iterable, Iterator
 from functools import cache
-from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
-from prometheus_client.metrics_core import Metric
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
-from prometheus_client.registry import Collector
 
-from service.errors import LatentdError
-
-CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 OTHER = "other"
 """The operation of requests that no route of the API takes: unknown paths, static files."""
 
-_MEMORY = "/dev/shm"  # noqa: S108 - `mkdtemp` makes a new folder in it that is ours alone
-_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""The variable that names the folder which several workers share; see `service.scrape`."""
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, with the time of its birth
@@ -154,74 +143,8 @@ def show_model(model: str, version: int, backend: str, digest: str) -> None:
 
 def hide_model(model: str, version: int, backend: str, digest: str) -> None:
     """Tell that a model is served no more."""
-    if _FOLDER in os.environ:  # a shared file forgets nothing; zeros are left out when read
+    if FOLDER in os.environ:  # a shared file forgets nothing; zeros are left out when read
         MODEL_INFO.labels(model, version, backend, digest).set(0)
     else:
         with contextlib.suppress(KeyError):
             MODEL_INFO.remove(model, version, backend, digest)
-
-
-def expose() -> bytes:
-    """Return every metric, of all workers together, in Prometheus' text format 0.0.4."""
-    folder = os.environ.get(_FOLDER)
-    if folder is None:
-        return generate_latest(REGISTRY)
-    registry = CollectorRegistry()
-    registry.register(_Workers(Path(folder)))
-    return generate_latest(registry)
-
-
-class _Workers(Collector):
-    """Adds up the workers' files."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def collect(self) -> Iterable[Metric]:
-        """Return the sums; what a dead worker had in hand is forgotten, what it did is not."""
-        files = [*self._folder.glob("*.db")]
-        for process in {int(file.stem.rpartition("_")[2]) for file in files}:
-            if not _lives(process):
-                mark_process_dead(process, str(self._folder))  # type: ignore[no-untyped-call]
-        # A worker that was killed while it made its file left it empty.
-        whole = [str(file) for file in files if file.exists() and file.stat().st_size]
-        merged: Iterable[Metric] = MultiProcessCollector.merge(whole)  # type: ignore[no-untyped-call]
-        for metric in merged:
-            if metric.name == "latentd_model_info":
-                metric.samples = [sample for sample in metric.samples if sample.value]
-            yield metric
-
-
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def _make_folder() -> str:
-    """Return a new folder, in memory where that can be written, as in a container it can."""
-    for parent in (_MEMORY, None):
-        with contextlib.suppress(OSError):
-            return tempfile.mkdtemp(prefix="latentd-metrics-", dir=parent)
-    raise LatentdError(
-        "the workers' metrics need a folder to share: "
-        f"neither {_MEMORY} nor a temporary folder (set TMPDIR) can be written"
-    )
-
-
-@contextlib.contextmanager
-def share_folder() -> Iterator[Path]:
-    """Make the folder that processes started meanwhile share; remove it in the end.
-
-    Raises:
-        LatentdError: neither the shared memory nor the temporary folder can be written.
-    """
-    folder = _make_folder()
-    os.environ[_FOLDER] = folder
-    try:
-        yield Path(folder)
-    finally:
-        del os.environ[_FOLDER]
-        shutil.rmtree(folder, ignore_errors=True)

@@ -11,7 +11,7 @@ from fastapi.staticfiles import StaticFiles
 from service.api.answers import give_json
 from service.api.calls import Engine
 from service.api.schemas import Liveness, Readiness
-from service.metrics import CONTENT_TYPE, expose
+from service.scrape import CONTENT_TYPE, expose
 
 router = APIRouter()
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from service import metrics
+from service import metrics, scrape
 from service.errors import LatentdError
 
 WORKER = """
 import os, signal, sys
-from service import metrics
+from service import metrics, scrape
 
 metrics.count_request("classify", 200, 0.002)
 metrics.IN_FLIGHT.inc()
@@ -21,7 +21,7 @@ metrics.show_model("mnist", 2, "onnx", "b")
 metrics.hide_model("mnist", 1, "onnx", "a")
 print("ready", flush=True)
 sys.stdin.readline()
-print(metrics.expose().decode(), end="", flush=True)
+print(scrape.expose().decode(), end="", flush=True)
 """
 
 
@@ -44,7 +44,7 @@ def read(worker: subprocess.Popen[str]) -> dict[str, float]:
 
 def test_workers_add_up() -> None:
     """Each worker tells what all of them counted, and which models they serve by now."""
-    with metrics.share_folder():
+    with scrape.share_folder():
         workers = [start_worker() for _ in range(3)]
         first, *others = workers
         told = read(first)
@@ -60,7 +60,7 @@ def test_workers_add_up() -> None:
 
 def test_a_killed_worker_is_forgotten_but_not_what_it_did() -> None:
     """After kill -9 of a worker its requests count on, and it has none in hand any more."""
-    with metrics.share_folder():
+    with scrape.share_folder():
         killed, alive = start_worker(), start_worker()
         killed.kill()
         killed.wait()
@@ -71,10 +71,28 @@ def test_a_killed_worker_is_forgotten_but_not_what_it_did() -> None:
     assert told["latentd_in_flight"] == 1
 
 
+def test_workers_that_die_leave_little() -> None:
+    """However many workers died, their numbers are kept, and the files stay as few as they were."""
+    with scrape.share_folder() as folder:
+        sizes = []
+        for _ in range(4):
+            killed, alive = start_worker(), start_worker()
+            killed.kill()
+            killed.communicate()
+            told = read(alive)
+            sizes.append(len(list(folder.iterdir())))
+
+    assert told['latentd_requests_total{operation="classify",status="200"}'] == 8
+    assert told['latentd_request_seconds_bucket{le="0.001",operation="classify"}'] == 0
+    assert told['latentd_request_seconds_bucket{le="+Inf",operation="classify"}'] == 8
+    assert told['latentd_request_seconds_sum{operation="classify"}'] == pytest.approx(8 * 0.002)
+    assert sizes[1:] == [sizes[1]] * 3
+
+
 def test_a_worker_killed_while_it_starts_breaks_nothing() -> None:
     """A file that was made and never filled is passed over."""
-    with metrics.share_folder() as folder:
-        (folder / "counter_1.db").touch()
+    with scrape.share_folder() as folder:
+        (folder / f"counter_{os.getpid()}.db").touch()  # of a process that lives
         worker = start_worker()
         told = read(worker)
 
@@ -83,7 +101,7 @@ def test_a_worker_killed_while_it_starts_breaks_nothing() -> None:
 
 def test_the_folder_is_removed() -> None:
     """The shared folder lives as long as the workers, and so does the variable that names it."""
-    with metrics.share_folder() as folder:
+    with scrape.share_folder() as folder:
         assert folder.is_dir()
         assert os.environ["PROMETHEUS_MULTIPROC_DIR"] == str(folder)
 
@@ -95,10 +113,10 @@ def test_without_shared_memory_a_temporary_folder_will_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where /dev/shm cannot be written the folder is made where temporary files are."""
-    monkeypatch.setattr(metrics, "_MEMORY", str(tmp_path / "none"))
-    monkeypatch.setattr(metrics.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(scrape, "_MEMORY", str(tmp_path / "none"))
+    monkeypatch.setattr(scrape.tempfile, "tempdir", str(tmp_path))
 
-    with metrics.share_folder() as folder:
+    with scrape.share_folder() as folder:
         assert folder.parent == tmp_path
 
 
@@ -106,19 +124,19 @@ def test_with_nowhere_to_write_the_start_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where nothing can be written that is said, rather than wrong numbers shown."""
-    monkeypatch.setattr(metrics, "_MEMORY", str(tmp_path / "none"))
-    monkeypatch.setattr(metrics.tempfile, "tempdir", str(tmp_path / "none"))
+    monkeypatch.setattr(scrape, "_MEMORY", str(tmp_path / "none"))
+    monkeypatch.setattr(scrape.tempfile, "tempdir", str(tmp_path / "none"))
 
-    with pytest.raises(LatentdError, match="TMPDIR"), metrics.share_folder():
+    with pytest.raises(LatentdError, match="TMPDIR"), scrape.share_folder():
         pass
 
 
 def test_a_model_that_is_no_longer_served_is_gone() -> None:
     """In one process, too, a model's row ends with it; hiding it twice does no harm."""
     metrics.show_model("gone", 1, "onnx", "c")
-    shown = metrics.expose()
+    shown = scrape.expose()
     for _ in range(2):
         metrics.hide_model("gone", 1, "onnx", "c")
 
     assert b'model="gone"' in shown
-    assert b'model="gone"' not in metrics.expose()
+    assert b'model="gone"' not in scrape.expose()
