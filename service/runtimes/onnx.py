@@ -13,6 +13,7 @@ from service.artifact import NetworkSpec
 from service.artifact.manifest import GraphFormat
 from service.errors import ArtifactError, InferenceError
 from service.runtimes.base import Floats
+from service.runtimes.graphs import check_graph
 
 _ERRORS_ONLY = 3
 
@@ -48,15 +49,18 @@ class OnnxRuntime:
         self._options.log_severity_level = _ERRORS_ONLY
         # Idle threads that spin would take the CPU from the event loop and the other workers.
         self._options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # Not onnxruntime's own format, which it would tell by a few bytes: it was not checked.
+        self._options.add_session_config_entry("session.load_model_format", "ONNX")
 
     def load(self, graph: bytes, spec: NetworkSpec) -> OnnxNetwork:
         """See `service.runtimes.base.Runtime.load`."""
+        check_graph(graph)
         try:
             session = onnxruntime.InferenceSession(
                 graph, self._options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:
-            raise ArtifactError(f"onnxruntime refuses the graph: {error}") from error
+            raise ArtifactError("onnxruntime refuses the graph") from error
         _check_tensors(session, spec)
         return OnnxNetwork(session)
 

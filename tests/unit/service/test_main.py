@@ -52,7 +52,7 @@ def _store_no_graph(store: Path) -> None:
         (_tamper, "full@1: encoder.onnx is not the file that the manifest lists"),
         (_break_manifest, "full@1: the manifest is no valid JSON"),
         (_age_manifest, "schema_version 2; this latentd reads 1"),
-        (_store_no_graph, "full@1: onnxruntime refuses the graph"),
+        (_store_no_graph, "full@1: the graph is cut short"),
     ],
 )
 def test_what_cannot_be_served_is_said_in_one_line(
