@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ from service.errors import ArtifactError
 
 MANIFEST_FILE = "manifest.json"
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]|\.(?!\.)){0,63}")
+# No symbolic link is followed, and no pipe waited for. Windows has neither flag.
+_READ_PLAIN = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+_READ_PLAIN |= getattr(os, "O_BINARY", 0)
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
 
 
@@ -85,7 +89,10 @@ def open_bundle(store: Path, name: str, version: int) -> Bundle:
     Raises:
         ArtifactError: there is no such bundle, or its manifest is invalid.
     """
-    return _open_folder(store / name / str(version), name, version)
+    folder = store / name / str(version)
+    if not folder.resolve().is_relative_to(store.resolve()):
+        raise ArtifactError(f"{name}@{version}: its folder leads out of the store")
+    return _open_folder(folder, name, version)
 
 
 @contextlib.contextmanager
@@ -157,14 +164,23 @@ def _open_folder(folder: Path, name: str, version: int) -> Bundle:
 
 
 def _read_plain_file(path: Path, most: int) -> bytes:
-    """Read up to one byte over `most`, so that a longer file is told from the one wanted."""
-    if path.is_symlink() or not path.is_file():
-        raise ArtifactError(f"{path.name} is missing or not a plain file")
+    """Read up to one byte over `most`, so that a longer file is told from the one wanted.
+
+    What was opened is what is checked. A file with a second name elsewhere (a hard link) is not
+    the store's alone, and may be one that its writer could not have read.
+    """
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_open_plain) as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+                raise ArtifactError(f"{path.name} is not a plain file of its own")
             return file.read(most + 1)
     except OSError as error:
         raise ArtifactError(f"{path.name} cannot be read: {error.strerror}") from error
+
+
+def _open_plain(path: str, _: int) -> int:
+    return os.open(path, _READ_PLAIN)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -183,6 +183,27 @@ def test_a_spoiled_manifest_is_refused(bundle: Bundle, spoil: Callable[[Path], N
         open_bundle(bundle.folder.parents[1], "full", 1)
 
 
+@pytest.mark.parametrize("depth", [0, 1])
+def test_a_folder_that_leads_out_of_the_store_is_refused(
+    bundle: Bundle, tmp_path: Path, depth: int
+) -> None:
+    """A bundle's folder, or a version's, that is a link to elsewhere is refused."""
+    folder = (bundle.folder.parent, bundle.folder)[depth]
+    elsewhere = shutil.move(folder, tmp_path / "elsewhere")
+    folder.symlink_to(elsewhere)
+
+    with pytest.raises(ArtifactError, match="full@1: its folder leads out of the store"):
+        open_bundle(bundle.folder.parents[1], "full", 1)
+
+
+def test_a_store_may_be_a_link(bundle: Bundle, tmp_path: Path) -> None:
+    """The store itself may be reached through a link, as where an operator switches stores."""
+    link = tmp_path / "current"
+    link.symlink_to(bundle.folder.parents[1])
+
+    assert read_whole(open_bundle(link, "full", 1))
+
+
 def test_racing_writers_each_publish_a_whole_bundle(tmp_path: Path) -> None:
     """Writers of one name at one time get different versions, each of them whole."""
     count = 8
