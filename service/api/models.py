@@ -18,24 +18,24 @@ async def list_models(request: Request) -> ModelList:
     """List the highest version of each bundle that is served."""
     engine: Engine = request.app.state.engine
     registry = engine.registry
-    return ModelList(models=[describe_model(registry, name) for name in registry.models])
+    highest = [next(iter(versions.values())) for versions in registry.models.values()]
+    return ModelList(models=[describe_model(registry, model) for model in highest])
 
 
 @router.get("/{name}")
 async def get_model(request: Request, name: str) -> ModelInfo:
     """Describe a bundle: `name`, or `name@version`."""
     engine: Engine = request.app.state.engine
-    return describe_model(engine.registry, name)
+    return describe_model(engine.registry, engine.registry.find(name))
 
 
-def describe_model(registry: Registry, reference: str) -> ModelInfo:
+def describe_model(registry: Registry, model: Model) -> ModelInfo:
     """Return what a client can know of a model."""
-    model = registry.find(reference)
     bundle, manifest = model.bundle, model.manifest
     return ModelInfo(
         name=bundle.name,
         version=bundle.version,
-        versions=list(registry.models[bundle.name]),
+        versions=registry.list_versions(model),
         default=bundle.name == registry.default,
         digest=bundle.digest,
         backend=model.backend,

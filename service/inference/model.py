@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from service.artifact import Bundle, Manifest, SpaceSpec
+from service.artifact import Bundle, Manifest, NetworkSpec, SpaceSpec
 from service.artifact.latents import read_reference_errors
 from service.artifact.manifest import GraphFormat, NetworkName, SpaceName
-from service.errors import ArtifactError, Flaw, InvalidInputError
+from service.errors import ArtifactError, Flaw, InvalidInputError, LatentdError
 from service.inference.sampling import Sampler, load_sampler
 from service.metrics import time_inference
 from service.runtimes import Floats, Network, Runtime
@@ -103,11 +103,11 @@ def load_model(bundle: Bundle, runtime: Runtime) -> Model:
                 for name, space in manifest.spaces.items()
             },
             seconds={
-                name: _time(network, manifest.networks[name].input.shape)
+                name: _warm(network, name, manifest.networks[name])
                 for name, network in networks.items()
             },
         )
-    except ArtifactError as error:
+    except LatentdError as error:  # a network that fails on zeros, too
         prefix = f"{bundle.name}@{bundle.version}: "
         raise ArtifactError(prefix + str(error).removeprefix(prefix)) from error
 
@@ -120,9 +120,14 @@ def _load_network(bundle: Bundle, name: NetworkName, runtime: Runtime) -> Networ
     return runtime.load(bundle.read(graph.file), spec)
 
 
-def _time(network: Network, shape: tuple[int, ...]) -> float:
-    """Warm a network; return the quickest of a few runs of one image, in seconds."""
-    batch = np.zeros((1, *shape), dtype=np.float32)
+def _warm(network: Network, name: NetworkName, spec: NetworkSpec) -> float:
+    """Try a network on zeros; return the quickest of a few runs of one image, in seconds."""
+    outputs = network.run(np.zeros((2, *spec.input.shape), dtype=np.float32))
+    if [output.shape for output in outputs] != [(2, *output.shape) for output in spec.outputs]:
+        raise ArtifactError(f"{name} does not give what the manifest says")
+    if not all(np.isfinite(output).all() for output in outputs):
+        raise ArtifactError(f"{name} gives non-finite numbers for zeros")
+    batch = np.zeros((1, *spec.input.shape), dtype=np.float32)
     durations = []
     for _ in range(_TIMED_RUNS):
         start = time.perf_counter()

@@ -1,21 +1,37 @@
-"""What is served: names and versions to loaded models."""
+"""What is served, and how that changes: at the start, by watching the store, by request."""
 
 import logging
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from service.artifact import list_bundles, open_bundle
 from service.artifact.manifest import NetworkName
-from service.errors import ArtifactError, ModelNotFoundError, UnavailableError
-from service.inference.model import Model, load_model
-from service.metrics import show_model
+from service.errors import ArtifactError, ModelNotFoundError, NotReadyError, UnavailableError
+from service.inference.model import Model
+from service.inference.repository import Key, Repository
+from service.inference.served import Models, Served
+from service.metrics import RELOADS, hide_model, show_model
 from service.runtimes import Runtime
 
 _log = logging.getLogger(__name__)
 
 
-class Registry:
-    """The models that are served, by name and version."""
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A version in the repository's index."""
+
+    name: str
+    version: int
+    networks: tuple[NetworkName, ...]
+    """Of a version that is not served: its successors'; empty where they are not known."""
+    is_ready: bool
+    reason: str
+    """What is wrong with what lies in the store; empty where nothing is."""
+
+
+class Registry(Served):
+    """The models that are served, and the one place that changes them."""
 
     def __init__(
         self,
@@ -36,114 +52,176 @@ class Registry:
                 first name in order.
             serve_good: Serve the other models where one must not be served, instead of none.
         """
-        self._store = store
-        self._runtime_for = runtime_for
+        super().__init__(default)
+        self._repository = Repository(store, runtime_for)
         self._versions = versions
-        self._default = default
         self._serve_good = serve_good
-        self._models: dict[str, dict[int, Model]] = {}
-        self._missing: dict[str, str] = {"every model": "not loaded yet"}
+        self._writing = threading.Lock()
+        self._missing: Mapping[Key, str] | None = None
+        self._unloaded: Mapping[str, tuple[Listing, ...]] = {}
+        self._trouble = ""
 
     def load(self) -> None:
-        """Load and warm every model that should be served.
+        """Load and warm every model that should be served, at the start.
 
         Raises:
             ArtifactError: the store is empty or unreadable, a bundle in it must not be
                 served, or the default model is not there.
         """
-        bundles = list_bundles(self._store)
-        if not bundles:
-            raise ArtifactError(f"the models store {self._store} holds no bundle to serve")
-        if self._default is not None and self._default not in bundles:
-            raise ArtifactError(
-                f"the default model {self._default!r} is not in {self._store}; "
-                f"there are {', '.join(bundles)}"
-            )
-        self._missing = {}
-        for name, found in bundles.items():
-            for version in found[: self._versions]:
-                self._load(name, version)
-        if not self._models:
-            raise ArtifactError("; ".join(self._missing.values()))
+        with self._writing:
+            found = self._repository.survey()
+            if self._default is not None and self._default not in found:
+                raise ArtifactError(
+                    f"the default model {self._default!r} is not in {self._repository.store}; "
+                    f"there are {', '.join(found)}"
+                )
+            models = {
+                name: self._gather(name, versions)
+                if self._serve_good
+                else self._take(name, versions)
+                for name, versions in found.items()
+            }
+            if not any(models.values()):
+                raise ArtifactError("; ".join(self._repository.refused.values()))
+            self._swap(models)
 
-    def _load(self, name: str, version: int) -> None:
-        try:
-            bundle = open_bundle(self._store, name, version)
-            model = load_model(bundle, self._runtime_for(name))
-        except ArtifactError as error:
-            if not self._serve_good:
-                raise
-            _log.error("left out: %s", error)
-            self._missing[f"{name}@{version}"] = str(error)
-        else:
-            _log.info("loaded %s backend=%s", model.reference, model.backend)
-            self._models.setdefault(name, {})[version] = model
-            show_model(name, version, model.backend, bundle.digest)
+    def refresh(self) -> None:
+        """Bring what is served up to what the store holds; cheap where nothing changed.
+
+        New versions are loaded aside and swapped in together, versions that are gone dropped. A
+        version that must not be served is left out and the ones before it serve on. A store that
+        cannot be read or is empty changes nothing, and is told by `is_degraded`.
+        """
+        with self._writing:
+            try:
+                found = self._repository.survey()
+            except ArtifactError as error:
+                self._worsen(str(error))
+                return
+            self._worsen("")
+            self._repository.forget(lambda key: key[1] not in found.get(key[0], ()))
+            self._swap(
+                {
+                    name: self._gather(name, versions)
+                    for name, versions in found.items()
+                    if name not in self._unloaded
+                }
+            )
+
+    def reload(self, name: str) -> None:
+        """Bring one bundle up to what the store holds, now, and after an `unload` too.
+
+        Raises:
+            ModelNotFoundError: the store holds no bundle of that name.
+            UnavailableError: its highest version must not be served; the ones before it serve on.
+            NotReadyError: the store cannot be read.
+        """
+        with self._writing:
+            try:
+                found = self._repository.survey()
+            except ArtifactError as error:
+                self._worsen(str(error))
+                raise NotReadyError("the models store cannot be read") from error
+            if name not in found:
+                raise ModelNotFoundError(f"the models store holds no bundle {name!r:.80}")
+            self._unloaded = {other: was for other, was in self._unloaded.items() if other != name}
+            self._repository.forget(lambda key: key[0] == name)
+            self._swap({**self._models, name: self._gather(name, found[name])})
+        reason = self._repository.refused.get((name, found[name][0]))
+        if reason is not None:
+            raise UnavailableError(reason)
+
+    def unload(self, name: str) -> None:
+        """Serve a bundle no more until it is loaded again; requests in flight are finished.
+
+        Raises:
+            ModelNotFoundError: it is not served.
+        """
+        with self._writing:
+            if name in self._unloaded:
+                return
+            if name not in self._models:
+                raise ModelNotFoundError(f"no bundle {name!r:.80} is served")
+            was = tuple(
+                Listing(name, number, tuple(model.networks), is_ready=False, reason="unloaded")
+                for number, model in self._models[name].items()
+            )
+            self._unloaded = {**self._unloaded, name: was}
+            self._swap({other: kept for other, kept in self._models.items() if other != name})
+
+    def _take(self, name: str, versions: Sequence[int]) -> dict[int, Model]:
+        """Return the highest versions of a name, each of which must be good."""
+        top = versions[: self._versions]
+        return {number: self._repository.load((name, number)) for number in top}
+
+    def _gather(self, name: str, versions: Sequence[int]) -> dict[int, Model]:
+        """Return the highest versions of a name that may be served."""
+        held = self._models.get(name, {})
+        good: dict[int, Model] = {}
+        for number in versions:
+            model = self._repository.obtain((name, number), held.get(number))
+            if model is not None:
+                good[number] = model
+            if len(good) == self._versions:
+                break
+        return good
+
+    def _swap(self, models: Models) -> None:
+        """Serve other models from now on; those of names without any are left out."""
+        before = {model.reference: model for model in self._served()}
+        self._models = {name: models[name] for name in sorted(models) if models[name]}
+        after = {model.reference: model for model in self._served()}
+        for reference, model in before.items():
+            if after.get(reference) is not model:
+                _log.info("dropped %s", reference)
+                hide_model(*_label(model))
+        for reference, model in after.items():
+            if before.get(reference) is not model:
+                show_model(*_label(model))
+                if self._missing is not None:
+                    RELOADS.labels("loaded").inc()
+        if self._missing is None and after:
+            self._missing = self._repository.refused if self._serve_good else {}
+
+    def _worsen(self, trouble: str) -> None:
+        if trouble and trouble != self._trouble:
+            _log.error("%s; what is loaded serves on", trouble)
+        self._trouble = trouble
+
+    @property
+    def is_degraded(self) -> bool:
+        """Whether the store could not be read, or was empty, when it was last looked at."""
+        return bool(self._trouble)
 
     @property
     def missing(self) -> list[str]:
-        """What should be served and is not, each with the reason."""
-        return [f"{what}: {why}" for what, why in self._missing.items()]
+        """What should be served since the start and is not, each with the reason."""
+        if self._missing is None:
+            return ["every model: not loaded yet"]
+        refused = self._repository.refused
+        return [
+            f"{name}@{version}: {refused[name, version]}"
+            for name, version in self._missing
+            if (name, version) in refused and name not in self._unloaded
+        ]
 
-    @property
-    def models(self) -> Mapping[str, dict[int, Model]]:
-        """Every model by name, then by version, highest first."""
-        return self._models
+    def index(self) -> list[Listing]:
+        """Return what is served, refused and unloaded, by name and version."""
+        models, refused, unloaded = self._models, self._repository.refused, self._unloaded
+        listings = [listing for was in unloaded.values() for listing in was]
+        for name, versions in models.items():
+            for number, model in versions.items():
+                reason = refused.get((name, number), "")
+                networks = tuple(model.networks)
+                listings.append(Listing(name, number, networks, is_ready=True, reason=reason))
+        for (name, number), reason in refused.items():
+            held = models.get(name, {})
+            if name not in unloaded and number not in held:
+                networks = tuple(next(iter(held.values())).networks) if held else ()
+                listings.append(Listing(name, number, networks, is_ready=False, reason=reason))
+        return sorted(listings, key=lambda listing: (listing.name, listing.version))
 
-    @property
-    def default(self) -> str:
-        """The name that answers when none is asked for."""
-        return self._default or next(iter(self._models))
 
-    def find(self, reference: str | None) -> Model:
-        """Return the model for `name` (its highest version), `name@version`, or the default.
-
-        Raises:
-            ModelNotFoundError: no such name or version is served; the text lists those that are.
-        """
-        wanted = reference or self.default
-        name, pinned, version = wanted.partition("@")
-        versions = self._models.get(name, {})
-        for number, model in versions.items():
-            if not pinned or str(number) == version:
-                return model
-        served = ", ".join(model.reference for model in self._served())
-        raise ModelNotFoundError(f"no model {wanted!r:.80} is served; there are {served}")
-
-    def _served(self) -> list[Model]:
-        return [model for versions in self._models.values() for model in versions.values()]
-
-    def find_network(self, reference: str | None, network: NetworkName) -> Model:
-        """Return the model, which must have the network.
-
-        Raises:
-            ModelNotFoundError: as in `find`.
-            UnavailableError: it has no such network; the text says which models do.
-        """
-        model = self.find(reference)
-        if network not in model.networks:
-            raise self._unavailable(model, network, lambda other: network in other.networks)
-        return model
-
-    def find_source(self, reference: str | None, source: str | None) -> tuple[Model, str]:
-        """Return the model and the name of the sampler: the one asked for or its default.
-
-        Raises:
-            ModelNotFoundError: as in `find`.
-            UnavailableError: it has no such sampler; the text says which models do.
-        """
-        model = self.find(reference)
-        chosen = source or model.manifest.default_source
-        if chosen is None or chosen not in model.samplers:
-            what = f"sample source {chosen!r:.80}"
-            raise self._unavailable(model, what, lambda other: chosen in other.samplers)
-        return model, chosen
-
-    def _unavailable(
-        self, model: Model, what: str, has_it: Callable[[Model], bool]
-    ) -> UnavailableError:
-        others = ", ".join(other.reference for other in self._served() if has_it(other))
-        return UnavailableError(
-            f"{model.reference} has no {what}; "
-            + (f"these have it: {others}" if others else "no model served has it")
-        )
+def _label(model: Model) -> tuple[str, int, str, str]:
+    """Return a model's labels in the metrics."""
+    return model.bundle.name, model.bundle.version, model.backend, model.bundle.digest

@@ -143,7 +143,7 @@ def test_the_good_are_served_beside_the_broken(
 
     assert registry.find("full").reference == "full@2"
     assert [text.partition(":")[0] for text in registry.missing] == ["full@3"]
-    assert "left out: full@3" in caplog.text
+    assert "refused full@3" in caplog.text
 
 
 def test_nothing_good_stops_the_start(tmp_path: Path) -> None:
