@@ -22,7 +22,7 @@ from service.metrics import LOGS_DROPPED
 ACCESS = "service.access"
 """The logger of the line that each request gets."""
 
-_GATHER_SECONDS = 0.01
+_GATHER_SECONDS = 0.05
 """Lines of requests are written together that often: one system call for many."""
 _PATIENCE_SECONDS = 0.25
 """How long the writer of another line waits for it to be written, once for a stuck reader."""
