@@ -13,6 +13,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from service.api.images import read_numbers
+from service.api.limits import Limits
 from service.api.problems import to_flaws
 from service.api.uploads import read_members
 from service.artifact import NetworkSpec, TensorSpec
@@ -68,21 +69,25 @@ class Inference:
     """Name of each wanted output, and whether as bytes."""
 
 
-def read_inference(body: bytes, header_length: str | None, spec: NetworkSpec) -> Inference:
+def read_inference(
+    body: bytes, header_length: str | None, spec: NetworkSpec, limits: Limits
+) -> Inference:
     """Read an inference request for a network.
 
     Args:
         body: JSON, followed by tensors as bytes where `header_length` says so.
         header_length: The header `Inference-Header-Content-Length`; None where there is none.
         spec: The network.
+        limits: What one request may hold.
 
     Raises:
+        LimitExceededError: the JSON is too long, or has too many values.
         MalformedInputError: the JSON or the lengths are broken.
         InvalidInputError: names, shapes, types or numbers that are not the network's.
     """
     split = _read_length(header_length, len(body))
     try:
-        request = InferRequest.model_validate(read_members(body[:split]))
+        request = InferRequest.model_validate(read_members(body[:split], limits))
     except ValidationError as error:
         flaws = to_flaws(error.errors())
         raise InvalidInputError(*flaws) from error

@@ -157,13 +157,15 @@ def unpack(content_type: str, body: bytes, taken: Taken, limits: Limits) -> Uplo
     return upload
 
 
-def read_members(body: bytes) -> dict[str, object]:
+def read_members(body: bytes, limits: Limits) -> dict[str, object]:
     """Return the members of a JSON object.
 
     Raises:
+        LimitExceededError: it is too long, or has too many values.
         MalformedInputError: no valid JSON, or a member given twice.
         InvalidInputError: JSON, and no object.
     """
+    limits.check_json(body)
     try:
         members = jiter.from_json(body, catch_duplicate_keys=True)
     except ValueError as error:
@@ -174,7 +176,7 @@ def read_members(body: bytes) -> dict[str, object]:
 
 
 def _unpack_json(body: bytes, taken: Taken, limits: Limits) -> Upload:
-    members = read_members(body)
+    members = read_members(body, limits)
     inputs = {name: members.pop(name) for name in taken.members if name in members}
     if len(inputs) > 1:
         raise InvalidInputError(Flaw("", f"only one of {' and '.join(inputs)} can be given"))

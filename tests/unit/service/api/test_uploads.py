@@ -15,7 +15,9 @@ from service.api.limits import Limits
 from service.api.uploads import ENDS, IMAGES, LATENTS, NOTHING, Taken, unpack
 from service.errors import InvalidInputError, LimitExceededError, RequestError
 
-LIMITS = Limits(body_bytes=100_000, images=20, pixels=40_000, samples=300)
+LIMITS = Limits(
+    body_bytes=100_000, images=20, pixels=40_000, samples=300, json_bytes=50_000, json_values=10_000
+)
 PNG = make_noise()
 PART = b'--B\r\nContent-Disposition: form-data; name="images"; filename="a"\r\n\r\n' + PNG
 MULTIPART = PART + b"\r\n" + PART + b"\r\n--B--\r\n"

@@ -3,14 +3,59 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
+from typing import NoReturn
 
 import pytest
 
-from service.errors import InferenceError, OverloadedError
-from service.inference.admission import INLINE_SECONDS, Admission
+from service.errors import DeadlineError, InferenceError, OverloadedError
+from service.inference.admission import INLINE_SECONDS, Admission, Waiter
 
 LONG = 2 * INLINE_SECONDS
+
+
+class GoneError(Exception):
+    """What a waiter raises that goes."""
+
+
+class Client:
+    """Waits for a result until it goes."""
+
+    def __init__(self) -> None:
+        """Stay."""
+        self.left = asyncio.Event()
+        self.watched = 0
+
+    def wait(self) -> Waiter:
+        """Return this client as a waiter."""
+        return Waiter(self._leave)
+
+    async def _leave(self) -> NoReturn:
+        self.watched += 1
+        await self.left.wait()
+        raise GoneError
+
+
+class Clog:
+    """Work that takes a thread until it is let go."""
+
+    def __init__(self) -> None:
+        """Be ready to be run."""
+        self.begun = threading.Semaphore(0)
+        self.gate = threading.Event()
+
+    def __call__(self) -> str:
+        """Wait at the gate."""
+        self.begun.release()
+        self.gate.wait(10)
+        return "done"
+
+    async def take(self, admission: Admission, waiter: Waiter | None = None) -> "asyncio.Task[str]":
+        """Be run on a thread of an admission; return once it is."""
+        task = asyncio.ensure_future(admission.run(self, LONG, waiter))
+        await asyncio.to_thread(self.begun.acquire)
+        return task
 
 
 @pytest.fixture
@@ -101,3 +146,126 @@ def test_closing_waits_for_the_work_in_hand() -> None:
     admission.close()
 
     assert done == [1, 1, 1]
+
+
+@pytest.fixture
+def single() -> Iterator[Admission]:
+    """One thread, room for two, and little patience."""
+    made = Admission(threads=1, queue=2, patience=0.05)
+    yield made
+    made.close()
+
+
+def test_work_that_waited_too_long_is_not_begun(single: Admission) -> None:
+    """At its deadline queued work ends with an error; it is never done, and leaves its place."""
+    done: list[int] = []
+
+    async def wait() -> str:
+        clog = Clog()
+        held = await clog.take(single)
+        for _ in range(5):
+            with pytest.raises(DeadlineError, match=r"0\.05 seconds"):
+                await single.run(lambda: done.append(1), LONG, Client().wait())
+            await asyncio.sleep(0)
+        clog.gate.set()
+        return await held
+
+    assert asyncio.run(wait()) == "done"
+    assert done == []
+
+
+def test_work_that_runs_is_finished_after_its_deadline(single: Admission) -> None:
+    """A deadline ends the wait for a thread, not the work."""
+
+    async def wait() -> str:
+        clog = Clog()
+        held = await clog.take(single, Client().wait())
+        await asyncio.sleep(0.1)
+        clog.gate.set()
+        return await held
+
+    assert asyncio.run(wait()) == "done"
+
+
+def test_work_of_a_client_that_has_gone_is_skipped(admission: Admission) -> None:
+    """Queued work is not done when its client goes; its place is free at once."""
+    done: list[int] = []
+
+    async def leave() -> list[object]:
+        clog, client = Clog(), Client()
+        held = [await clog.take(admission), await clog.take(admission)]
+        for _ in range(5):
+            queued = asyncio.ensure_future(
+                admission.run(lambda: done.append(1), LONG, client.wait())
+            )
+            await asyncio.sleep(0)
+            client.left.set()
+            with pytest.raises(GoneError):
+                await queued
+            await asyncio.sleep(0)
+        clog.gate.set()
+        return await asyncio.gather(*held)
+
+    assert asyncio.run(leave()) == ["done", "done"]
+    assert done == []
+
+
+def test_work_that_was_dropped_is_let_go(single: Admission) -> None:
+    """Nothing holds what the work would have used, while the threads are still taken."""
+
+    async def leave() -> object:
+        clog, client = Clog(), Client()
+        held = await clog.take(single)
+        upload = threading.Event()
+        kept = weakref.ref(upload)
+        client.left.set()
+        with pytest.raises(GoneError):
+            await single.run(upload.set, LONG, client.wait())
+        del upload
+        await asyncio.sleep(0)
+        left = kept()
+        clog.gate.set()
+        await held
+        return left
+
+    assert asyncio.run(leave()) is None
+
+
+def test_work_of_a_cancelled_task_keeps_its_place_until_it_ends(single: Admission) -> None:
+    """A thread that still works counts, though nobody waits for it; afterwards there is room."""
+
+    async def cancel() -> int:
+        clog = Clog()
+        held = [await clog.take(single), asyncio.ensure_future(single.run(clog, LONG))]
+        await asyncio.sleep(0)
+        for task in held:
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        await asyncio.sleep(0)
+        queued = asyncio.ensure_future(single.run(lambda: 1, LONG))
+        await asyncio.sleep(0)
+        with pytest.raises(OverloadedError):
+            single.check()
+        clog.gate.set()
+        first = await queued
+        return first + sum(await asyncio.gather(*(single.run(lambda: 1, LONG) for _ in "ab")))
+
+    assert asyncio.run(cancel()) == 3
+
+
+@pytest.mark.parametrize(("work", "expected"), [(lambda: 42, 42), (fail, InferenceError)])
+def test_short_work_watches_nobody(
+    admission: Admission, work: Callable[[], object], expected: object
+) -> None:
+    """Work on the event loop pays nothing for deadlines and clients that may go."""
+    client = Client()
+
+    async def run() -> object:
+        try:
+            return await admission.run(work, 0, client.wait())
+        except InferenceError:
+            return InferenceError
+
+    assert asyncio.run(run()) == expected
+    assert client.watched == 0
