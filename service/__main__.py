@@ -1,27 +1,33 @@
 """The command line: `latentd COMMAND`; `serve` is defined here, training brings the others."""
 
+import argparse
 import contextlib
+import ipaddress
 import json
+import logging
 import logging.config
 import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
 
-import uvicorn
+from fastapi import FastAPI
 from pydantic import ValidationError
 from pydantic_settings import CliApp, SettingsError
 
+from service.api.keys import ADMIN, INFER, is_read_by_others, make_key, read_keys
 from service.app import build_registry, create_app
-from service.errors import LatentdError, MissingExtraError
+from service.errors import ExposedError, KeysError, LatentdError, MissingExtraError
 from service.inference.registry import Registry
 from service.logs import describe_logging
 from service.scrape import share_folder
+from service.server import listen
 from service.settings import Settings, explain
 from service.tracing import require_sdk
 
 _USAGE = 2
 _CANNOT_SERVE = 3
+_log = logging.getLogger(__name__)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,6 +58,14 @@ def serve(arguments: list[str]) -> int:
         print(f"latentd serve: {error}", file=sys.stderr)
         return _USAGE
     logging.config.dictConfig(describe_logging(settings.log_level, settings.log_format))
+    try:
+        _check_access(settings)
+    except KeysError as error:
+        print(error, file=sys.stderr)
+        return _USAGE
+    except ExposedError as error:
+        print(f"latentd serve: {error}", file=sys.stderr)
+        return _CANNOT_SERVE
     registry = build_registry(settings)
     with contextlib.ExitStack() as stack:
         try:
@@ -65,23 +79,57 @@ def serve(arguments: list[str]) -> int:
         return _listen(settings, registry)
 
 
+def key(arguments: list[str]) -> int:
+    """Print a new API key and the line that keeps it; return the exit status."""
+    parser = argparse.ArgumentParser("latentd key", description="Make an API key.")
+    parser.add_argument("name", help="who will hold it; the log shows this name")
+    parser.add_argument("--admin", action="store_true", help="it may load and unload models too")
+    given = parser.parse_args(arguments)
+    try:
+        text, made = make_key(given.name, frozenset({INFER, ADMIN} if given.admin else {INFER}))
+    except KeysError as error:
+        print(f"latentd key: {error}", file=sys.stderr)
+        return _USAGE
+    print("The key, for its holder; it is shown this once:", file=sys.stderr)
+    print(text)
+    print("Its line, for LATENTD_API_KEYS or the file LATENTD_API_KEYS_FILE:", file=sys.stderr)
+    print(made.to_line())
+    return 0
+
+
+def _check_access(settings: Settings) -> None:
+    """Refuse settings that would open the service by mistake.
+
+    Raises:
+        KeysError: the keys cannot be read.
+        ExposedError: whoever reaches the service could load and unload models.
+    """
+    keys = read_keys(settings.api_keys, settings.api_keys_file)
+    if settings.repository_control and not keys and not _is_loopback(settings.host):
+        raise ExposedError(
+            f"repository_control on {settings.host} lets everybody load and unload models: "
+            "set LATENTD_API_KEYS_FILE (latentd key makes a key), or listen on 127.0.0.1"
+        )
+    if settings.api_keys_file is not None and is_read_by_others(settings.api_keys_file):
+        _log.warning("%s can be read by every user of this machine", settings.api_keys_file)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def _listen(settings: Settings, registry: Registry) -> int:
+    application: FastAPI | str
     if settings.workers == 1:
-        application: object = create_app(settings, registry)
+        application = create_app(settings, registry)
     else:
         application = "service.app:create_app"
         _export(settings)
-    uvicorn.run(
-        application,  # type: ignore[arg-type]  # an application, or where to import it from
-        factory=settings.workers > 1,
-        host=settings.host,
-        port=settings.port,
-        workers=settings.workers,
-        access_log=False,
-        log_config=describe_logging(settings.log_level, settings.log_format),
-        server_header=False,
-    )
-    return 0
+    log_config = describe_logging(settings.log_level, settings.log_format)
+    return listen(settings, application, log_config)
 
 
 def _export(settings: Settings) -> None:

@@ -13,10 +13,12 @@ from starlette._utils import get_route_path
 
 from service.api import models, oip, operations, system
 from service.api.access import RequestLog
-from service.api.calls import Engine
+from service.api.calls import Engine, Lifecycle
+from service.api.keys import read_keys
 from service.api.limits import Limits
 from service.api.problems import install_handlers
 from service.api.reference import build_openapi
+from service.api.security import secure
 from service.artifact.manifest import GraphFormat
 from service.inference.admission import Admission
 from service.inference.registry import Registry
@@ -36,15 +38,17 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
         registry: What to serve; None makes it from the settings and loads it at start-up.
     """
     settings = settings or Settings()
+    keys = read_keys(settings.api_keys, settings.api_keys_file)
     served = registry or build_registry(settings)
     admission = Admission(count_threads(settings), settings.max_queue)
+    engine = Engine(served, admission, _limits(settings))
     spans = start_tracing(settings.otlp_endpoint) if settings.otlp_endpoint else None
 
     @contextlib.asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Lifecycle]]:
         if not served.models:
             served.load()
-        yield
+        yield {"lifecycle": engine.lifecycle}  # for the server: it knows when it must stop
         admission.close()
         if spans is not None:
             spans.shutdown()
@@ -59,13 +63,15 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
         generate_unique_id_function=_name_operation,
         telemetry=_describe_telemetry(spans),
     )
-    app.state.engine = Engine(served, admission, _limits(settings))
+    app.state.engine = engine
     install_handlers(app)
     for router in (operations.router, models.router, oip.router, system.router):
         app.include_router(router)
     system.mount_static(app)
+    secure(app, keys, settings.cors_origins)
     app.add_middleware(RequestLog, traced=spans is not None)
-    app.openapi = _openapi_of(app, served)  # type: ignore[method-assign]  # FastAPI's own way
+    # FastAPI's own way to change the document.
+    app.openapi = _openapi_of(app, served, needs_key=bool(keys))  # type: ignore[method-assign]
     return app
 
 
@@ -127,10 +133,12 @@ def _name_operation(route: APIRoute) -> str:
     return f"{route.name}_of_version" if "{version}" in route.path else route.name
 
 
-def _openapi_of(app: FastAPI, registry: Registry) -> Callable[[], dict[str, Any]]:
+def _openapi_of(
+    app: FastAPI, registry: Registry, *, needs_key: bool
+) -> Callable[[], dict[str, Any]]:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = build_openapi(app, registry)
+            app.openapi_schema = build_openapi(app, registry, needs_key=needs_key)
         return app.openapi_schema
 
     return openapi

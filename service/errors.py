@@ -8,11 +8,15 @@ LatentdError
 │   ├── UnsupportedFormatError    a form of input that is not read
 │   ├── UnofferedFormatError      a form of output that is not written
 │   ├── ModelNotFoundError        no such bundle or version
-│   └── UnavailableError          the bundle lacks that network, source or class labels
+│   ├── UnavailableError          the bundle lacks that network, source or class labels
+│   ├── AuthenticationError       no key, or none of ours
+│   └── ForbiddenError            a key without the right that is needed
 ├── OverloadedError               the queue is full; try again soon
 ├── NotReadyError                 still loading, or draining
 ├── InferenceError                a network failed on input that passed every check
 ├── ArtifactError                 a bundle that must not be served
+├── KeysError                     API keys that cannot be read
+├── ExposedError                  settings that would open the service by mistake
 └── MissingExtraError             an optional dependency is not installed
 """
 
@@ -68,6 +72,14 @@ class UnavailableError(RequestError):
     """The bundle exists and lacks what the operation needs."""
 
 
+class AuthenticationError(RequestError):
+    """A key is needed, and none that is known was given."""
+
+
+class ForbiddenError(RequestError):
+    """The key is known and lacks the right that is needed."""
+
+
 class OverloadedError(LatentdError):
     """The bounded queue is full."""
 
@@ -82,6 +94,14 @@ class InferenceError(LatentdError):
 
 class ArtifactError(LatentdError):
     """A bundle that is missing, broken, tampered with or of an unknown schema."""
+
+
+class KeysError(LatentdError):
+    """API keys that cannot be read; the text names the line, never what stands in it."""
+
+
+class ExposedError(LatentdError):
+    """Settings that would let everybody do what should need a key."""
 
 
 class MissingExtraError(LatentdError):

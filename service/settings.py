@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, StringConstraints, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
@@ -65,6 +65,30 @@ class Settings(BaseSettings):
     max_samples: Annotated[
         int, Field(ge=2, description="Images that one request may have generated.")
     ] = 1024
+    api_keys: Annotated[
+        str,
+        Field(description="API keys, lines of `latentd key` parted by ';'; none: all is open."),
+    ] = ""
+    api_keys_file: Annotated[
+        Path | None, Field(description="File of API keys, a line of `latentd key` each.")
+    ] = None
+    repository_control: Annotated[
+        bool, Field(description="Let clients load and unload models, under /v2/repository.")
+    ] = False
+    cors_origins: Annotated[
+        list[Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^/\s]+)$")]],
+        Field(description="Origins whose pages may call, as in '[\"https://a.example\"]'."),
+    ] = []
+    header_seconds: Annotated[
+        float, Field(gt=0, description="Seconds in which a request's headers must arrive.")
+    ] = 10.0
+    body_seconds: Annotated[
+        float, Field(gt=0, description="Seconds in which a body must arrive, or an answer leave.")
+    ] = 30.0
+    drain_seconds: Annotated[
+        float,
+        Field(ge=0, description="Seconds of answering on after a stop signal, not ready any more."),
+    ] = 2.0
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Field(description="Least level logged.")
     ] = "info"

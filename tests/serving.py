@@ -8,24 +8,26 @@ import time
 from collections.abc import Callable, Iterator
 
 import httpx
-import uvicorn
 from fakes import open_fake_backend
 from fastapi import FastAPI
 
 from service.app import build_registry, create_app
 from service.artifact.manifest import GraphFormat
+from service.connection import Config, Patience
 from service.runtimes import Runtime
+from service.server import Server
 from service.settings import Settings
 
+PATIENCE = Patience()
 TLS = ssl.create_default_context()
 """Not used over plain HTTP, but every client would load the certificates anew."""
 
 
 @contextlib.contextmanager
-def run_server(app: FastAPI) -> Iterator[str]:
+def run_server(app: FastAPI, patience: Patience = PATIENCE) -> Iterator[str]:
     """Serve an application on the loopback; give its base URL once it answers."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
+    server = Server(Config(app, patience, log_config=None, access_log=False))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

@@ -1,7 +1,7 @@
 """The life of an operation's request: receive, find the model, work, answer."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from fastapi import Request, Response
@@ -26,6 +26,14 @@ _SECONDS_A_PIXEL = 2e-8
 _SECONDS_AN_IMAGE = 1e-4
 
 
+@dataclass(slots=True)
+class Lifecycle:
+    """Where the process is in its life: its server writes it, readiness tells it."""
+
+    draining: bool = False
+    """Whether it was told to stop: it still answers, and should be sent nothing new."""
+
+
 @dataclass(frozen=True, slots=True)
 class Engine:
     """What requests are served with; one for the application, in `app.state.engine`."""
@@ -33,6 +41,13 @@ class Engine:
     registry: Registry
     admission: Admission
     limits: Limits
+    lifecycle: Lifecycle = field(default_factory=Lifecycle)
+
+    @property
+    def missing(self) -> list[str]:
+        """Why the service is not ready; empty where it is."""
+        draining = ["this process: draining"] if self.lifecycle.draining else []
+        return draining + self.registry.missing
 
     async def answer(self, model: Model, work: Callable[[], Response], seconds: float) -> Response:
         """Do work that is predicted to take `seconds`, and name the model that did it."""

@@ -39,7 +39,7 @@ async def is_live() -> dict[str, bool]:
 @router.get("/health/ready")
 async def is_ready(request: Request) -> Response:
     """Tell whether every model that should be served is loaded: 200 or 503."""
-    ready = not _engine(request).registry.missing
+    ready = not _engine(request).missing
     response = give_json({"ready": ready})
     response.status_code = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
     return response

@@ -9,6 +9,7 @@ import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic_core import ErrorDetails
+from starlette._utils import get_route_path
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -34,7 +35,7 @@ INTERNAL = Kind(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "The service faile
 
 KINDS: dict[type[errors.LatentdError], Kind] = {
     errors.MalformedInputError: Kind(
-        HTTPStatus.BAD_REQUEST, "malformed", "The body is not what its content type says"
+        HTTPStatus.BAD_REQUEST, "malformed", "The request is not what it says it is"
     ),
     errors.InvalidInputError: Kind(
         HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", "The request is well-formed and wrong"
@@ -54,6 +55,8 @@ KINDS: dict[type[errors.LatentdError], Kind] = {
     errors.UnavailableError: Kind(
         HTTPStatus.CONFLICT, "unavailable", "The model lacks what the operation needs"
     ),
+    errors.AuthenticationError: Kind(HTTPStatus.UNAUTHORIZED, "unauthenticated", "A key is needed"),
+    errors.ForbiddenError: Kind(HTTPStatus.FORBIDDEN, "forbidden", "The key lacks the right"),
     errors.OverloadedError: Kind(
         HTTPStatus.TOO_MANY_REQUESTS, "overloaded", "Too many requests are waiting"
     ),
@@ -69,9 +72,14 @@ def find_kind(error: type[errors.LatentdError]) -> Kind:
     return next(KINDS[ancestor] for ancestor in error.__mro__ if ancestor in KINDS)
 
 
+def name_status(status: HTTPStatus) -> Kind:
+    """Return the kind of an error that HTTP itself names."""
+    return Kind(status, status.phrase.lower().replace(" ", "-"), status.phrase)
+
+
 def install_handlers(app: FastAPI) -> None:
     """Answer every error of the application with problem details."""
-    app.add_exception_handler(errors.LatentdError, _answer_ours)
+    app.add_exception_handler(errors.LatentdError, answer_error)
     app.add_exception_handler(RequestValidationError, _answer_validation)
     app.add_exception_handler(HTTPException, _answer_http)
     app.add_exception_handler(ClientDisconnect, _answer_disconnect)
@@ -89,7 +97,8 @@ def _point_to(location: Sequence[int | str]) -> str:
     return "".join(f"/{name}" for name in names)
 
 
-def _answer_ours(request: Request, error: Exception) -> Response:
+def answer_error(request: Request, error: Exception) -> Response:
+    """Return the answer to one of our errors; middleware outside the handlers calls it itself."""
     kind = find_kind(type(error)) if isinstance(error, errors.LatentdError) else INTERNAL
     if kind is INTERNAL:
         return _answer_unexpected(request, error)
@@ -108,8 +117,8 @@ def _answer_validation(request: Request, error: Exception) -> Response:
 def _answer_http(request: Request, error: Exception) -> Response:
     """Answer for what the router raises: an unknown path or method."""
     status = HTTPStatus(error.status_code if isinstance(error, HTTPException) else 500)
-    kind = Kind(status, status.phrase.lower().replace(" ", "-"), status.phrase)
-    answer = _pack(request, kind, f"{request.method} {request.url.path}: {status.phrase}")
+    kind = name_status(status)
+    answer = _pack(request, kind, f"{request.method} {request.scope['path']}: {status.phrase}")
     answer.headers.update(getattr(error, "headers", None) or {})
     return answer
 
@@ -133,32 +142,42 @@ def _pack(
     flaws: Sequence[errors.Flaw] = (),
 ) -> Response:
     count_error(kind.slug)
-    if request.url.path.startswith("/v2"):
-        return _pack_oip(request, kind, detail)
+    # Not `request.url`, whose host the client writes.
+    is_oip = get_route_path(request.scope).startswith("/v2")
+    write = write_oip_error if is_oip else write_problem
+    status, media_type, content = write(kind, detail, _request_id(request), flaws)
+    return _add_headers(request, Response(content, status, media_type=media_type))
+
+
+def write_problem(
+    kind: Kind, detail: str, request_id: str, flaws: Sequence[errors.Flaw] = ()
+) -> tuple[HTTPStatus, str, bytes]:
+    """Return the status, media type and body of an answer with problem details."""
     content: dict[str, object] = {
         "type": f"urn:latentd:problem:{kind.slug}",
         "title": kind.title,
         "status": kind.status.value,
         "detail": detail,
-        "instance": f"urn:latentd:request:{_request_id(request)}",
+        "instance": f"urn:latentd:request:{request_id}",
     }
     if flaws:
         content["errors"] = [{"pointer": f.pointer, "detail": f.detail} for f in flaws]
-    return _add_headers(
-        request, Response(orjson.dumps(content), kind.status, media_type=MEDIA_TYPE)
-    )
+    return kind.status, MEDIA_TYPE, orjson.dumps(content)
 
 
-def _pack_oip(request: Request, kind: Kind, detail: str) -> Response:
-    """Answer in the Open Inference Protocol's own form, which knows 400 and no 409 or 422."""
+def write_oip_error(
+    kind: Kind, detail: str, _request_id: str, _flaws: Sequence[errors.Flaw] = ()
+) -> tuple[HTTPStatus, str, bytes]:
+    """Return the same in the Open Inference Protocol's own form, which knows no 409 or 422."""
     is_ours = kind.status in {HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.CONFLICT}
     status = HTTPStatus.BAD_REQUEST if is_ours else kind.status
-    content = orjson.dumps({"error": detail})
-    return _add_headers(request, Response(content, status, media_type="application/json"))
+    return status, "application/json", orjson.dumps({"error": detail})
 
 
 def _add_headers(request: Request, answer: Response) -> Response:
     answer.headers["X-Request-ID"] = _request_id(request)
+    if answer.status_code == HTTPStatus.UNAUTHORIZED:
+        answer.headers["WWW-Authenticate"] = 'Bearer realm="latentd"'
     if answer.status_code in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
         answer.headers["Retry-After"] = _RETRY_SECONDS
     return answer

@@ -42,6 +42,10 @@ _ERRORS = {
     }
     for kind in KINDS.values()
 }
+_SECURITY = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
 _ANSWER_HEADERS = {
     "X-Model": {"description": "What answered, `name@version`.", "schema": {"type": "string"}},
     "X-Model-Digest": {
@@ -102,11 +106,20 @@ def _describe_body(media: str, parameters: type[BaseModel], taken: Taken) -> dic
     return {"schema": _BINARY}
 
 
-def build_openapi(app: FastAPI, registry: Registry) -> dict[str, Any]:
-    """Return the OpenAPI document, its examples fitting the default model."""
+def build_openapi(app: FastAPI, registry: Registry, *, needs_key: bool) -> dict[str, Any]:
+    """Return the OpenAPI document, its examples fitting the default model.
+
+    Args:
+        app: The application.
+        registry: What is served.
+        needs_key: Whether clients must bring a key.
+    """
     document = get_openapi(
         title=app.title, version=app.version, summary=app.summary, routes=app.routes
     )
+    if needs_key:
+        document.setdefault("components", {})["securitySchemes"] = _SECURITY
+        document["security"] = [{name: []} for name in _SECURITY]
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     _, definitions = models_json_schema([(Problem, "serialization")], ref_template=_REF)
     schemas.update(definitions["$defs"])

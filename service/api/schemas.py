@@ -246,5 +246,5 @@ class Liveness(BaseModel):
 class Readiness(BaseModel):
     """Whether requests should be sent here, and what is missing where they should not."""
 
-    status: Literal["ready", "not ready"]
+    status: Literal["ready", "not ready", "draining"]
     missing: list[str]

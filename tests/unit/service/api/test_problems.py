@@ -10,7 +10,13 @@ import pytest
 from service import errors
 from service.api.problems import INTERNAL, KINDS, find_kind, to_flaws
 
-OURS = {errors.InferenceError, errors.ArtifactError, errors.MissingExtraError}
+OURS = {
+    errors.InferenceError,
+    errors.ArtifactError,
+    errors.KeysError,
+    errors.ExposedError,
+    errors.MissingExtraError,
+}
 """What no client can mend: 500."""
 
 
