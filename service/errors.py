@@ -12,6 +12,7 @@ LatentdError
 │   ├── AuthenticationError       no key, or none of ours
 │   └── ForbiddenError            a key without the right that is needed
 ├── OverloadedError               the queue is full; try again soon
+├── DeadlineError                 the work waited too long and was not begun; try again soon
 ├── NotReadyError                 still loading, or draining
 ├── InferenceError                a network failed on input that passed every check
 ├── ArtifactError                 a bundle that must not be served
@@ -81,7 +82,11 @@ class ForbiddenError(RequestError):
 
 
 class OverloadedError(LatentdError):
-    """The bounded queue is full."""
+    """The bounded queue is full, or too many bytes of bodies are in hand."""
+
+
+class DeadlineError(LatentdError):
+    """The work waited in the queue past its deadline, and was not begun."""
 
 
 class NotReadyError(LatentdError):

@@ -2,17 +2,18 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, NoReturn, TypeVar
 
 from fastapi import Request, Response
 from pydantic import BaseModel, ValidationError
+from starlette.requests import ClientDisconnect
 
 from service.api.answers import choose_form
 from service.api.limits import Limits, read_body
 from service.api.problems import to_flaws
-from service.api.uploads import Taken, Upload, unpack
+from service.api.uploads import JSON, Taken, Upload, unpack
 from service.errors import InvalidInputError, UnsupportedFormatError
-from service.inference.admission import Admission
+from service.inference.admission import Admission, Waiter
 from service.inference.model import Model
 from service.inference.registry import Registry
 from service.metrics import count_images
@@ -24,6 +25,9 @@ P = TypeVar("P", bound=BaseModel)
 _SECONDS_A_BYTE = 2e-8
 _SECONDS_A_PIXEL = 2e-8
 _SECONDS_AN_IMAGE = 1e-4
+
+_SHORT_BODY = 16 * 1024
+"""Bytes; work on a longer body is hardly ever short enough for the event loop."""
 
 
 @dataclass(slots=True)
@@ -49,9 +53,11 @@ class Engine:
         draining = ["this process: draining"] if self.lifecycle.draining else []
         return draining + self.registry.missing
 
-    async def answer(self, model: Model, work: Callable[[], Response], seconds: float) -> Response:
+    async def answer(
+        self, model: Model, work: Callable[[], Response], seconds: float, waiter: Waiter
+    ) -> Response:
         """Do work that is predicted to take `seconds`, and name the model that did it."""
-        response = await self.admission.run(work, seconds)
+        response = await self.admission.run(work, seconds, waiter)
         response.headers["X-Model"] = model.reference
         response.headers["X-Model-Digest"] = model.bundle.digest
         return response
@@ -66,6 +72,7 @@ class Call(Generic[P]):
     parameters: P
     upload: Upload
     form: str
+    waiter: Waiter
 
     async def answer(
         self, model: Model, work: Callable[[], Response], images: int, seconds: float
@@ -79,7 +86,7 @@ class Call(Generic[P]):
             seconds: Predicted duration of the networks' runs for one of them.
         """
         predicted = images * (seconds + _SECONDS_AN_IMAGE) + self.upload.pixels * _SECONDS_A_PIXEL
-        response = await self.engine.answer(model, work, predicted)
+        response = await self.engine.answer(model, work, predicted, self.waiter)
         count_images(self.operation, model.bundle.name, images)
         return response
 
@@ -98,25 +105,41 @@ async def receive(request: Request, query: P, taken: Taken, offered: Sequence[st
     """
     engine: Engine = request.app.state.engine
     form = choose_form(", ".join(request.headers.getlist("accept")), offered)
-    body = await receive_body(request, engine.limits)
     content_type = request.headers.get("content-type", "")
+    body = await receive_body(request, engine, is_json=content_type.startswith(JSON))
+    waiter = watch(request)
     upload = await engine.admission.run(
-        lambda: unpack(content_type, body, taken, engine.limits), predict_reading(body)
+        lambda: unpack(content_type, body, taken, engine.limits), predict_reading(body), waiter
     )
     operation: str = request.scope["route"].name
-    return Call(engine, operation, merge(query, upload.members), upload, form)
+    return Call(engine, operation, merge(query, upload.members), upload, form, waiter)
 
 
-async def receive_body(request: Request, limits: Limits) -> bytes:
+async def receive_body(request: Request, engine: Engine, *, is_json: bool = False) -> bytes:
     """Return the body, which must come as it is.
 
     Raises:
+        OverloadedError: the queue is full, and the work for so long a body would be queued.
         UnsupportedFormatError: it has a Content-Encoding.
         LimitExceededError: it is too long.
     """
     if request.headers.get("content-encoding", "identity") != "identity":
         raise UnsupportedFormatError("bodies are taken without Content-Encoding")
-    return await read_body(request, limits)
+    body = await read_body(request, engine.limits, is_json=is_json)
+    if len(body) > _SHORT_BODY:
+        engine.admission.check()  # or unpacking what is refused would take the others' time
+    return body
+
+
+def watch(request: Request) -> Waiter:
+    """Return who waits for the answer to a request whose body has been read, from now on."""
+
+    async def gone() -> NoReturn:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        raise ClientDisconnect
+
+    return Waiter(gone)
 
 
 def predict_reading(body: bytes) -> float:

@@ -60,6 +60,9 @@ KINDS: dict[type[errors.LatentdError], Kind] = {
     errors.OverloadedError: Kind(
         HTTPStatus.TOO_MANY_REQUESTS, "overloaded", "Too many requests are waiting"
     ),
+    errors.DeadlineError: Kind(
+        HTTPStatus.SERVICE_UNAVAILABLE, "deadline", "The request waited too long"
+    ),
     errors.NotReadyError: Kind(
         HTTPStatus.SERVICE_UNAVAILABLE, "not-ready", "The service is not ready"
     ),
