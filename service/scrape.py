@@ -5,7 +5,6 @@ dead ones left is folded into one file a kind, or a worker that dies often would
 """
 
 import contextlib
-import fcntl
 import os
 import shutil
 import tempfile
@@ -45,6 +44,8 @@ class _Workers(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Return the sums; what a dead worker had in hand is forgotten, what it did is not."""
+        import fcntl  # noqa: PLC0415 - Windows has none, nor workers that share a socket
+
         with (self._folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             for file in self._folder.glob("*.db"):
