@@ -1,6 +1,7 @@
 """The composition root: settings in, application out."""
 
 import contextlib
+import multiprocessing
 from collections.abc import AsyncIterator, Callable
 from importlib.metadata import version
 from typing import Any
@@ -11,9 +12,10 @@ from fastapi.telemetry import TelemetryConfig
 from opentelemetry.trace import TracerProvider
 from starlette._utils import get_route_path
 
-from service.api import models, oip, operations, system
+from service.api import models, oip, operations, repository, system
 from service.api.access import RequestLog
 from service.api.calls import Engine, Lifecycle
+from service.api.door import Door
 from service.api.keys import read_keys
 from service.api.limits import Limits
 from service.api.problems import install_handlers
@@ -22,6 +24,7 @@ from service.api.security import secure
 from service.artifact.manifest import GraphFormat
 from service.inference.admission import Admission
 from service.inference.registry import Registry
+from service.inference.watching import watching
 from service.runtimes import Runtime, open_runtime
 from service.runtimes.cpus import count_cpus
 from service.settings import Settings
@@ -40,15 +43,16 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
     settings = settings or Settings()
     keys = read_keys(settings.api_keys, settings.api_keys_file)
     served = registry or build_registry(settings)
-    admission = Admission(count_threads(settings), settings.max_queue)
+    admission = Admission(count_threads(settings), settings.max_queue, settings.request_seconds)
     engine = Engine(served, admission, _limits(settings))
     spans = start_tracing(settings.otlp_endpoint) if settings.otlp_endpoint else None
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Lifecycle]]:
         if not served.models:
-            served.load()
-        yield {"lifecycle": engine.lifecycle}  # for the server: it knows when it must stop
+            _load(served)
+        async with watching(served, settings.watch_seconds):
+            yield {"lifecycle": engine.lifecycle}  # for the server: it knows when it must stop
         admission.close()
         if spans is not None:
             spans.shutdown()
@@ -65,9 +69,12 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
     )
     app.state.engine = engine
     install_handlers(app)
-    for router in (operations.router, models.router, oip.router, system.router):
+    for router in (operations.router, models.router, oip.router, repository.router, system.router):
         app.include_router(router)
+    if settings.repository_control:
+        app.include_router(repository.control)
     system.mount_static(app)
+    app.add_middleware(Door, admission=admission, most=settings.max_pending_bytes)
     secure(app, keys, settings.cors_origins)
     app.add_middleware(RequestLog, traced=spans is not None)
     # FastAPI's own way to change the document.
@@ -101,6 +108,18 @@ def build_registry(
     )
 
 
+def _load(registry: Registry) -> None:
+    """Load at the start, where everything must be good; or as a worker that was started again.
+
+    Its first process checked the whole store. What was refused since is no reason to fail: the
+    worker would be started and would fail for ever, while its siblings serve.
+    """
+    if multiprocessing.parent_process() is None:
+        registry.load()
+    else:
+        registry.refresh()
+
+
 def count_threads(settings: Settings) -> int:
     """Return a worker's inference threads: as set, or its share of the CPUs it may use."""
     return settings.threads or max(1, count_cpus() // settings.workers)
@@ -125,6 +144,8 @@ def _limits(settings: Settings) -> Limits:
         images=settings.max_images,
         pixels=settings.max_pixels,
         samples=settings.max_samples,
+        json_bytes=settings.max_json_bytes,
+        json_values=settings.max_json_values,
     )
 
 
@@ -136,9 +157,15 @@ def _name_operation(route: APIRoute) -> str:
 def _openapi_of(
     app: FastAPI, registry: Registry, *, needs_key: bool
 ) -> Callable[[], dict[str, Any]]:
+    described: str | None = None
+
     def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            app.openapi_schema = build_openapi(app, registry, needs_key=needs_key)
+        nonlocal described
+        default = registry.find_default()
+        digest = None if default is None else default.bundle.digest
+        if app.openapi_schema is None or digest != described:
+            app.openapi_schema = build_openapi(app, default, needs_key=needs_key)
+            described = digest
         return app.openapi_schema
 
     return openapi

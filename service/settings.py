@@ -3,7 +3,13 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import (
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
@@ -50,6 +56,10 @@ class Settings(BaseSettings):
         bool,
         Field(description="Serve the other models where a bundle is broken, instead of none."),
     ] = False
+    watch_seconds: Annotated[
+        float,
+        Field(ge=0, description="Seconds between looks for new bundles in the store; 0 for never."),
+    ] = 1.0
     threads: Annotated[
         int,
         Field(ge=0, description="Threads for inference in a worker; 0 for its share of the CPUs."),
@@ -57,7 +67,22 @@ class Settings(BaseSettings):
     max_queue: Annotated[
         int, Field(ge=1, description="Requests running or waiting in a worker; more get 429.")
     ] = 64
+    request_seconds: Annotated[
+        float,
+        Field(gt=0, description="Seconds a request may wait for a thread; then it gets 503."),
+    ] = 30.0
     max_body_bytes: Annotated[int, Field(ge=1, description="Bytes of a request's body.")] = 32 * MIB
+    max_pending_bytes: Annotated[
+        int,
+        Field(ge=1, description="Bytes of bodies that a worker holds at a time; more get 429."),
+    ] = 256 * MIB
+    max_json_bytes: Annotated[
+        int, Field(ge=1, description="Bytes of JSON in a request; larger inputs go as .npy.")
+    ] = 8 * MIB
+    max_json_values: Annotated[
+        int,
+        Field(ge=1, description="Values in a request's JSON; a list or object counts as four."),
+    ] = 1_000_000
     max_images: Annotated[int, Field(ge=1, description="Images or latents in a request.")] = 1024
     max_pixels: Annotated[
         int, Field(ge=1, description="Pixels of all image files in a request together.")
@@ -102,6 +127,16 @@ class Settings(BaseSettings):
             description="OpenTelemetry collector, OTLP over HTTP, as in http://127.0.0.1:4318.",
         ),
     ] = None
+
+    @field_validator("repository_control")
+    @classmethod
+    def _control_reaches_one_worker(cls, on: bool, info: ValidationInfo) -> bool:
+        if on and info.data.get("workers", 1) > 1:
+            raise ValueError(
+                "with several workers a request reaches one of them only: "
+                "publish into the models store, which all of them watch"
+            )
+        return on
 
 
 def explain(error: ValidationError) -> str:

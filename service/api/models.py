@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from service.api.calls import Engine
+from service.api.reference import UNKNOWN
 from service.api.schemas import ModelInfo, ModelList, NetworkInfo, SourceInfo, TensorInfo
 from service.artifact import NetworkSpec, TensorSpec
 from service.inference.model import Model
@@ -22,7 +23,7 @@ async def list_models(request: Request) -> ModelList:
     return ModelList(models=[describe_model(registry, model) for model in highest])
 
 
-@router.get("/{name}")
+@router.get("/{name}", responses=UNKNOWN)
 async def get_model(request: Request, name: str) -> ModelInfo:
     """Describe a bundle: `name`, or `name@version`."""
     engine: Engine = request.app.state.engine

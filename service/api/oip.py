@@ -8,10 +8,11 @@ from http import HTTPStatus
 from math import prod
 from typing import Annotated, cast, get_args
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Depends, Path, Request, Response
 
 from service.api.answers import JSON, give_json
-from service.api.calls import Engine, predict_reading, receive_body
+from service.api.calls import Engine, predict_reading, receive_body, watch
+from service.api.reference import OIP_UNKNOWN, describe_inference
 from service.api.tensors import DATATYPE, LENGTH_HEADER, read_inference, write_inference
 from service.artifact import TensorSpec
 from service.artifact.manifest import NetworkName
@@ -21,13 +22,21 @@ from service.metrics import count_images
 
 router = APIRouter(prefix="/v2", tags=["open inference protocol"])
 
-_EXTENSIONS = ("binary_tensor_data", "model_configuration")
+_EXTENSIONS = ("binary_tensor_data", "model_configuration", "model_repository")
 _NETWORKS = get_args(NetworkName)
 _PLATFORMS = {"onnx": "onnxruntime_onnx", "torchscript": "pytorch_libtorch"}
 _CONFIG_TYPE = "TYPE_FP32"
 
 ModelPath = Annotated[str, Path(description="`<bundle>.<network>`, as in `mnist.encoder`.")]
-VersionPath = Annotated[str, Path(description="A version of the bundle.")]
+
+
+def _find_version(request: Request) -> str:
+    """Return the version in the path; "" where it names none, which a parameter cannot say."""
+    version: str = request.path_params.get("version", "")
+    return version
+
+
+Version = Annotated[str, Depends(_find_version)]
 
 
 @router.get("/health/live")
@@ -36,7 +45,7 @@ async def is_live() -> dict[str, bool]:
     return {"live": True}
 
 
-@router.get("/health/ready")
+@router.get("/health/ready", responses={"503": {"description": "Not ready."}})
 async def is_ready(request: Request) -> Response:
     """Tell whether every model that should be served is loaded: 200 or 503."""
     ready = not _engine(request).missing
@@ -51,13 +60,13 @@ async def describe_server(request: Request) -> Response:
     return give_json({"name": "latentd", "version": request.app.version, "extensions": _EXTENSIONS})
 
 
-@router.get("/models/{name}")
-@router.get("/models/{name}/versions/{version}")
-async def describe_network(request: Request, name: ModelPath, version: str = "") -> Response:
+@router.get("/models/{name}", responses=OIP_UNKNOWN)
+@router.get("/models/{name}/versions/{version}", responses=OIP_UNKNOWN)
+async def describe_network(request: Request, name: ModelPath, version: Version) -> Response:
     """Tell a network's tensors and the versions that are served."""
     model, network = _find(request, name, version)
     spec = model.manifest.networks[network]
-    versions = _engine(request).registry.models[model.bundle.name]
+    versions = _engine(request).registry.list_versions(model)
     return give_json(
         {
             "name": name,
@@ -69,9 +78,9 @@ async def describe_network(request: Request, name: ModelPath, version: str = "")
     )
 
 
-@router.get("/models/{name}/config")
-@router.get("/models/{name}/versions/{version}/config")
-async def configure_network(request: Request, name: ModelPath, version: str = "") -> Response:
+@router.get("/models/{name}/config", responses=OIP_UNKNOWN)
+@router.get("/models/{name}/versions/{version}/config", responses=OIP_UNKNOWN)
+async def configure_network(request: Request, name: ModelPath, version: Version) -> Response:
     """Tell a network's configuration in Triton's form."""
     model, network = _find(request, name, version)
     spec = model.manifest.networks[network]
@@ -87,26 +96,26 @@ async def configure_network(request: Request, name: ModelPath, version: str = ""
     )
 
 
-@router.get("/models/{name}/ready")
-@router.get("/models/{name}/versions/{version}/ready")
-async def is_network_ready(request: Request, name: ModelPath, version: str = "") -> Response:
+@router.get("/models/{name}/ready", responses=OIP_UNKNOWN)
+@router.get("/models/{name}/versions/{version}/ready", responses=OIP_UNKNOWN)
+async def is_network_ready(request: Request, name: ModelPath, version: Version) -> Response:
     """Tell that a network is loaded and warmed; 404 where it is not served."""
     _find(request, name, version)
     return give_json({"name": name, "ready": True})
 
 
-@router.post("/models/{name}/infer")
-@router.post("/models/{name}/versions/{version}/infer")
-async def infer(request: Request, name: ModelPath, version: str = "") -> Response:
+@router.post("/models/{name}/infer", **describe_inference())
+@router.post("/models/{name}/versions/{version}/infer", **describe_inference())
+async def infer(request: Request, name: ModelPath, version: Version) -> Response:
     """Run a network on a batch, with tensors in JSON or as bytes."""
     engine = _engine(request)
     model, network = _find(request, name, version)
-    body = await receive_body(request, engine.limits)
+    body = await receive_body(request, engine)
     header_length = request.headers.get(LENGTH_HEADER)
 
     def work() -> Response:
         spec = model.manifest.networks[network]
-        inference = read_inference(body, header_length, spec)
+        inference = read_inference(body, header_length, spec, engine.limits)
         engine.limits.check("images", len(inference.batch))
         arrays = model.run(network, inference.batch)
         count_images("infer", model.bundle.name, len(inference.batch))
@@ -119,7 +128,8 @@ async def infer(request: Request, name: ModelPath, version: str = "") -> Respons
 
     # The smallest an image can be is a byte a number; the batch is known only after parsing.
     most = len(body) // prod(model.manifest.networks[network].input.shape)
-    return await engine.answer(model, work, predict_reading(body) + most * model.seconds[network])
+    seconds = predict_reading(body) + most * model.seconds[network]
+    return await engine.answer(model, work, seconds, watch(request))
 
 
 def _engine(request: Request) -> Engine:

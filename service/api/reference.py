@@ -11,11 +11,11 @@ from pydantic.json_schema import models_json_schema
 from service.api.answers import JSON, PNG, encode_picture
 from service.api.npy import MEDIA_TYPE as NPY
 from service.api.problems import KINDS, MEDIA_TYPE
-from service.api.schemas import Problem
+from service.api.schemas import OipError, Problem
+from service.api.tensors import InferRequest
 from service.api.uploads import MULTIPART, NOTHING, Taken
 from service.inference import operations
 from service.inference.model import Model
-from service.inference.registry import Registry
 
 _BINARY = {"type": "string", "format": "binary"}
 _NUMBERS = {"type": "array", "items": {}}
@@ -30,17 +30,35 @@ _INPUTS: dict[str, dict[str, Any]] = {
     "latents": {
         "type": "array",
         "minItems": 1,
-        "items": {"type": "array", "items": {"type": "number"}},
+        "items": {"type": "array", "minItems": 1, "items": {"type": "number"}},
         "description": "N x L.",
     },
 }
+OCTETS = "application/octet-stream"
 _REF = "#/components/schemas/{model}"
 _ERRORS = {
-    str(kind.status.value): {
-        "description": kind.title,
+    str(status.value): {
+        "description": ", or: ".join(k.title for k in KINDS.values() if k.status == status),
         "content": {MEDIA_TYPE: {"schema": {"$ref": _REF.format(model="Problem")}}},
     }
-    for kind in KINDS.values()
+    for status in dict.fromkeys(kind.status for kind in KINDS.values())
+}
+UNKNOWN: dict[int | str, dict[str, Any]] = {"404": _ERRORS["404"]}
+"""Answers of routes that name a model."""
+OIP_UNKNOWN: dict[int | str, dict[str, Any]] = {"404": {"model": OipError}}
+"""Answers of routes of the Open Inference Protocol that name a model."""
+OIP_ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": OipError, "description": answer["description"]}
+    for status, answer in _ERRORS.items()
+    if status not in {"406", "409", "422"}  # the protocol says 400 for them, or knows them not
+}
+"""Answers of its routes that take a body."""
+_VERSION = {
+    "name": "version",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string"},
+    "description": "A version of the bundle.",
 }
 _SECURITY = {
     "bearer": {"type": "http", "scheme": "bearer"},
@@ -88,10 +106,22 @@ def describe(
     }
 
 
+def describe_inference() -> dict[str, Any]:
+    """Return what the decorator of a route for inference needs to document it."""
+    body = {
+        "required": True,
+        "content": {
+            JSON: {"schema": {"$ref": _REF.format(model="InferRequest")}},
+            OCTETS: {"schema": _BINARY},
+        },
+    }
+    return {"openapi_extra": {"requestBody": body}, "responses": OIP_ERRORS}
+
+
 def _describe_body(media: str, parameters: type[BaseModel], taken: Taken) -> dict[str, Any]:
     if media == JSON:
         own = parameters.model_json_schema()["properties"]
-        inputs = {name: _INPUTS[name] for name in taken.members}
+        inputs = {name: _INPUTS[name] | {"minItems": taken.least} for name in taken.members}
         schema: dict[str, Any] = {
             "type": "object",
             "properties": inputs | own,
@@ -101,17 +131,20 @@ def _describe_body(media: str, parameters: type[BaseModel], taken: Taken) -> dic
             schema["required"] = [*inputs]
         return {"schema": schema}
     if media == MULTIPART:
-        parts = {"images": {"type": "array", "items": _BINARY}}
-        return {"schema": {"type": "object", "properties": parts, "required": ["images"]}}
+        parts = {"images": {"type": "array", "items": _BINARY, "minItems": taken.least}}
+        return {
+            "schema": {"type": "object", "properties": parts, "required": ["images"]},
+            "encoding": {"images": {"contentType": "image/png, image/jpeg"}},
+        }
     return {"schema": _BINARY}
 
 
-def build_openapi(app: FastAPI, registry: Registry, *, needs_key: bool) -> dict[str, Any]:
+def build_openapi(app: FastAPI, default: Model | None, *, needs_key: bool) -> dict[str, Any]:
     """Return the OpenAPI document, its examples fitting the default model.
 
     Args:
         app: The application.
-        registry: What is served.
+        default: The model that the examples are for; None for none.
         needs_key: Whether clients must bring a key.
     """
     document = get_openapi(
@@ -121,15 +154,29 @@ def build_openapi(app: FastAPI, registry: Registry, *, needs_key: bool) -> dict[
         document.setdefault("components", {})["securitySchemes"] = _SECURITY
         document["security"] = [{name: []} for name in _SECURITY]
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    _, definitions = models_json_schema([(Problem, "serialization")], ref_template=_REF)
+    _, definitions = models_json_schema(
+        [(Problem, "serialization"), (InferRequest, "validation")], ref_template=_REF
+    )
     schemas.update(definitions["$defs"])
-    served = registry.default in registry.models
-    examples = make_examples(registry.find(None)) if served else {}
+    _correct(document)
+    examples = {} if default is None else make_examples(default)
     for path, operation in document["paths"].items():
         example = examples.get(path.rpartition("/")[2])
         if example is not None and "post" in operation:
             operation["post"]["requestBody"]["content"][JSON]["example"] = example
     return document
+
+
+def _correct(document: dict[str, Any]) -> None:
+    """Mend what FastAPI supposes: that it answers bad parameters, and that it finds them all."""
+    for path, operations_ in document["paths"].items():
+        for operation in operations_.values():
+            if not path.startswith("/v1") or "requestBody" not in operation:
+                operation["responses"].pop("422", None)
+            if "{version}" in path:
+                operation.setdefault("parameters", []).append(_VERSION)
+    for name in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(name, None)
 
 
 def make_examples(model: Model) -> dict[str, dict[str, Any]]:

@@ -6,7 +6,7 @@ they fit their model.
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from service.artifact import ImageSpec, Metric
 
@@ -37,6 +37,7 @@ class _ImageParameters(_Parameters):
     invert: Annotated[
         Literal["false", "true", "auto"],
         BeforeValidator(_spell_boolean),
+        WithJsonSchema({"enum": ["false", "true", "auto", False, True]}),
         Field(description="Turn dark-on-light into light-on-dark; `auto` looks at the border."),
     ] = "false"
 
@@ -85,7 +86,7 @@ class SampleParameters(_Parameters):
         Field(ge=0, le=MAX_SEED, description="The same seed gives the same latents everywhere."),
     ] = None
     class_: Annotated[
-        int | str | None,
+        int | Annotated[str, Field(min_length=1)] | None,
         Field(alias="class", description="Label or index, for class-conditional sources."),
     ] = None
     temperature: Annotated[
@@ -237,10 +238,25 @@ class Problem(BaseModel):
     errors: list[ProblemError] | None = None
 
 
+class OipError(BaseModel):
+    """An error in the Open Inference Protocol's own form."""
+
+    error: str
+
+
 class Liveness(BaseModel):
     """The process answers."""
 
     status: Literal["alive"]
+
+
+class RepositoryEntry(BaseModel):
+    """A network of a bundle in the repository's index; a broken bundle stands under its name."""
+
+    name: str
+    version: str
+    state: Literal["READY", "UNAVAILABLE"]
+    reason: Annotated[str, Field(description="What is wrong with it in the store; else empty.")]
 
 
 class Readiness(BaseModel):
@@ -248,3 +264,7 @@ class Readiness(BaseModel):
 
     status: Literal["ready", "not ready", "draining"]
     missing: list[str]
+    store: Annotated[
+        Literal["ok", "degraded"],
+        Field(description="degraded: it cannot be read or is empty; what is loaded serves on."),
+    ]

@@ -50,7 +50,11 @@ async def readyz(request: Request) -> Response:
     unready: Literal["draining", "not ready"] = (
         "draining" if engine.lifecycle.draining else "not ready"
     )
-    state = Readiness(status=unready if missing else "ready", missing=missing)
+    state = Readiness(
+        status=unready if missing else "ready",
+        missing=missing,
+        store="degraded" if engine.registry.is_degraded else "ok",
+    )
     response = give_json(state.model_dump())
     if missing:
         response.status_code = HTTPStatus.SERVICE_UNAVAILABLE

@@ -45,11 +45,13 @@ class Taken:
     members: tuple[str, ...]
     single: int | None = None
     """Rank of an array that holds one image or latent, where it can be told without a model."""
+    least: int = 1
+    """How many images or latents it takes at least."""
 
 
 IMAGES = Taken((JSON, MULTIPART, *PICTURES, NPY), ("images",), single=2)
 LATENTS = Taken((JSON, NPY), ("latents",), single=1)
-ENDS = Taken(IMAGES.media, ("images", "latents"))
+ENDS = Taken((JSON, MULTIPART, NPY), ("images", "latents"), least=2)
 """Images or latents: the ends of a line."""
 NOTHING = Taken((JSON,), ())
 """Parameters only; the body may be left out."""

@@ -24,7 +24,8 @@ def test_readyz(client: httpx.Client) -> None:
     """With every model loaded the service is ready."""
     answer = client.get("/readyz")
 
-    assert (answer.status_code, answer.json()) == (200, {"status": "ready", "missing": []})
+    told = {"status": "ready", "missing": [], "store": "ok"}
+    assert (answer.status_code, answer.json()) == (200, told)
 
 
 @pytest.fixture

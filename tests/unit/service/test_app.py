@@ -65,6 +65,22 @@ def test_a_store_that_cannot_be_served_stops_the_server(tmp_path: Path) -> None:
         get(create_app(settings, build_registry(settings, open_fake_backend)), "/livez")
 
 
+def test_a_worker_that_is_started_again_takes_what_is_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bundle that was refused since the start keeps no new worker from serving the others."""
+    write_bundle(tmp_path, "full")
+    write_bundle(tmp_path, "full").folder.joinpath("encoder.onnx").write_bytes(b"changed")
+    settings = Settings(models_store=tmp_path)
+    monkeypatch.setattr(composition.multiprocessing, "parent_process", object)
+
+    app = create_app(settings, build_registry(settings, open_fake_backend))
+
+    ready, listed = get(app, "/readyz", "/v1/models")
+    assert ready.status_code == 200
+    assert [info["version"] for info in listed.json()["models"]] == [1]
+
+
 def test_settings_come_from_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

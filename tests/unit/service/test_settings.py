@@ -18,9 +18,14 @@ VALUES = {
     "default_model": "mnist",
     "versions": "5",
     "serve_good": "true",
+    "watch_seconds": "0.5",
     "threads": "2",
     "max_queue": "7",
+    "request_seconds": "2.5",
     "max_body_bytes": "1000",
+    "max_pending_bytes": "5000",
+    "max_json_bytes": "900",
+    "max_json_values": "800",
     "max_images": "10",
     "max_pixels": "1000000",
     "max_samples": "20",
@@ -43,9 +48,14 @@ BAD = [
     ("backend", "tensorflow"),
     ("versions", "0"),
     ("serve_good", "perhaps"),
+    ("watch_seconds", "-1"),
     ("threads", "-1"),
     ("max_queue", "0"),
+    ("request_seconds", "0"),
     ("max_body_bytes", "32MB"),
+    ("max_pending_bytes", "0"),
+    ("max_json_bytes", "8MB"),
+    ("max_json_values", "-1"),
     ("max_images", "1.5"),
     ("max_samples", "1"),
     ("header_seconds", "0"),
@@ -148,6 +158,15 @@ def test_all_bad_values_are_told_at_once() -> None:
     lines = explain(caught.value).splitlines()
     assert [line.partition(" ")[0] for line in lines] == ["LATENTD_PORT", "LATENTD_WORKERS"]
     assert lines[0].endswith("got -1")
+
+
+def test_control_is_for_one_worker(capsys: pytest.CaptureFixture[str]) -> None:
+    """A load would reach one of several workers: the two settings exclude each other."""
+    assert main(["serve", "--workers", "2", "--repository-control"]) == 2
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("LATENTD_REPOSITORY_CONTROL (--repository-control): ")
+    assert "publish into the models store" in line
 
 
 def test_help_lists_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
