@@ -20,6 +20,8 @@ from service.settings import Settings
 _CHECK_SECONDS = 0.1
 _KILL_SECONDS = 5.0
 """How long past its time a worker may take to end."""
+_START_SECONDS = 60
+"""How long a worker may load models before the one that it should replace is kept instead."""
 _REPLACED = signal.SIGUSR1
 """Tells a worker to end because another has taken its place: the service stays ready."""
 
@@ -176,6 +178,13 @@ class Supervisor(multiprocess.Multiprocess):
         self.run()
         failed = any(process.exitcode == STARTUP_FAILURE for process in self.processes)
         return STARTUP_FAILURE if failed else 0
+
+    def restart_all(self) -> None:
+        """Replace each worker by one that is ready, which takes longer than to answer a ping."""
+        usual = self.config.timeout_worker_healthcheck
+        self.config.timeout_worker_healthcheck = _START_SECONDS
+        super().restart_all()
+        self.config.timeout_worker_healthcheck = usual
 
     def terminate_all(self) -> None:
         """Have the workers drain. Only they listen now: nobody is left waiting for the parent."""

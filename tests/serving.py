@@ -1,6 +1,7 @@
 """A real server on a free port, in a thread."""
 
 import contextlib
+import os
 import socket
 import ssl
 import threading
@@ -38,12 +39,22 @@ def run_server(app: FastAPI, patience: Patience = PATIENCE) -> Iterator[str]:
         listener.close()
 
 
+def connect(base: str, *, timeout: float = 10) -> socket.socket:
+    """Open a connection to a server."""
+    host, _, port = base.removeprefix("http://").partition(":")
+    return socket.create_connection((host, int(port)), timeout=timeout)
+
+
+def count_files() -> int:
+    """Return how many files and sockets this process, in which the server runs, has open."""
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names are enough
+
+
 def exchange(base: str, sent: bytes, *, timeout: float = 5) -> bytes:
     """Send raw bytes to a server and return what it answers, until it closes or says no more."""
-    host, _, port = base.removeprefix("http://").partition(":")
     received = b""
     with (
-        socket.create_connection((host, int(port)), timeout=timeout) as connection,
+        connect(base, timeout=timeout) as connection,
         contextlib.suppress(ConnectionError),
     ):
         connection.sendall(sent)

@@ -1,7 +1,6 @@
 """What one client may do with its connections: size, time and protocol."""
 
 import contextlib
-import os
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +11,7 @@ import orjson
 import pytest
 from fakes import open_fake_backend
 from pictures import make_png
-from serving import TLS, exchange, run_server, wait_until
+from serving import TLS, connect, count_files, exchange, run_server, wait_until
 
 from service.api.schemas import Problem
 from service.app import build_registry, create_app
@@ -35,17 +34,6 @@ def hasty(settings: Settings) -> Iterator[str]:
 def read_status(answer: bytes) -> int:
     """Return an answer's status."""
     return int(answer.split(b" ", 2)[1])
-
-
-def connect(base: str) -> socket.socket:
-    """Open a connection to a server."""
-    host, _, port = base.removeprefix("http://").partition(":")
-    return socket.create_connection((host, int(port)), timeout=10)
-
-
-def count_files() -> int:
-    """Return how many files and sockets this process, in which the server runs, has open."""
-    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names are enough
 
 
 def read_all(connection: socket.socket) -> bytes:
@@ -257,54 +245,6 @@ def open_slowly(hasty: str) -> Callable[[int], list[socket.socket]]:
         return connections
 
     return open_many
-
-
-def read_in_flight(client: httpx.Client) -> float:
-    """Return how many requests are being answered, by the service's own count."""
-    (line,) = [
-        line
-        for line in client.get("/metrics").text.splitlines()
-        if line.startswith("latentd_in_flight")
-    ]
-    return float(line.rpartition(" ")[2])
-
-
-def leave_in_upload(base: str) -> None:
-    """Send a part of a body and be gone."""
-    with connect(base) as connection:
-        connection.sendall(HEAD + b"Content-Length: 2000\r\n\r\nabc")
-
-
-def leave_in_answer(base: str) -> None:
-    """Ask for something that is worked on, and be gone before it is answered."""
-    body = b'{"count": 200, "encoding": "array"}'
-    with connect(base) as connection:
-        connection.sendall(
-            b"POST /v1/sample HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-            + f"Content-Length: {len(body)}\r\n\r\n".encode()
-            + body
-        )
-
-
-@pytest.mark.parametrize("leave", [leave_in_upload, leave_in_answer])
-def test_clients_that_leave(
-    url: str,
-    client: httpx.Client,
-    leave: Callable[[str], None],
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """400 clients that go away leave no socket, no traceback and nothing in flight."""
-    client.get("/livez")
-    before = count_files()
-    for _ in range(400):
-        leave(url)
-
-    wait_until(lambda: count_files() <= before, timeout=10)
-    wait_until(lambda: read_in_flight(client) == 1)  # the one that asks
-
-    assert client.get("/readyz").status_code == 200
-    assert client.post("/v1/sample").status_code == 200
-    assert [record for record in caplog.records if record.exc_info] == []
 
 
 def test_every_bound_is_a_setting(store: Path) -> None:
