@@ -155,6 +155,8 @@ def test_training_on_ones_own_folder(project: Path) -> None:
         with (project / "my_images" / "cats" / "1.png").open("rb") as picture:
             answer = httpx.post(f"{base}/v1/classify", files={"images": picture}).json()
         rebuilt = httpx.post(f"{base}/v1/sample", headers={"Accept": "image/png"})
+    (said,) = re.findall(r"`models_store/([^`]+)`", README)
+    assert (project / "own_store" / said / "manifest.json").exists()
     assert answer["predictions"][0]["label"] in {"cats", "dogs"}
     assert read_png(rebuilt.content).shape == (32, 32, 3)
 
