@@ -6,7 +6,7 @@ PIP = $(VENV)/bin/pip --disable-pip-version-check --quiet install --constraint c
 export LATENTD_DATA ?= $(firstword $(wildcard data ../shared/data) data)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check unit train image-check clean
+.PHONY: help serve test check unit train image-check audit clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,8 +40,11 @@ unit: $(VENV)/.dev
 train: $(VENV)/.dev ## train and publish a bundle: make train ARGS="--dataset my_images"
 	@$(VENV)/bin/latentd train $(ARGS)
 
-image-check: $(VENV)/bin/python ## run the image's build steps and its start, without Docker
-	@sh deploy/check.sh
+image-check: $(VENV)/bin/python $(if $(SBOM),$(VENV)/.dev) ## run the image's build steps and its start, without Docker
+	@SBOM="$(SBOM)" VENV="$(abspath $(VENV))" sh deploy/check.sh
+
+audit: $(VENV)/.dev ## look for known flaws in the pinned packages, where the database can be reached
+	@VENV="$(VENV)" sh deploy/audit.sh
 
 $(VENV)/bin/python:
 	@command -v $(PYTHON) >/dev/null || { echo "latentd needs Python 3.11 or later: no '$(PYTHON)' found (set PYTHON=...)" >&2; exit 1; }

@@ -20,6 +20,13 @@ for heavy in torch scipy sklearn onnx; do
         { echo "$heavy is installed for serving" >&2; exit 1; }
 done
 
+if [ -n "${SBOM:-}" ]; then
+    mkdir -p "$(dirname "$SBOM")"
+    "$VENV/bin/cyclonedx-py" environment --pyproject pyproject.toml --output-reproducible \
+        --of JSON -o "$SBOM" "$work/latentd/bin/python"
+    echo "Its packages are listed in $SBOM (CycloneDX)"
+fi
+
 cp -r models_store "$work/models_store"
 chmod -R a-w "$work/models_store"
 run_as=
