@@ -30,8 +30,8 @@ _CONFIG_TYPE = "TYPE_FP32"
 ModelPath = Annotated[str, Path(description="`<bundle>.<network>`, as in `mnist.encoder`.")]
 
 
-def _find_version(request: Request) -> str:
-    """Return the version in the path; "" where it names none, which a parameter cannot say."""
+async def _find_version(request: Request) -> str:
+    """Return the version in the path, or "". Not a plain function: that would take a thread."""
     version: str = request.path_params.get("version", "")
     return version
 
