@@ -15,6 +15,8 @@ from servers import HOST
 
 _MOST_IN_FLIGHT = 2000
 _TIMEOUT = 60.0
+_IDLE_SECONDS = 2.0
+"""Less than the server keeps idle connections for; or a request could cross its hanging up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,9 @@ class Sender:
     """Connections that are kept and used again; as many as there are requests in flight."""
 
     port: int
-    _idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = field(default_factory=list)
+    _idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter, float]] = field(
+        default_factory=list
+    )
 
     async def send(self, request: Request, packed: bytes, due: float) -> Answer:
         """Send a request and wait for its answer; `due` is when it should have been sent."""
@@ -70,10 +74,7 @@ class Sender:
         return Answer(request, status, now - due, body, now)
 
     async def _exchange(self, packed: bytes) -> tuple[int, bytes]:
-        if self._idle:
-            reader, writer = self._idle.pop()
-        else:
-            reader, writer = await asyncio.open_connection(HOST, self.port)
+        reader, writer = self._reuse() or await asyncio.open_connection(HOST, self.port)
         try:
             writer.write(packed)
             head = (await reader.readuntil(b"\r\n\r\n")).lower()
@@ -85,12 +86,21 @@ class Sender:
         if b"connection: close" in head:
             writer.close()
         else:
-            self._idle.append((reader, writer))
+            self._idle.append((reader, writer, time.monotonic()))
         return int(head[9:12]), body
+
+    def _reuse(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        """Return a connection that has been idle for so short a time that the server keeps it."""
+        while self._idle:
+            reader, writer, since = self._idle.pop()
+            if time.monotonic() - since < _IDLE_SECONDS and not reader.at_eof():
+                return reader, writer
+            writer.close()
+        return None
 
     async def close(self) -> None:
         """Close every connection."""
-        for _, writer in self._idle:
+        for _, writer, _ in self._idle:
             writer.close()
         self._idle.clear()
 

@@ -1,7 +1,6 @@
 """A real `latentd serve` under test, and what the kernel tells of it."""
 
 import contextlib
-import os
 import shutil
 import signal
 import socket
@@ -40,7 +39,7 @@ class Server:
     @property
     def descriptors(self) -> int:
         """How many files and sockets it has open."""
-        return len(os.listdir(f"/proc/{self.pid}/fd"))
+        return len([*Path(f"/proc/{self.pid}/fd").iterdir()])
 
     def _read_status(self, name: str) -> int:
         lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
