@@ -6,7 +6,7 @@ PIP = $(VENV)/bin/pip --disable-pip-version-check --quiet install --constraint c
 export LATENTD_DATA ?= $(firstword $(wildcard data ../shared/data) data)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check unit train image-check audit clean
+.PHONY: help serve test check unit train image-check audit soak fuzz reliability clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,11 +40,20 @@ unit: $(VENV)/.dev
 train: $(VENV)/.dev ## train and publish a bundle: make train ARGS="--dataset my_images"
 	@$(VENV)/bin/latentd train $(ARGS)
 
-image-check: $(VENV)/bin/python $(if $(SBOM),$(VENV)/.dev) ## run the image's build steps and its start, without Docker
+image-check: $(VENV)/bin/python $(if $(SBOM),$(VENV)/.dev) ## run the image's build steps and its start, without Docker (SBOM=file lists its packages)
 	@SBOM="$(SBOM)" VENV="$(abspath $(VENV))" sh deploy/check.sh
 
 audit: $(VENV)/.dev ## look for known flaws in the pinned packages, where the database can be reached
 	@VENV="$(VENV)" sh deploy/audit.sh
+
+soak: $(VENV)/.dev ## half load for ten minutes (SECONDS=600); writes docs/reliability/soak.json
+	@$(VENV)/bin/python benchmarks/soak.py --seconds $(or $(SECONDS),600)
+
+fuzz: $(VENV)/.fuzz ## coverage-guided fuzzing of every decoder (SECONDS=120 each)
+	@$(VENV)/bin/python benchmarks/fuzz.py --seconds $(or $(SECONDS),120)
+
+reliability: $(VENV)/.dev ## write docs/reliability.md from the records beside it
+	@$(VENV)/bin/python benchmarks/reliability.py
 
 $(VENV)/bin/python:
 	@command -v $(PYTHON) >/dev/null || { echo "latentd needs Python 3.11 or later: no '$(PYTHON)' found (set PYTHON=...)" >&2; exit 1; }
@@ -66,6 +75,11 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing what training and tests need"
 	@$(PIP) --editable '.[dev]'
 	@touch $@ $(VENV)/.serve $(VENV)/.torchscript
+
+$(VENV)/.fuzz: $(VENV)/.dev
+	@echo "Installing what fuzzing needs"
+	@$(PIP) --editable '.[dev,fuzz]'
+	@touch $@
 
 clean: ## remove what was installed and built
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
