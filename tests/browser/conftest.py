@@ -27,7 +27,9 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield base
 
 
-@pytest.fixture(scope="session")
+# Not for the session: while it is open an event loop runs in the main thread, and tests that
+# start one of their own fail.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Headless Chromium."""
     path: Path | str = need_program("chromium")
