@@ -14,10 +14,12 @@
         )
     )
 
-Cells are numbers with their unit in the column's name, or short text.
+Cells are numbers with their unit in the column's name, or short text. A figure of nothing, NaN, is
+written as "-": JSON knows no NaN.
 """
 
 import json
+import math
 import os
 import platform
 from collections.abc import Sequence
@@ -84,8 +86,15 @@ def write_record(record: Record, folder: Path = FOLDER) -> Path:
             raise ValueError(f"{record.name}: {row} does not fit {record.columns}")
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{record.name}.json"
-    file.write_text(json.dumps(asdict(record), indent=1, ensure_ascii=False) + "\n")
+    rows = [[_write_cell(cell) for cell in row] for row in record.rows]
+    content = asdict(record) | {"rows": rows}
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    file.write_text(f"{text}\n")
     return file
+
+
+def _write_cell(cell: Cell) -> Cell:
+    return "-" if isinstance(cell, float) and math.isnan(cell) else cell
 
 
 def read_record(file: Path) -> Record:

@@ -1,5 +1,8 @@
 """Records of reliability, and the page that is written from them."""
 
+import json
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,6 +34,14 @@ def test_a_record_comes_back(tmp_path: Path) -> None:
 
     assert (read.name, read.seed, read.goal) == ("flood", 7, "nothing is lost.")
     assert [tuple(row) for row in read.rows] == list(RECORD.rows)
+
+
+def test_a_figure_of_nothing_is_a_dash(tmp_path: Path) -> None:
+    """A record with NaN is valid JSON, and the page shows a dash."""
+    file = write_record(replace(RECORD, rows=(("1x", math.nan),)), tmp_path)
+
+    assert json.loads(file.read_text(), parse_constant=pytest.fail)["rows"] == [["1x", "-"]]
+    assert "| 1x | - |" in write_page(tmp_path)
 
 
 def test_a_record_becomes_a_table(tmp_path: Path) -> None:
