@@ -39,7 +39,7 @@ def fit_density(
     Raises:
         TrainingError: a dimension of the codes never changes.
     """
-    chosen = _choose(len(codes), recipe.max_codes, seed)
+    chosen = _choose(len(codes), labels, recipe.max_codes, seed)
     kept = codes[chosen]
     scale = codes.std(axis=0)
     if not scale.min() > 0:
@@ -55,10 +55,15 @@ def fit_density(
     return density, _warn_of_edge(bandwidth, grid)
 
 
-def _choose(count: int, most: int, seed: int) -> NDArray[np.int64]:
-    """Return indices of at most `most` codes, in random order."""
+def _choose(count: int, labels: Labels | None, most: int, seed: int) -> NDArray[np.int64]:
+    """Return indices of `most` random codes, and of one of each class that is not among them."""
     generator = np.random.default_rng(derive_seed(seed, "density", "codes"))
-    return generator.permutation(count)[:most]
+    order = generator.permutation(count)
+    chosen = order[:most]
+    if labels is None:
+        return chosen
+    classes, first = np.unique(labels[order], return_index=True)
+    return np.concatenate([chosen, order[first[~np.isin(classes, labels[chosen])]]])
 
 
 def _search_bandwidth(

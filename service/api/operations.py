@@ -180,24 +180,30 @@ async def interpolate(
     call = await receive(request, query, ENDS, IMAGE_FORMS)
     parameters = call.parameters
     call.engine.limits.check("samples", parameters.steps)
+    upload = call.upload
+    if upload.count and not upload.holds_latents:
+        _check_ends(upload.count)  # before any is encoded
     encoder, decoder = SPACE_NETWORKS[parameters.space]
     model = call.engine.registry.find_network(parameters.model, encoder)
 
     def work() -> Response:
-        upload = call.upload
         if upload.holds_latents:
             ends = upload.to_latents(model.space(parameters.space).latent_size)
+            _check_ends(len(ends))
         else:
             images = upload.to_images(model.manifest.image, parameters.invert)
             ends = operations.encode(model, images, parameters.space).latents
-        if len(ends) != _ENDS_OF_A_LINE:
-            raise InvalidInputError(Flaw("", f"two images or latents are wanted, got {len(ends)}"))
         result = operations.interpolate(model, ends, parameters.steps, parameters.space)
         others: dict[str, object] = {"latents": result.latents}
         return give_images(result.images, call.form, parameters.encoding, others)
 
     seconds = model.seconds[encoder] + model.seconds[decoder]
     return await call.answer(model, work, parameters.steps, seconds)
+
+
+def _check_ends(count: int) -> None:
+    if count != _ENDS_OF_A_LINE:
+        raise InvalidInputError(Flaw("", f"two images or latents are wanted, got {count}"))
 
 
 def _rank(probabilities: Floats, labels: tuple[str, ...], top_k: int) -> list[dict[str, object]]:

@@ -159,6 +159,11 @@ class Manifest(_Strict):
 
     def _space_problems(self) -> list[str]:
         problems = [] if "autoencoder" in self.spaces else ["the space 'autoencoder' is missing"]
+        problems += [
+            f"there are networks of the space {name}, which is missing"
+            for name, networks in SPACE_NETWORKS.items()
+            if name not in self.spaces and self.networks.keys() & set(networks)
+        ]
         for name, space in self.spaces.items():
             encoder, decoder = (self.networks.get(network) for network in SPACE_NETWORKS[name])
             if encoder is None or decoder is None:

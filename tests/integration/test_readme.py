@@ -51,6 +51,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy2(source, copy / name)
+            # Older than the environment's stamps: make would install this copy into it.
+            os.utime(copy / name, (0, 0))
     return copy
 
 

@@ -81,3 +81,16 @@ def test_the_density_survives_its_stored_form() -> None:
     assert read.bandwidth == density.bandwidth
     assert np.array_equal(read.codes, density.codes)
     assert np.array_equal(read.scale, density.scale)
+
+
+def test_a_rare_class_keeps_a_code() -> None:
+    """Where few of many codes are kept, each class has at least one to draw around."""
+    codes = draw_codes(1000, (1.0, 1.0))
+    labels = np.zeros(1000, dtype=np.int64)
+    labels[[3, 700]] = (1, 2)
+
+    density, _ = fit_density(codes, labels, DensityRecipe(max_codes=20, bandwidths=(0, 0, 1)), 0)
+
+    assert density.labels is not None
+    assert set(density.labels.tolist()) == {0, 1, 2}
+    assert len(density.codes) <= 22
