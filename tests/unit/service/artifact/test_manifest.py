@@ -155,6 +155,7 @@ def test_a_manifest_is_small() -> None:
         (lambda m: m["image"].update(channels=2), "channels"),
         (lambda m: m["spaces"].pop("autoencoder"), "'autoencoder' is missing"),
         (lambda m: m["networks"].pop("decoder"), "lacks its encoder or decoder"),
+        (lambda m: m["spaces"].pop("vae"), "there are networks of the space vae"),
         (lambda m: m["spaces"]["autoencoder"].update(latent_size=5), "disagree"),
         (lambda m: m["networks"]["vae_encoder"]["outputs"].pop(), "vae: latent_size and its"),
         (lambda m: m["files"].pop("errors.safetensors"), "errors.safetensors is not among"),
