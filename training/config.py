@@ -56,8 +56,15 @@ class FitRecipe(_Section):
     """Images a step, 2 to 65,536."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.003
     """Highest step size, (0, 1]."""
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    """`sgd` has a momentum of 0.9."""
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 1e-5
-    """AdamW's decoupled decay, as a share of the step size, 0 to 1."""
+    """`adamw`: decoupled decay, as a share of the step size; the others: weight of an L2 penalty
+    as torch counts it (half its gradient's factor); 0 to 1."""
+    l1: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Weight of the sum of the weights' absolute values in the loss, 0 to 1."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """`bfloat16` computes layers at half precision where that is quicker; weights stay float32."""
     schedule: Literal["one-cycle", "constant"] = "one-cycle"
     """Rises to `learning_rate` and falls to nearly 0 over all epochs, or stays."""
     patience: Annotated[int, Field(ge=1, le=10_000)] = 10
@@ -68,11 +75,13 @@ class AutoencoderRecipe(FitRecipe):
     """An encoder and its mirror."""
 
     architecture: Literal["seed", "conv"] = "conv"
-    """`seed`: the source reports' net; `conv`: its plan with the widths below and BatchNorm."""
-    channels: Annotated[tuple[Width, ...], Field(min_length=1, max_length=6)] = (16, 32, 64)
-    """Channels after each halving of height and width; `conv` only."""
-    hidden: Width = 128
-    """Units between the convolutions and the latents; `conv` only."""
+    """`seed`: the source reports' net; `conv`: its plan with other widths and BatchNorm."""
+    channels: Annotated[tuple[Width, ...], Field(min_length=1, max_length=6)] | None = None
+    """Channels after each halving of height and width; None: 8, 16, 32 for `seed` and 16, 32, 64
+    for `conv`."""
+    hidden: Width | Annotated[tuple[Width, ...], Field(min_length=1, max_length=4)] | None = None
+    """Units of each layer between the convolutions and the latents, the first next to the
+    convolutions; None: 64 for `seed` and 128 for `conv`."""
     latent_size: LatentSize = 16
     """Numbers in a code, 1 to 1024."""
 
@@ -95,13 +104,55 @@ class VaeRecipe(AutoencoderRecipe):
     """Weight of the KL divergence; 1 is the evidence lower bound."""
 
 
-class ClassifierRecipe(FitRecipe):
-    """A multilayer perceptron on the frozen encoder's codes."""
+class AugmentedRecipe(FitRecipe):
+    """A network that is fitted to images which are varied anew in each epoch."""
+
+    shift: Annotated[int, Field(ge=0, le=64)] = 0
+    """Most pixels by which an image is moved along each axis; zeros come in."""
+    flip: bool = False
+    """Whether half the images, by lot, are mirrored left to right."""
+
+
+class ClassifierRecipe(AugmentedRecipe):
+    """A multilayer perceptron on the encoder's codes."""
+
+    fine_tune: bool = False
+    """Whether a copy of the encoder is trained on; otherwise it stays frozen, and `shift` and
+    `flip` are not used. The encoder that the bundle encodes with is never changed."""
 
     hidden: tuple[Width, ...] = (256, 256)
     """Units of each hidden layer; none at all is a linear classifier."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Share of hidden units dropped in training, [0, 1)."""
+
+
+class GanRecipe(FitRecipe):
+    """A generative adversarial network of dense layers, as in report 001."""
+
+    noise_size: LatentSize = 100
+    """Numbers in the generator's input, drawn from N(0, I)."""
+    hidden: Annotated[tuple[Width, ...], Field(min_length=1, max_length=6)] = (784, 784)
+    """Units of the generator's hidden layers; the discriminator has the same, reversed."""
+
+
+class JudgeRecipe(AugmentedRecipe):
+    """The independent classifier that judges samples; never part of a bundle."""
+
+    channels: Annotated[tuple[Width, ...], Field(min_length=1, max_length=5)] = (32, 64, 128)
+    """Channels before each halving of height and width."""
+    hidden: Width = 128
+    """Units of the layer whose values are the features that samples are compared in."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    """Share of the features dropped in training, [0, 1)."""
+
+
+class MapRecipe(_Section):
+    """The 2-D maps of a latent space."""
+
+    points: Annotated[int, Field(ge=10, le=20_000)] = 2500
+    """Most training images on a map."""
+    perplexity: Annotated[float, Field(gt=1, le=500)] = 30.0
+    """t-SNE's number of effective neighbours."""
 
 
 class DensityRecipe(_Section):
@@ -138,10 +189,14 @@ class Recipe(_Section):
     denoiser: DenoiserRecipe | None = None
     vae: VaeRecipe | None = None
     classifier: ClassifierRecipe | None = None
+    gan: GanRecipe | None = None
+    judge: JudgeRecipe | None = None
+    """Left out: samples are not judged, and `kde` is the bundle's default source."""
     density: DensityRecipe = DensityRecipe()
+    map: MapRecipe = MapRecipe()
 
 
-FITTED = ("autoencoder", "denoiser", "vae", "classifier")
+FITTED = ("autoencoder", "denoiser", "vae", "classifier", "gan", "judge")
 """The sections that are networks, in the order in which they are fitted."""
 
 

@@ -23,6 +23,7 @@ from training.randomness import make_generator, seeded_globally
 _WARM_UP_SHARE = 0.3
 _FIRST_SHARE = 1 / 25
 _LAST_SHARE = 1e-4
+_MOMENTUM = 0.9
 _LOG_SECONDS = 30.0
 
 
@@ -50,7 +51,12 @@ class Examples:
         """Return the inputs and labels at `indices`, as a network and a loss take them."""
         inputs = self.inputs[indices]
         labels = None if self.labels is None else self.labels[indices]
-        return (inputs.float() / 255 if inputs.dtype == torch.uint8 else inputs), labels
+        return (to_float(inputs) if inputs.dtype == torch.uint8 else inputs), labels
+
+
+def to_float(pixels: Tensor) -> Tensor:
+    """Return uint8 pixels (N, C, H, W) as float32 in [0, 1], laid out as convolutions like it."""
+    return (pixels.float() / 255).contiguous(memory_format=torch.channels_last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +93,9 @@ def fit(network: nn.Module, job: Fit, training: Examples, validation: Examples) 
         TrainingError: the loss became infinite or NaN, or the device's memory is too small.
         RunError: the checkpoint cannot be read.
     """
-    network.to(job.device)
-    optimizer = torch.optim.AdamW(
-        [weights for weights in network.parameters() if weights.requires_grad],
-        lr=job.recipe.learning_rate,
-        weight_decay=job.recipe.weight_decay,
-    )
+    # On two CPU cores this layout took a fifth off an epoch of the reports' net.
+    network.to(job.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = make_optimizer(network, job.recipe)
     progress = _resume(network, optimizer, job)
     state = _State(network, optimizer, progress)
     with _open_bar(job, len(training), progress) as bar:
@@ -103,8 +106,19 @@ def fit(network: nn.Module, job: Fit, training: Examples, validation: Examples) 
             write_checkpoint(job.folder, progress, network.state_dict(), optimizer.state_dict())
             _show(bar, progress)
     network.load_state_dict(progress.best)
+    network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     network.eval()
     return progress
+
+
+def make_optimizer(network: nn.Module, recipe: FitRecipe) -> torch.optim.Optimizer:
+    """Return the optimiser that `recipe` names, over the weights that are learned."""
+    weights = [weights for weights in network.parameters() if weights.requires_grad]
+    rate, decay = recipe.learning_rate, recipe.weight_decay
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(weights, rate, _MOMENTUM, weight_decay=decay, fused=True)
+    kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
+    return kind(weights, rate, weight_decay=decay, fused=True)
 
 
 def choose_device(wanted: str = "auto") -> torch.device:
@@ -168,14 +182,28 @@ def _run_epoch(
             step = number * len(batches) + index
             rate = learning_rate_at(step, job.recipe.epochs * len(batches), job.recipe)
             _set_learning_rate(optimizer, rate)
-            loss = job.loss(network, *training.take(batch), generator)
+            with _lower_precision(job):
+                loss = job.loss(network, *training.take(batch), generator)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            (loss + _penalize(network, job.recipe.l1)).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             total += loss.item() * len(batch)
             bar.update()
     measured = measure_loss(network, job, validation)
     return Epoch(total / len(training), measured, rate, round(time.perf_counter() - started, 2))
+
+
+def _lower_precision(job: Fit) -> torch.autocast:
+    """Compute layers in bfloat16, where the recipe says so."""
+    enabled = job.recipe.precision == "bfloat16"
+    return torch.autocast(job.device.type, torch.bfloat16, enabled=enabled)
+
+
+def _penalize(network: nn.Module, weight: float) -> Tensor | float:
+    """Return the L1 penalty on all weights that are learned, biases as well (report 003)."""
+    if not weight:
+        return 0.0
+    return weight * sum(part.abs().sum() for part in network.parameters() if part.requires_grad)
 
 
 @torch.no_grad()

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.models import Decoder, VariationalAutoencoder
+from training.augment import vary
+from training.models import Classifier, Decoder, VariationalAutoencoder
 
 Likelihood: TypeAlias = Literal["bernoulli", "gaussian"]
 Loss: TypeAlias = Callable[[nn.Module, Tensor, Tensor | None, torch.Generator], Tensor]
@@ -60,6 +61,23 @@ def classification_loss(
     if labels is None:
         raise ValueError("a classifier needs labels")
     return functional.cross_entropy(network(codes), labels)
+
+
+def fine_tuning_loss(shift: int, *, flip: bool) -> Loss:
+    """Return the cross-entropy, in nats, of a classifier of images that learns its encoder too.
+
+    In training, not in validation, the images are varied as in `augment.vary`.
+    """
+
+    def loss(
+        network: nn.Module, images: Tensor, labels: Tensor | None, generator: torch.Generator
+    ) -> Tensor:
+        if not isinstance(network, Classifier) or labels is None:
+            raise TypeError("fine-tuning needs a Classifier and labels")
+        seen = vary(images, shift, generator, flip=flip) if network.training else images
+        return functional.cross_entropy(network.logits(seen), labels)
+
+    return loss
 
 
 class Bound(NamedTuple):

@@ -23,9 +23,8 @@ Shape: TypeAlias = tuple[int, int, int]
 
 _KERNEL = 3
 _STRIDE = 2
-_SEED_CHANNELS = (8, 16, 32)
-_SEED_PADDINGS = (1, 1, 0)
-_SEED_HIDDEN = 64
+_CHANNELS = {"seed": (8, 16, 32), "conv": (16, 32, 64)}
+_HIDDEN = {"seed": (64,), "conv": (128,)}
 _LOG_VARIANCE_RANGE = (-12.0, 6.0)  # exp() of it keeps a float32 loss finite from the first step
 
 
@@ -37,7 +36,8 @@ class Plan:
     """(C, H, W) of the image and after each convolution."""
     paddings: tuple[tuple[int, int], ...]
     """Padding of each convolution, (vertical, horizontal)."""
-    hidden: int
+    hidden: tuple[int, ...]
+    """Units of each dense layer of the encoder, the first next to the convolutions."""
     norm: bool
     latent_size: int
 
@@ -54,15 +54,16 @@ def plan_layers(image: Shape, recipe: AutoencoderRecipe) -> Plan:
     no padding, unless that would leave nothing of a small image.
     """
     is_seed = recipe.architecture == "seed"
-    channels = _SEED_CHANNELS if is_seed else recipe.channels
-    wanted = _SEED_PADDINGS if is_seed else (1,) * len(channels)
+    channels = recipe.channels or _CHANNELS[recipe.architecture]
     shapes, paddings = [image], []
-    for width, padding in zip(channels, wanted, strict=True):
+    for index, width in enumerate(channels):
+        wanted = 0 if is_seed and index == len(channels) - 1 else 1
         _, height, breadth = shapes[-1]
-        paddings.append((_fit_padding(height, padding), _fit_padding(breadth, padding)))
+        paddings.append((_fit_padding(height, wanted), _fit_padding(breadth, wanted)))
         shapes.append((width, _halve(height, paddings[-1][0]), _halve(breadth, paddings[-1][1])))
-    hidden = _SEED_HIDDEN if is_seed else recipe.hidden
-    return Plan(tuple(shapes), tuple(paddings), hidden, not is_seed, recipe.latent_size)
+    hidden = recipe.hidden or _HIDDEN[recipe.architecture]
+    units = (hidden,) if isinstance(hidden, int) else hidden
+    return Plan(tuple(shapes), tuple(paddings), units, not is_seed, recipe.latent_size)
 
 
 def _fit_padding(size: int, padding: int) -> int:
@@ -87,7 +88,7 @@ class Trunk(nn.Module):
             layers += [nn.BatchNorm2d(after[0])] if plan.norm else []
             layers += [nn.ReLU()]
         self.convolutions = nn.Sequential(*layers)
-        self.hidden = nn.Sequential(*_dense(plan.flat, plan.hidden, norm=plan.norm))
+        self.hidden = nn.Sequential(*_chain((plan.flat, *plan.hidden), norm=plan.norm))
         self.flat = plan.flat
 
     def forward(self, images: Tensor) -> Tensor:
@@ -105,7 +106,7 @@ class Encoder(nn.Module):
         """Make the trunk and the layer that gives the code."""
         super().__init__()
         self.trunk = Trunk(plan)
-        self.latents = nn.Linear(plan.hidden, plan.latent_size)
+        self.latents = nn.Linear(plan.hidden[-1], plan.latent_size)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the codes of `images`."""
@@ -120,8 +121,8 @@ class VariationalEncoder(nn.Module):
         """Make the trunk and one layer for each of the two."""
         super().__init__()
         self.trunk = Trunk(plan)
-        self.means = nn.Linear(plan.hidden, plan.latent_size)
-        self.log_variances = nn.Linear(plan.hidden, plan.latent_size)
+        self.means = nn.Linear(plan.hidden[-1], plan.latent_size)
+        self.log_variances = nn.Linear(plan.hidden[-1], plan.latent_size)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return the means and the log-variances of the codes of `images`."""
@@ -137,10 +138,8 @@ class Decoder(nn.Module):
     def __init__(self, plan: Plan) -> None:
         """Make the mirror of `plan`."""
         super().__init__()
-        self.hidden = nn.Sequential(
-            *_dense(plan.latent_size, plan.hidden, norm=plan.norm),
-            *_dense(plan.hidden, plan.flat, norm=plan.norm),
-        )
+        sizes = (plan.latent_size, *reversed(plan.hidden), plan.flat)
+        self.hidden = nn.Sequential(*_chain(sizes, norm=plan.norm))
         layers: list[nn.Module] = []
         for index in range(len(plan.paddings), 0, -1):
             layers += [_mirror(plan, index)]
@@ -217,7 +216,7 @@ class Head(nn.Module):
 
 
 class Classifier(nn.Module):
-    """A frozen encoder and a head on its codes."""
+    """An encoder and a head on its codes."""
 
     def __init__(self, encoder: Encoder, head: Head) -> None:
         """Join the two; both keep their weights."""
@@ -227,8 +226,12 @@ class Classifier(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the class probabilities of `images`."""
-        logits = self.head(self.encoder(images))  # (N, C, H, W) -> (N, K)
-        return torch.softmax(logits, dim=1)  # -> (N, K)
+        return torch.softmax(self.logits(images), dim=1)  # (N, C, H, W) -> (N, K)
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Return the class probabilities before the softmax."""
+        logits: Tensor = self.head(self.encoder(images))  # (N, C, H, W) -> (N, K)
+        return logits
 
 
 def count_parameters(module: nn.Module) -> int:
@@ -264,6 +267,15 @@ def _merge(layer: nn.Module, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> nn.Module
 def _dense(before: int, after: int, *, norm: bool) -> list[nn.Module]:
     """One dense layer: (N, before) -> (N, after)."""
     return [nn.Linear(before, after), *([nn.BatchNorm1d(after)] if norm else []), nn.ReLU()]
+
+
+def _chain(sizes: tuple[int, ...], *, norm: bool) -> list[nn.Module]:
+    """Dense layers: (N, sizes[0]) -> (N, sizes[-1])."""
+    return [
+        layer
+        for before, after in itertools.pairwise(sizes)
+        for layer in _dense(before, after, norm=norm)
+    ]
 
 
 def _mirror(plan: Plan, index: int) -> nn.ConvTranspose2d:

@@ -3,6 +3,7 @@
 Only training and validation images come in here; the test images cannot.
 """
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from training.losses import (
     Loss,
     classification_loss,
     denoising_loss,
+    fine_tuning_loss,
     reconstruction_loss,
     variational_loss,
 )
@@ -137,7 +139,7 @@ def _fit_vae(shop: Workshop, epochs: dict[str, int]) -> VariationalAutoencoder |
 
 
 def _fit_classifier(shop: Workshop, encoder: Encoder, epochs: dict[str, int]) -> Classifier | None:
-    """Fit a head to the frozen encoder's codes, which are computed once."""
+    """Fit a head to the frozen encoder's codes, or a head and a copy of the encoder to images."""
     recipe = shop.recipe.classifier
     if recipe is None:
         return None
@@ -146,23 +148,25 @@ def _fit_classifier(shop: Workshop, encoder: Encoder, epochs: dict[str, int]) ->
         raise RecipeError("classifier: these images have no classes to tell apart")
     with seeded_globally(shop.device, shop.recipe.seed, "classifier", "weights"):
         head = Head(shop.recipe.autoencoder.latent_size, int(labels.max()) + 1, recipe)
+    if recipe.fine_tune:
+        classifier = Classifier(copy.deepcopy(encoder), head)
+        loss = fine_tuning_loss(recipe.shift, flip=recipe.flip)
+        epochs["classifier"] = _fit(classifier, shop, "classifier", recipe, loss)
+        return classifier
     training, validation = (
-        Examples(encode(encoder, images.inputs), images.labels)
+        Examples(encode(encoder, images.inputs), images.labels)  # once, not in each epoch
         for images in (shop.training, shop.validation)
     )
-    job = Fit(
-        "classifier",
-        recipe,
-        classification_loss,
-        shop.recipe.seed,
-        shop.folder / "classifier",
-        shop.device,
-    )
+    job = _describe_fit(shop, "classifier", recipe, classification_loss)
     epochs["classifier"] = fit(head, job, training, validation).best_epoch
     return Classifier(encoder, head).eval()
 
 
 def _fit(network: nn.Module, shop: Workshop, name: str, recipe: FitRecipe, loss: Loss) -> int:
     """Fit a network to the images; return the epochs until the kept weights."""
-    job = Fit(name, recipe, loss, shop.recipe.seed, shop.folder / name, shop.device)
+    job = _describe_fit(shop, name, recipe, loss)
     return fit(network, job, shop.training, shop.validation).best_epoch
+
+
+def _describe_fit(shop: Workshop, name: str, recipe: FitRecipe, loss: Loss) -> Fit:
+    return Fit(name, recipe, loss, shop.recipe.seed, shop.folder / name, shop.device)

@@ -16,8 +16,10 @@ SCHEMA_VERSION: Literal[1] = 1
 MAX_MANIFEST_BYTES = 256 * 1024
 
 SpaceName: TypeAlias = Literal["autoencoder", "vae"]
+SourceSpace: TypeAlias = Literal["autoencoder", "vae", "gan"]
+"""Where a source's latents lie: a space, or the noise that a GAN's generator takes."""
 NetworkName: TypeAlias = Literal[
-    "encoder", "decoder", "denoiser", "classifier", "vae_encoder", "vae_decoder"
+    "encoder", "decoder", "denoiser", "classifier", "vae_encoder", "vae_decoder", "generator"
 ]
 GraphFormat: TypeAlias = Literal["onnx", "torchscript"]
 
@@ -26,6 +28,13 @@ SPACE_NETWORKS: dict[SpaceName, tuple[NetworkName, NetworkName]] = {
     "vae": ("vae_encoder", "vae_decoder"),
 }
 """The encoder and the decoder of each latent space."""
+
+DECODERS: dict[SourceSpace, NetworkName] = {
+    "autoencoder": "decoder",
+    "vae": "vae_decoder",
+    "gan": "generator",
+}
+"""What makes images of a source's latents."""
 
 _ENCODER_OUTPUTS: dict[SpaceName, int] = {"autoencoder": 1, "vae": 2}
 
@@ -94,15 +103,6 @@ class SpaceSpec(_Strict):
     """Tensor `errors`: (N,) float32, ascending per-image reconstruction MSE of the test set."""
 
 
-class SamplerSpec(_Strict):
-    """A source of latents. `kind` names the class that reads `file`."""
-
-    kind: str
-    space: SpaceName
-    file: FileName | None = None
-    class_conditional: bool = False
-
-
 class Metric(_Strict):
     """A measured figure: `value` in `unit`, over `count` images of `split`."""
 
@@ -110,6 +110,17 @@ class Metric(_Strict):
     unit: str
     split: Literal["train", "validation", "test"]
     count: Annotated[int, Field(ge=1)]
+
+
+class SamplerSpec(_Strict):
+    """A source of latents. `kind` names the class that reads `file`."""
+
+    kind: str
+    space: SourceSpace
+    file: FileName | None = None
+    class_conditional: bool = False
+    quality: dict[str, Metric] = {}
+    """How good its samples are, as an independent judge network measured it."""
 
 
 class Provenance(_Strict):
@@ -146,13 +157,22 @@ class Manifest(_Strict):
     spaces: dict[SpaceName, SpaceSpec]
     samplers: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")], SamplerSpec]
     default_source: str | None = None
+    maps: dict[SpaceName, FileName] = {}
+    """The 2-D map of each space that has one."""
+    report: FileName | None = None
+    """A self-contained HTML page with what was measured, and pictures."""
     metrics: dict[str, Metric] = {}
     provenance: Provenance
     files: dict[FileName, FileEntry]
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
-        problems = [*self._space_problems(), *self._network_problems(), *self._sampler_problems()]
+        problems = [
+            *self._space_problems(),
+            *self._network_problems(),
+            *self._sampler_problems(),
+            *self._extra_problems(),
+        ]
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -182,10 +202,10 @@ class Manifest(_Strict):
         for name, network in self.networks.items():
             missing = {graph.file for graph in network.formats.values()} - self.files.keys()
             problems += [f"{file} is not among the files" for file in sorted(missing)]
-            takes_latents = name in {"decoder", "vae_decoder"}
+            takes_latents = name in DECODERS.values()
             if not takes_latents and network.input.shape != self.image.shape:
                 problems.append(f"{name} does not take {self.image.shape} images")
-            if name in {"decoder", "vae_decoder", "denoiser"} and (
+            if (takes_latents or name == "denoiser") and (
                 network.outputs[0].shape != self.image.shape
             ):
                 problems.append(f"{name} does not give {self.image.shape} images")
@@ -197,12 +217,22 @@ class Manifest(_Strict):
     def _sampler_problems(self) -> list[str]:
         problems = []
         for name, sampler in self.samplers.items():
-            if sampler.space not in self.spaces:
+            if DECODERS[sampler.space] not in self.networks:
                 problems.append(f"sampler {name} draws in {sampler.space}, which is missing")
             if sampler.file is not None and sampler.file not in self.files:
                 problems.append(f"{sampler.file} is not among the files")
         if self.default_source is not None and self.default_source not in self.samplers:
             problems.append(f"default_source {self.default_source!r} is not a sampler")
+        return problems
+
+    def _extra_problems(self) -> list[str]:
+        problems = [
+            f"there is a map of the space {name}, which is missing"
+            for name in self.maps
+            if name not in self.spaces
+        ]
+        extras = [*self.maps.values(), *([self.report] if self.report else [])]
+        problems += [f"{file} is not among the files" for file in extras if file not in self.files]
         return problems
 
 
