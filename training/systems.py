@@ -29,6 +29,7 @@ from training.models import (
     Head,
     Shape,
     VariationalAutoencoder,
+    VariationalEncoder,
 )
 from training.randomness import seeded_globally
 
@@ -101,11 +102,12 @@ def fit_networks(
 
 
 @torch.no_grad()
-def encode(encoder: Encoder, images: Tensor) -> Tensor:
-    """Return the codes (N, L) of uint8 `images` (N, C, H, W), a batch at a time."""
+def encode(encoder: Encoder | VariationalEncoder, images: Tensor) -> Tensor:
+    """Return the codes (N, L) of uint8 `images` (N, C, H, W), a batch at a time; a VAE's means."""
     examples = Examples(images)
     batches = divide(torch.arange(len(images), device=images.device), _BATCH)
-    return torch.cat([encoder(examples.take(batch)[0]) for batch in batches])
+    outputs = [encoder(examples.take(batch)[0]) for batch in batches]
+    return torch.cat([output[0] if isinstance(output, tuple) else output for output in outputs])
 
 
 def _fit_autoencoder(shop: Workshop, epochs: dict[str, int]) -> Autoencoder:
