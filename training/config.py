@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -20,13 +20,16 @@ LatentSize: TypeAlias = Annotated[int, Field(ge=1, le=1024)]
 Side: TypeAlias = Annotated[int, Field(ge=4, le=1024)]
 Fraction: TypeAlias = Annotated[float, Field(gt=0, le=0.5)]
 Members: TypeAlias = dict[str, Any]
+_Kind = TypeVar("_Kind", bound="Section")
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """Members that are checked strictly; an unknown one is refused."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-class DataRecipe(_Section):
+class DataRecipe(Section):
     """Which images, how they are split, and for a folder how files become pixels."""
 
     dataset: Annotated[str, Field(min_length=1)]
@@ -47,7 +50,7 @@ class DataRecipe(_Section):
     """One value a channel in [0, 1] for padding and under transparency; None: zeros (black)."""
 
 
-class FitRecipe(_Section):
+class FitRecipe(Section):
     """How one network is fitted."""
 
     epochs: Annotated[int, Field(ge=1, le=10_000)] = 30
@@ -146,7 +149,7 @@ class JudgeRecipe(AugmentedRecipe):
     """Share of the features dropped in training, [0, 1)."""
 
 
-class MapRecipe(_Section):
+class MapRecipe(Section):
     """The 2-D maps of a latent space."""
 
     points: Annotated[int, Field(ge=10, le=20_000)] = 2500
@@ -155,7 +158,7 @@ class MapRecipe(_Section):
     """t-SNE's number of effective neighbours."""
 
 
-class DensityRecipe(_Section):
+class DensityRecipe(Section):
     """The kernel density estimate over the training images' codes."""
 
     bandwidths: tuple[float, float, int] = (-1.0, 1.0, 20)
@@ -177,7 +180,7 @@ class DensityRecipe(_Section):
         return grid
 
 
-class Recipe(_Section):
+class Recipe(Section):
     """All of a bundle's training; a section that is left out is a network that is not made."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
@@ -267,14 +270,23 @@ def parse_recipe(members: Members) -> Recipe:
     Raises:
         RecipeError: one line that names the first wrong key.
     """
+    return parse_section(Recipe, members, "recipe")
+
+
+def parse_section(kind: type[_Kind], members: Members, name: str) -> _Kind:
+    """Check the members of a section, or of a file called a `name`.
+
+    Raises:
+        RecipeError: one line that names the first wrong key.
+    """
     try:
         # Through JSON, as strict pydantic takes JSON's arrays for tuples but not Python's lists.
-        return Recipe.model_validate_json(json.dumps(members, default=str))
+        return kind.model_validate_json(json.dumps(members, default=str))
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "recipe"
+        key = ".".join(str(part) for part in first["loc"]) or name
         if first["type"] == "extra_forbidden":
-            raise RecipeError(f"{key}: no such key in a recipe") from error
+            raise RecipeError(f"{key}: no such key in a {name}") from error
         given = "" if first["type"] == "missing" else f", not {first['input']!r:.80}"
         message = first["msg"].removeprefix("Value error, ")
         raise RecipeError(f"{key}: {message[:1].lower()}{message[1:]}{given}") from error
