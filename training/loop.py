@@ -4,7 +4,7 @@ import contextlib
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -71,6 +71,8 @@ class Fit:
     folder: Path
     """Where the checkpoint and the history go."""
     device: torch.device
+    report: Callable[[int, float], None] | None = None
+    """Called after each epoch with its number, from 1, and its validation loss; may raise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,8 @@ def fit(network: nn.Module, job: Fit, training: Examples, validation: Examples) 
             _record(epoch, state, job)
             write_checkpoint(job.folder, progress, network.state_dict(), optimizer.state_dict())
             _show(bar, progress)
+            if job.report is not None:
+                job.report(len(progress.history), epoch.validation_loss)
     network.load_state_dict(progress.best)
     network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     network.eval()
@@ -268,6 +272,7 @@ def _open_bar(job: Fit, examples: int, progress: Progress) -> "tqdm[Any]":
         disable=progress.finished,
         desc=job.name,
         unit="step",
+        leave=None,  # unless it stands under the bar of a search
         mininterval=0.2 if sys.stderr.isatty() else _LOG_SECONDS,
     )
 

@@ -4,7 +4,8 @@ Only training and validation images come in here; the test images cannot.
 """
 
 import copy
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -58,6 +59,8 @@ class Workshop:
     device: torch.device
     training: Examples
     validation: Examples
+    report: Callable[[int, float], None] | None = None
+    """As in `loop.Fit`."""
 
     @property
     def shape(self) -> Shape:
@@ -99,6 +102,25 @@ def fit_networks(
     vae = _fit_vae(shop, epochs)
     classifier = _fit_classifier(shop, autoencoder.encoder, epochs)
     return Networks(autoencoder, denoiser, vae, classifier, epochs)
+
+
+def fit_network(name: str, shop: Workshop) -> None:
+    """Fit one network, and for `classifier` first the autoencoder, whose epochs are not reported.
+
+    Raises:
+        RecipeError: a classifier is wanted of images without classes.
+        TrainingError: a loss became infinite or NaN.
+    """
+    epochs: dict[str, int] = {}
+    if name == "denoiser":
+        _fit_denoiser(shop, epochs)
+    elif name == "vae":
+        _fit_vae(shop, epochs)
+    elif name == "autoencoder":
+        _fit_autoencoder(shop, epochs)
+    else:
+        autoencoder = _fit_autoencoder(replace(shop, report=None), epochs)
+        _fit_classifier(shop, autoencoder.encoder, epochs)
 
 
 @torch.no_grad()
@@ -171,4 +193,5 @@ def _fit(network: nn.Module, shop: Workshop, name: str, recipe: FitRecipe, loss:
 
 
 def _describe_fit(shop: Workshop, name: str, recipe: FitRecipe, loss: Loss) -> Fit:
-    return Fit(name, recipe, loss, shop.recipe.seed, shop.folder / name, shop.device)
+    place = shop.folder / name
+    return Fit(name, recipe, loss, shop.recipe.seed, place, shop.device, shop.report)

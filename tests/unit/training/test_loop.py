@@ -1,5 +1,6 @@
 """The loop: resuming, repeating, stopping, and the step size."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,23 @@ def test_training_leaves_the_global_generator_alone(tmp_path: Path) -> None:
     fit(make_network(), make_job(tmp_path), TRAINING, VALIDATION)
 
     assert torch.equal(torch.rand(2), expected)
+
+
+def test_every_epoch_is_reported_and_a_report_may_stop_the_training(tmp_path: Path) -> None:
+    """A search reads the validation losses, and gives up on a hopeless training by raising."""
+    reported = []
+
+    def report(epoch: int, loss: float) -> None:
+        reported.append((epoch, loss))
+        if epoch == 3:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        fit(make_network(), replace(make_job(tmp_path), report=report), TRAINING, VALIDATION)
+
+    found = read_checkpoint(tmp_path, CPU)
+    assert found is not None
+    assert reported == [(n, e.validation_loss) for n, e in enumerate(found[0].history, start=1)]
 
 
 def test_a_finished_network_is_not_trained_again(tmp_path: Path) -> None:
