@@ -25,12 +25,13 @@ from service.artifact import (
 )
 from service.artifact.latents import KernelDensity, write_reference_errors
 from service.artifact.manifest import SpaceName
+from service.artifact.maps import LatentMap
 from service.artifact.store import describe_content
 from training.config import Recipe
 from training.evaluate import Measures
 from training.export import BATCH_SIZES, SUFFIXES, Source, export_graphs, list_sources
 from training.images import Splits
-from training.runs import DENSITY_FILE, Run
+from training.runs import DENSITY_FILE, MAP_FILE, Run
 from training.systems import Networks
 
 _LIBRARIES = ("latentd", "torch", "torchvision", "onnx", "onnxscript", "numpy", "scikit-learn")
@@ -47,6 +48,7 @@ class Trained:
     networks: Networks
     density: KernelDensity
     measures: Measures
+    maps: dict[SpaceName, LatentMap]
 
 
 def publish_bundle(trained: Trained, store: Path) -> Bundle:
@@ -70,6 +72,7 @@ def publish_bundle(trained: Trained, store: Path) -> Bundle:
         spaces=spaces,
         samplers=samplers,
         default_source="kde",
+        maps=_describe_maps(trained, files),
         metrics=trained.measures.metrics,
         provenance=_describe_provenance(trained),
         files={name: describe_content(content) for name, content in files.items()},
@@ -134,6 +137,12 @@ def _describe_samplers(trained: Trained, files: dict[str, bytes]) -> dict[str, S
     if trained.networks.vae is not None:
         samplers["prior"] = SamplerSpec(kind="prior", space="vae")
     return samplers
+
+
+def _describe_maps(trained: Trained, files: dict[str, bytes]) -> dict[SpaceName, str]:
+    names = {space: MAP_FILE.format(space=space) for space in trained.maps}
+    files.update({names[space]: found.to_bytes() for space, found in trained.maps.items()})
+    return names
 
 
 def _describe_provenance(trained: Trained) -> Provenance:

@@ -7,6 +7,8 @@ from pathlib import Path
 import torch
 
 from service.artifact.latents import KernelDensity
+from service.artifact.manifest import SpaceName
+from service.artifact.maps import LatentMap
 from training.bundle import Trained
 from training.checkpoints import is_finished, replace_file
 from training.config import FITTED, Recipe
@@ -16,7 +18,9 @@ from training.errors import RunError
 from training.evaluate import Measures, evaluate_networks
 from training.images import Splits
 from training.loop import Examples
-from training.runs import DENSITY_FILE, Run, pin_images
+from training.maps import fit_map
+from training.models import Encoder, VariationalEncoder
+from training.runs import DENSITY_FILE, MAP_FILE, Run, pin_images
 from training.systems import Networks, encode, fit_networks
 
 
@@ -66,7 +70,7 @@ def reopen_run(run: Run, device: torch.device, tell: Callable[[str], None]) -> P
 
 
 def complete_run(prepared: Prepared) -> Trained:
-    """Find the density, if the run has none yet, and measure on the test images."""
+    """Find the density and the maps, if the run has none yet, and measure on the test images."""
     return Trained(
         prepared.run,
         prepared.recipe,
@@ -74,6 +78,7 @@ def complete_run(prepared: Prepared) -> Trained:
         prepared.networks,
         _find_density(prepared),
         measure_run(prepared),
+        _find_maps(prepared),
     )
 
 
@@ -112,3 +117,29 @@ def _find_density(prepared: Prepared) -> KernelDensity:
         prepared.tell(f"warning: {note}")
     replace_file(path, lambda beside: beside.write_bytes(density.to_bytes()))
     return density
+
+
+def _find_maps(prepared: Prepared) -> dict[SpaceName, LatentMap]:
+    networks = prepared.networks
+    encoders: dict[SpaceName, Encoder | VariationalEncoder] = {
+        "autoencoder": networks.autoencoder.encoder
+    }
+    if networks.vae is not None:
+        encoders["vae"] = networks.vae.encoder
+    return {space: _find_map(prepared, space, encoder) for space, encoder in encoders.items()}
+
+
+def _find_map(
+    prepared: Prepared, space: SpaceName, encoder: Encoder | VariationalEncoder
+) -> LatentMap:
+    path = prepared.run.folder / MAP_FILE.format(space=space)
+    if path.exists():
+        return LatentMap.from_bytes(path.read_bytes())
+    prepared.tell(f"mapping the latent space of the {space}")
+    training = prepared.splits.train
+    images = Examples.from_images(training, prepared.device).inputs
+    codes = encode(encoder, images).cpu().numpy()
+    recipe = prepared.recipe
+    found = fit_map(codes, training.labels, recipe.map, recipe.seed)
+    replace_file(path, lambda beside: beside.write_bytes(found.to_bytes()))
+    return found
