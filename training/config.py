@@ -7,19 +7,19 @@ nothing that is learned.
 import json
 import tomllib
 from collections.abc import Iterable
-from importlib import resources
-from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from training.errors import RecipeError
+from training.packaged import list_packaged, read_packaged
 
 Width: TypeAlias = Annotated[int, Field(ge=1, le=4096)]
 LatentSize: TypeAlias = Annotated[int, Field(ge=1, le=1024)]
 Side: TypeAlias = Annotated[int, Field(ge=4, le=1024)]
 Fraction: TypeAlias = Annotated[float, Field(gt=0, le=0.5)]
 Members: TypeAlias = dict[str, Any]
+_RECIPES = "training.recipes"
 _Kind = TypeVar("_Kind", bound="Section")
 
 
@@ -209,26 +209,12 @@ def read_recipe(source: str) -> Members:
     Raises:
         RecipeError: there is no such recipe, or it is no TOML.
     """
-    packaged = resources.files("training.recipes") / f"{source}.toml"
-    try:
-        is_packaged = "/" not in source and packaged.is_file()
-        text = (packaged if is_packaged else Path(source)).read_text(encoding="utf-8")
-        return tomllib.loads(text)
-    except (OSError, UnicodeDecodeError) as error:
-        names = ", ".join(list_recipes())
-        raise RecipeError(f"no recipe {source!r}: give one of {names}, or a .toml file") from error
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"recipe {source}: {error}") from error
+    return read_packaged(_RECIPES, source, "recipe")
 
 
 def list_recipes() -> list[str]:
     """Return the packaged recipes' names, in order."""
-    folder = resources.files("training.recipes")
-    return sorted(
-        entry.name.removesuffix(".toml")
-        for entry in folder.iterdir()
-        if entry.name.endswith(".toml")
-    )
+    return list_packaged(_RECIPES)
 
 
 def override(members: Members, assignments: Iterable[tuple[str, object]]) -> Members:

@@ -1,0 +1,1 @@
+"""The packaged searches, one TOML file each: `latentd tune NAME`."""
