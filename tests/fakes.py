@@ -26,6 +26,7 @@ from service.artifact import (
 )
 from service.artifact.latents import KernelDensity, write_reference_errors
 from service.artifact.manifest import GraphFormat
+from service.artifact.maps import LatentMap
 from service.artifact.store import describe_content
 from service.errors import ArtifactError
 from service.runtimes import Floats, Network
@@ -33,6 +34,7 @@ from service.runtimes import Floats, Network
 LATENT_SIZE = 4
 CLASSES = ("dark", "grey", "light")
 IMAGE = ImageSpec(channels=1, height=8, width=6, background=(0.0,))
+REPORT = b"<!DOCTYPE html><title>A fake report</title>"
 REFERENCE_ERRORS = np.array([0.0, 0.01, 0.04, 0.25], dtype=np.float32)
 
 
@@ -92,7 +94,10 @@ def open_fake_backend(backend: GraphFormat, threads: int) -> FakeRuntime:
 def write_bundle(
     store: Path, name: str, *, image: ImageSpec = IMAGE, without: frozenset[str] = frozenset()
 ) -> Bundle:
-    """Publish a fake bundle that lacks what `without` names: networks, `vae`, `classes`."""
+    """Publish a fake bundle that lacks what `without` names.
+
+    Networks, `vae`, `classes`, or `extras`: the maps and the report.
+    """
     files = _make_files(image)
     networks = {
         network: spec
@@ -113,6 +118,7 @@ def write_bundle(
         spaces["vae"] = SpaceSpec(latent_size=LATENT_SIZE, reference="errors.safetensors")
     if "classes" in without:
         networks.pop("classifier", None)
+    maps = {} if "extras" in without else dict.fromkeys(spaces, "map.safetensors")
     manifest = Manifest(
         image=image,
         classes=None if "classes" in without else CLASSES,
@@ -120,6 +126,8 @@ def write_bundle(
         spaces=spaces,
         samplers=samplers,
         default_source="kde",
+        maps=maps,
+        report="report.html" if maps else None,
         metrics={"reconstruction_mse": Metric(value=0.01, unit="mse", split="test", count=4)},
         provenance=_make_provenance(),
         files={file: describe_content(content) for file, content in files.items()},
@@ -175,7 +183,22 @@ def _make_files(image: ImageSpec) -> dict[str, bytes]:
         **graphs,
         "kde.safetensors": density.to_bytes(),
         "errors.safetensors": write_reference_errors(REFERENCE_ERRORS),
+        "map.safetensors": make_map().to_bytes(),
+        "report.html": REPORT,
     }
+
+
+def make_map() -> LatentMap:
+    """Return a map of three codes whose places can be told apart."""
+    codes = np.arange(3 * LATENT_SIZE, dtype=np.float32).reshape(3, LATENT_SIZE) / 3
+    return LatentMap(
+        codes=codes,
+        pca=codes[:, :2],
+        tsne=codes[:, 2:],
+        mean=np.full(LATENT_SIZE, 1 / 3, np.float32),
+        components=np.eye(2, LATENT_SIZE, dtype=np.float32),
+        labels=np.arange(3),
+    )
 
 
 def _make_provenance() -> Provenance:

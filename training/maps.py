@@ -6,7 +6,6 @@ of L numbers.
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
 from service.artifact.maps import LatentMap
@@ -55,12 +54,15 @@ def _choose(count: int, labels: Labels | None, most: int, seed: int) -> NDArray[
 
 
 def _find_plane(codes: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the mean (L,) and the first two principal axes (2, L); zeros for one that is not."""
-    count, size = codes.shape
-    axes = min(2, size, count)
-    components = np.zeros((2, size), np.float32)
-    components[:axes] = PCA(axes, svd_solver="full").fit(codes).components_ if count > 1 else 0
-    return codes.mean(axis=0, dtype=np.float64).astype(np.float32), components
+    """Return the mean (L,) and the first two principal axes (2, L); the second of one is zeros."""
+    mean = codes.mean(axis=0, dtype=np.float64)
+    centred = codes - mean
+    _, axes = np.linalg.eigh(centred.T @ centred)  # as columns, the longest last
+    first = axes.T[::-1][:2]
+    largest = np.take_along_axis(first, np.abs(first).argmax(axis=1)[:, None], axis=1)
+    components = np.zeros((2, len(mean)), np.float32)
+    components[: len(first)] = first * np.sign(largest)  # an axis has two directions: choose one
+    return mean.astype(np.float32), components
 
 
 def _embed(

@@ -45,6 +45,11 @@ _ERRORS = {
 }
 UNKNOWN: dict[int | str, dict[str, Any]] = {"404": _ERRORS["404"]}
 """Answers of routes that name a model."""
+EXTRAS: dict[int | str, dict[str, Any]] = {
+    "304": {"description": "What `If-None-Match` names is what is served."},
+    **{status: _ERRORS[status] for status in ("404", "409", "429", "503")},
+}
+"""Answers of routes that read a file which a bundle may lack."""
 OIP_UNKNOWN: dict[int | str, dict[str, Any]] = {"404": {"model": OipError}}
 """Answers of routes of the Open Inference Protocol that name a model."""
 OIP_ERRORS: dict[int | str, dict[str, Any]] = {

@@ -210,8 +210,47 @@ class ModelInfo(BaseModel):
     networks: dict[str, NetworkInfo]
     sources: list[SourceInfo]
     default_source: str | None
+    maps: Annotated[list[str], Field(description="Spaces that have a map.")]
+    report: Annotated[
+        str | None, Field(description="Path of the page with what was measured, or null.")
+    ]
     metrics: dict[str, Metric]
     provenance: dict[str, Any]
+
+
+Points: TypeAlias = Annotated[
+    list[Annotated[list[float], Field(min_length=2, max_length=2)]], Field(description="N x 2.")
+]
+
+
+class Projections(BaseModel):
+    """Where codes lie on two pictures of their space."""
+
+    pca: Annotated[Points, Field(description="On the plane of the first two components.")]
+    tsne: Points
+
+
+class PrincipalPlane(BaseModel):
+    """The plane of the first two principal components: a code is mean + place @ components."""
+
+    mean: Annotated[list[float], Field(description="L numbers.")]
+    components: Annotated[
+        list[list[float]],
+        Field(min_length=2, max_length=2, description="2 x L, orthonormal; the second is zeros "
+        "where L is 1."),
+    ]
+
+
+class MapInfo(BaseModel):
+    """Codes of training images and their projections to two dimensions."""
+
+    space: str
+    labels: Annotated[
+        list[int] | None, Field(description="Each code's class index; null without classes.")
+    ]
+    latents: Latents
+    projections: Projections
+    pca: PrincipalPlane
 
 
 class ModelList(BaseModel):

@@ -9,6 +9,7 @@ import numpy as np
 from service.artifact import Bundle, Manifest, NetworkSpec, SpaceSpec
 from service.artifact.latents import read_reference_errors
 from service.artifact.manifest import GraphFormat, NetworkName, SpaceName
+from service.artifact.maps import LatentMap
 from service.errors import ArtifactError, Flaw, InvalidInputError, LatentdError
 from service.inference.sampling import Sampler, load_sampler
 from service.metrics import time_inference
@@ -92,6 +93,7 @@ def load_model(bundle: Bundle, runtime: Runtime) -> Model:
     """
     manifest = bundle.manifest
     try:
+        _check_extras(bundle)
         networks = {name: _load_network(bundle, name, runtime) for name in manifest.networks}
         return Model(
             bundle=bundle,
@@ -110,6 +112,17 @@ def load_model(bundle: Bundle, runtime: Runtime) -> Model:
     except LatentdError as error:  # a network that fails on zeros, too
         prefix = f"{bundle.name}@{bundle.version}: "
         raise ArtifactError(prefix + str(error).removeprefix(prefix)) from error
+
+
+def _check_extras(bundle: Bundle) -> None:
+    """Refuse a bundle whose maps or report could not be given when they are asked for."""
+    manifest = bundle.manifest
+    for name, file in manifest.maps.items():
+        size = LatentMap.from_bytes(bundle.read(file)).latent_size
+        if size != manifest.spaces[name].latent_size:
+            raise ArtifactError(f"{file} has codes of {size} numbers; the {name} has others")
+    if manifest.report is not None:
+        bundle.read(manifest.report)
 
 
 def _load_network(bundle: Bundle, name: NetworkName, runtime: Runtime) -> Network:

@@ -7,7 +7,7 @@ mapping and swaps it in by one assignment. Finding takes no lock; a request keep
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from service.artifact.manifest import NetworkName
+from service.artifact.manifest import NetworkName, SpaceName
 from service.errors import ModelNotFoundError, UnavailableError
 from service.inference.model import Model
 
@@ -89,6 +89,34 @@ class Served:
             what = f"sample source {chosen!r:.80}"
             raise self._unavailable(model, what, lambda other: chosen in other.samplers)
         return model, chosen
+
+    def find_map(self, reference: str, space: str) -> tuple[Model, SpaceName]:
+        """Return the model, and the space, of which it must have a map.
+
+        Raises:
+            ModelNotFoundError: as in `find`.
+            UnavailableError: it has no such map; the text says which models do.
+        """
+        model = self.find(reference)
+        for name in model.manifest.maps:
+            if name == space:
+                return model, name
+        what = f"map of a space {space!r:.80}"
+        raise self._unavailable(model, what, lambda other: space in other.manifest.maps)
+
+    def find_report(self, reference: str) -> tuple[Model, str]:
+        """Return the model and its report's file.
+
+        Raises:
+            ModelNotFoundError: as in `find`.
+            UnavailableError: it has no report; the text says which models do.
+        """
+        model = self.find(reference)
+        if model.manifest.report is None:
+            raise self._unavailable(
+                model, "report", lambda other: other.manifest.report is not None
+            )
+        return model, model.manifest.report
 
     def _unavailable(
         self, model: Model, what: str, has_it: Callable[[Model], bool]

@@ -1,11 +1,15 @@
 """The routes that list and describe what is served."""
 
+from collections.abc import Callable
+
 import httpx
+import numpy as np
 import pytest
-from fakes import CLASSES, LATENT_SIZE
+from fakes import CLASSES, LATENT_SIZE, REPORT, make_map
 from pictures import make_png, to_base64
 
-from service.api.schemas import ModelInfo, ModelList
+from service.api.models import _round
+from service.api.schemas import MapInfo, ModelInfo, ModelList
 
 
 def test_the_highest_version_of_each_model_is_listed(client: httpx.Client) -> None:
@@ -83,3 +87,84 @@ def test_a_version_is_described_on_its_own(client: httpx.Client) -> None:
     assert (first["version"], second["version"]) == (1, 2)
     answer = client.post("/v1/sample?model=full@2")
     assert answer.headers["X-Model-Digest"] == second["digest"]
+
+
+def test_maps_and_the_report_are_named(client: httpx.Client) -> None:
+    """A description lists the spaces that have a map and the path of the report, both optional."""
+    full, bare = (client.get(f"/v1/models/{name}").json() for name in ("full", "bare"))
+
+    assert full["maps"] == ["autoencoder", "vae"]
+    assert full["report"] == "/v1/models/full@2/report"
+    assert (bare["maps"], bare["report"]) == ([], None)
+
+
+@pytest.mark.parametrize("model", ["full", "full@1"])
+def test_a_map_is_given(client: httpx.Client, model: str) -> None:
+    """A map holds codes with labels, two projections, and the plane of the first."""
+    answer = client.get(f"/v1/models/{model}/maps/vae")
+
+    found = MapInfo.model_validate(answer.json(), extra="forbid")
+    stored = make_map()
+    assert found.space == "vae"
+    assert found.labels == [0, 1, 2]
+    np.testing.assert_allclose(found.latents, stored.codes, atol=1e-3)
+    np.testing.assert_allclose(found.projections.pca, stored.pca, atol=1e-3)
+    np.testing.assert_allclose(found.projections.tsne, stored.tsne, atol=1e-3)
+    np.testing.assert_allclose(found.pca.mean, stored.mean)
+    np.testing.assert_allclose(found.pca.components, stored.components)
+    assert answer.headers["X-Model"] == ("full@1" if "@" in model else "full@2")
+
+
+def test_points_have_four_digits_of_their_columns_largest() -> None:
+    """Each column is as precise as its own scale asks for; zeros stay zeros."""
+    points = np.array([[123.456, 0.00123456, 0], [1.23456, 0.0000123456, 0]], np.float32)
+
+    rounded = _round(points)
+
+    assert rounded.tolist() == np.array([[123.5, 0.001235, 0], [1.2, 0.000012, 0]], "f4").tolist()
+
+
+def test_the_report_is_a_page_that_may_load_nothing(client: httpx.Client) -> None:
+    """The report comes as HTML that may show pictures of its own and run no script."""
+    answer = client.get(client.get("/v1/models/full").json()["report"])
+
+    assert answer.content == REPORT
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    policy = answer.headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; img-src data:; style-src 'unsafe-inline';")
+    assert "script" not in policy
+
+
+@pytest.mark.parametrize("extra", ["maps/autoencoder", "report"])
+def test_what_a_client_has_is_not_sent_again(client: httpx.Client, extra: str) -> None:
+    """The tag stands for the bundle: 304 with the same headers as long as it is served."""
+    first = client.get(f"/v1/models/full/{extra}")
+    tag = first.headers["ETag"]
+    assert tag == f'"{client.get("/v1/models/full").json()["digest"]}"'
+
+    again = client.get(f"/v1/models/full/{extra}", headers={"If-None-Match": f'"x", W/{tag}'})
+    other = client.get(f"/v1/models/full/{extra}", headers={"If-None-Match": '"x"'})
+
+    assert (again.status_code, again.content) == (304, b"")
+    for header in ("ETag", "Cache-Control", "Content-Security-Policy"):
+        assert again.headers[header] == first.headers[header]
+    assert first.headers["Cache-Control"] == "private, no-cache"
+    assert other.content == first.content
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "told"),
+    [
+        ("none/maps/vae", 404, "full@2"),
+        ("none/report", 404, "full@2"),
+        ("full@9/maps/vae", 404, "full@2"),
+        ("bare/maps/autoencoder", 409, "full@2"),
+        ("full/maps/nowhere", 409, "no model served has it"),
+        ("bare/report", 409, "colour@1, full@2, full@1"),
+    ],
+)
+def test_an_extra_that_is_not_there_is_told(
+    refuse: Callable[..., dict[str, str]], path: str, status: int, told: str
+) -> None:
+    """404 for an unknown model, 409 for one that lacks it, with those that have it."""
+    assert told in refuse(status, f"/v1/models/{path}", "GET")["detail"]
