@@ -1,4 +1,4 @@
-"""The command line: `latentd train`, `latentd evaluate` and `latentd export`.
+"""The command line: `latentd train`, `tune`, `evaluate` and `export`.
 
 Each command is a function from its arguments to an exit status: 0; 1 if it failed; 2 if the
 recipe or a flag is wrong; 130 if it was interrupted.
@@ -18,7 +18,10 @@ from training.flags import (
     make_evaluate_parser,
     make_export_parser,
     make_train_parser,
+    make_tune_parser,
+    name_study,
     settle_recipe,
+    settle_search,
 )
 from training.loop import choose_device
 from training.pipeline import complete_run, fit_run, measure_run, reopen_run
@@ -28,6 +31,11 @@ from training.runs import Run, start_run
 def train(arguments: list[str]) -> int:
     """Train everything that a recipe names, and publish it as the bundle's next version."""
     return _guard(lambda: _train(make_train_parser().parse_args(arguments)))
+
+
+def tune(arguments: list[str]) -> int:
+    """Search for the best values of a recipe's keys, on training and validation images."""
+    return _guard(lambda: _tune(make_tune_parser().parse_args(arguments)))
 
 
 def evaluate(arguments: list[str]) -> int:
@@ -42,7 +50,7 @@ def export(arguments: list[str]) -> int:
 
 def main() -> int:
     """Run `python -m training COMMAND ...`."""
-    commands = {"train": train, "evaluate": evaluate, "export": export}
+    commands = {"train": train, "tune": tune, "evaluate": evaluate, "export": export}
     parser = argparse.ArgumentParser("python -m training")
     parser.add_argument("command", choices=commands)
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
@@ -62,6 +70,22 @@ def _train(flags: argparse.Namespace) -> None:
         _print_bundle(publish_bundle(trained, flags.store))
     else:
         print(f"not published: `latentd export {run.folder}` does so")
+
+
+def _tune(flags: argparse.Namespace) -> None:
+    from training.tune import Task, run_search  # noqa: PLC0415 - optuna, for this command only
+
+    study, device = name_study(flags), choose_device(flags.device)
+    folder = flags.runs / "tune" / study
+    storage = flags.storage or f"sqlite:///{folder / 'study.db'}"
+    search = settle_search(flags)
+    task = Task(search, study, folder, storage, flags.data_root, device, keep=flags.keep)
+    print(f"searching {search.network} on {device}; results are kept in {folder}")
+    best = run_search(task, print)
+    print(f"\nbest: trial {best.number}, validation loss {best.values[0]:.6g}")
+    for key, value in search.read(best.params).items():
+        print(f"  {key} = {value}")
+    print(f"`latentd train {folder / 'best.toml'}` trains it")
 
 
 def _evaluate(flags: argparse.Namespace) -> None:
@@ -89,7 +113,7 @@ def _guard(command: Callable[[], None]) -> int:
         return 1
     except KeyboardInterrupt:
         print(
-            "\nlatentd: stopped; the same command goes on after the last finished epoch",
+            "\nlatentd: stopped; the same command goes on where this one was",
             file=sys.stderr,
         )
         return 130

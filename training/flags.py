@@ -21,6 +21,7 @@ from training.config import (
 from training.data import list_datasets
 from training.errors import RecipeError
 from training.runs import RUN_FILE, Run, read_run
+from training.search_space import Search, list_searches, parse_search, read_search
 
 _CODED = ("autoencoder", "denoiser", "vae")
 _DEFAULT_RECIPE = "default"
@@ -44,19 +45,32 @@ def make_train_parser() -> argparse.ArgumentParser:
     add("--image-size", type=_parse_size, metavar="HxW", help="pixels, for a folder's images")
     add("--channels", type=int, choices=(1, 3), help="1 grey or 3 colour, for a folder's images")
     add("--seed", type=int, metavar="N", help="decides every random choice")
-    add(
-        "--set",
-        action="append",
-        default=[],
-        metavar="SECTION.KEY=VALUE",
-        dest="assignments",
-        help="change any other key of the recipe; may be repeated",
-    )
+    _add_assignments(parser)
     add("--fresh", action="store_true", help="start over, whatever an earlier run has left")
     add("--no-publish", action="store_false", dest="publish", help="stop after measuring")
     _add_data_root(parser, os.environ.get("LATENTD_DATA", "data"))
     _add_places(parser)
     _add_store(parser)
+    return parser
+
+
+def make_tune_parser() -> argparse.ArgumentParser:
+    """Return the parser of `latentd tune`."""
+    parser = argparse.ArgumentParser(
+        "latentd tune", description="Search for the best values of a recipe's keys."
+    )
+    add = parser.add_argument
+    add("search", help=f"one of {', '.join(list_searches())}, or a .toml file")
+    add("--trials", type=int, metavar="N", help="trials that the study shall have in the end")
+    add("--sampler", choices=("tpe", "random"), help="what draws the values")
+    add("--pruner", choices=("median", "hyperband", "none"), help="what ends hopeless trials")
+    add("--folds", type=int, metavar="K", help="cross-validation; 1: the validation split")
+    add("--study", metavar="NAME", help="the study's name (default: the search's)")
+    add("--storage", metavar="URL", help="where Optuna keeps the study (default: its folder)")
+    add("--keep", action="store_true", help="keep the checkpoints of finished trials")
+    _add_assignments(parser)
+    _add_data_root(parser, os.environ.get("LATENTD_DATA", "data"))
+    _add_places(parser)
     return parser
 
 
@@ -99,6 +113,32 @@ def settle_recipe(flags: argparse.Namespace) -> Recipe:
     if "name" not in members and isinstance(dataset, str):
         members["name"] = _name_after(Path(dataset).resolve().name)
     return parse_recipe(members)
+
+
+def settle_search(flags: argparse.Namespace) -> Search:
+    """Return the search that the flags of `latentd tune` name, with their changes.
+
+    Raises:
+        RecipeError: there is no such search, or a key or value is wrong.
+    """
+    given = [(name, getattr(flags, name)) for name in ("trials", "sampler", "pruner", "folds")]
+    changes = [(name, value) for name, value in given if value is not None]
+    for text in flags.assignments:
+        key, value = parse_assignment(text)
+        changes.append((f"recipe.{key}", value))
+    return parse_search(override(read_search(flags.search), changes))
+
+
+def name_study(flags: argparse.Namespace) -> str:
+    """Return the study's name, which is a folder's name too.
+
+    Raises:
+        RecipeError: it can be none.
+    """
+    name = str(flags.study or Path(flags.search).stem)
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+        raise RecipeError(f"--study {name!r}: up to 64 letters, digits, '.', '_' and '-'")
+    return name
 
 
 def describe_command(flags: argparse.Namespace) -> str:
@@ -170,6 +210,17 @@ def _parse_size(text: str) -> tuple[int, int]:
     if not found:
         raise argparse.ArgumentTypeError(f"{text!r} is no size such as 64x48, height first")
     return int(found[1]), int(found[2])
+
+
+def _add_assignments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="SECTION.KEY=VALUE",
+        dest="assignments",
+        help="change any other key of the recipe; may be repeated",
+    )
 
 
 def _add_data_root(parser: argparse.ArgumentParser, default: str | None) -> None:

@@ -1,5 +1,6 @@
 """The search: which keys of which recipe are tried, read from TOML with flags over it."""
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
@@ -52,13 +53,22 @@ class Choices(Section):
 
     choices: Annotated[tuple[Any, ...], Field(min_length=2)]
 
+    @property
+    def labels(self) -> dict[str, object]:
+        """Each choice under the text that a study knows it by: studies keep no lists."""
+        return {
+            choice if isinstance(choice, str) else json.dumps(choice): choice
+            for choice in self.choices
+        }
+
     def list_ends(self) -> tuple[object, ...]:
         """Return values that the recipe must take if it takes them all."""
         return self.choices
 
 
 def _tell_kind(members: object) -> str:
-    return "choices" if isinstance(members, dict) and "choices" in members else "range"
+    is_list = isinstance(members, dict) and "choices" in members
+    return "choices" if is_list or isinstance(members, Choices) else "range"
 
 
 Dimension: TypeAlias = Annotated[
@@ -86,6 +96,14 @@ class Search(Section):
     """What ends hopeless trials early; `hyperband`: Li et al., Hyperband, 2018."""
     folds: Annotated[int, Field(ge=1, le=20)] = 1
     """Parts of the cross-validation, 2 to 20; 1: the recipe's validation split."""
+
+    def read(self, trial: Mapping[str, Any]) -> dict[str, object]:
+        """Return the value of each key that a study's trial stands for."""
+        values: dict[str, object] = dict(trial)
+        for key, dimension in self.space.items():
+            if key in trial and isinstance(dimension, Choices):
+                values[key] = dimension.labels[trial[key]]
+        return values
 
     def fill(self, values: Mapping[str, object]) -> Members:
         """Return the members of the recipe with `values` at their keys.
