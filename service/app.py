@@ -12,7 +12,7 @@ from fastapi.telemetry import TelemetryConfig
 from opentelemetry.trace import TracerProvider
 from starlette._utils import get_route_path
 
-from service.api import models, oip, operations, repository, system
+from service.api import models, oip, operations, playground, repository, system
 from service.api.access import RequestLog
 from service.api.calls import Engine, Lifecycle
 from service.api.door import Door
@@ -69,10 +69,11 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
     )
     app.state.engine = engine
     install_handlers(app)
-    for router in (operations.router, models.router, oip.router, repository.router, system.router):
-        app.include_router(router)
+    for part in (operations, models, oip, repository, system, playground):
+        app.include_router(part.router)
     if settings.repository_control:
         app.include_router(repository.control)
+    playground.mount_playground(app)  # before the folder that it lies in
     system.mount_static(app)
     app.add_middleware(Door, admission=admission, most=settings.max_pending_bytes)
     secure(app, keys, settings.cors_origins)

@@ -45,8 +45,8 @@ _PAGE_POLICY = (
     b"img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; worker-src blob:; "
     b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_FOR_PAGES = [*_HEADERS, (b"content-security-policy", _PAGE_POLICY)]
-_FOR_DATA = [*_HEADERS, (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")]
+_DATA_POLICY = b"default-src 'none'; frame-ancestors 'none'"
+_POLICY = b"content-security-policy"
 _PRIVATE = (b"cache-control", b"no-store")
 _REVALIDATED = (b"cache-control", b"no-cache")  # static files come with an ETag
 
@@ -154,7 +154,9 @@ class SecurityHeaders:
                 headers = message.setdefault("headers", [])
                 names = dict(headers)
                 is_page = names.get(b"content-type", b"").startswith(b"text/html")
-                headers += _FOR_PAGES if is_page else _FOR_DATA
+                headers += _HEADERS
+                if _POLICY not in names:  # a page may bring a stricter one
+                    headers.append((_POLICY, _PAGE_POLICY if is_page else _DATA_POLICY))
                 if b"cache-control" not in names:
                     headers.append(_REVALIDATED if b"etag" in names else _PRIVATE)
             await send(message)

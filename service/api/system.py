@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from fastapi import APIRouter, FastAPI, Request, Response
-from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse
+from fastapi.responses import HTMLResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 
 from service.api.answers import give_json
@@ -71,12 +71,6 @@ async def readyz(request: Request) -> Response:
 def metrics() -> Response:  # in a thread: several workers' files take milliseconds to read
     """Give Prometheus what was counted and timed, by all workers together."""
     return Response(expose(), headers={"Content-Type": CONTENT_TYPE})
-
-
-@router.get("/", include_in_schema=False)
-async def index() -> RedirectResponse:
-    """Lead a browser to the documentation."""
-    return RedirectResponse("docs")
 
 
 @router.get("/docs", include_in_schema=False)

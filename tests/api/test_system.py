@@ -82,14 +82,6 @@ def test_documentation_needs_no_internet(client: httpx.Client, page: str) -> Non
     assert [client.get(url).status_code for url in urls] == [200] * len(urls)
 
 
-def test_the_first_page_leads_to_the_documentation(client: httpx.Client) -> None:
-    """A browser that opens the service's address sees its documentation."""
-    answer = client.get("/", follow_redirects=True)
-
-    assert answer.url.path == "/docs"
-    assert "swagger-ui" in answer.text
-
-
 def test_static_files_are_named_by_their_types(client: httpx.Client) -> None:
     """Scripts and styles come with types that browsers run."""
     types = {
