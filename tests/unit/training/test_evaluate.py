@@ -49,7 +49,7 @@ def test_the_reconstruction_error_is_measured_an_image_and_on_average() -> None:
     measures = evaluate_networks(make_networks(), make_test(8), RECIPE, CPU)
 
     metric = measures.metrics["reconstruction_mse"]
-    assert set(measures.metrics) == {"reconstruction_mse"}
+    assert set(measures.metrics) == {"reconstruction_mse", "occluded_mse", "noisy_mse_1.0"}
     assert metric.value == pytest.approx(1 / 16)
     assert (metric.split, metric.count, metric.unit) == ("test", 8, "mse")
     assert measures.autoencoder_errors.tolist() == pytest.approx([1 / 16] * 8)
@@ -70,6 +70,20 @@ def test_denoising_is_measured_against_the_clean_images_at_both_levels() -> None
     assert first["denoise_mse_0.3"].value == pytest.approx(0.0754, rel=0.05)
     assert first["denoise_mse_0.6"].value > first["denoise_mse_0.3"].value
     assert first == again
+
+
+def test_spoiled_images_are_compared_with_the_clean_ones() -> None:
+    """What changes nothing leaves a black square of one pixel in sixteen, or clipped noise.
+
+    Half grey with noise of N(0, 1), clipped: all errors are under 0.5, most of them 0.5.
+    """
+    networks = make_networks(autoencoder=nn.Identity())
+
+    metrics = evaluate_networks(networks, make_test(400), RECIPE, CPU).metrics
+
+    assert metrics["occluded_mse"].value == pytest.approx((128 / 255) ** 2 / 16)
+    assert metrics["noisy_mse_1.0"].value == pytest.approx(0.183, abs=0.01)
+    assert metrics["noisy_mse_1.0"].split == "test"
 
 
 def test_accuracy_is_a_percentage() -> None:
