@@ -1,27 +1,18 @@
-"""What a search leaves: the best recipe, its trials, and three plots."""
+"""What a search leaves in its folder: the best recipe and a list of its trials."""
 
 import json
-import warnings
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import optuna
 import tomli_w
-from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
-from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState
-from optuna.visualization import matplotlib as plots
 
 from training.checkpoints import replace_file
 from training.search_space import Search
 
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 """How a trial ends that counts; one that was interrupted does not."""
-
-_LEAST_FOR_PLOTS = 2
-_LOSS = "validation loss"
 
 
 def list_done(study: optuna.Study) -> list[FrozenTrial]:
@@ -46,32 +37,11 @@ def write_results(study: optuna.Study, search: Search, folder: Path) -> None:
     _write(folder / "trials.json", json.dumps(trials, indent=1) + "\n")
     best = find_best(study)
     if best is not None:
-        head = f"# Trial {best.number} of {study.study_name}: {_LOSS} {best.values[0]:.6g}\n"
+        head = (
+            f"# Trial {best.number} of {study.study_name}: validation loss {best.values[0]:.6g}\n"
+        )
         recipe = search.fill(search.read(best.params))
         _write(folder / "best.toml", head + tomli_w.dumps(recipe))
-
-
-def draw_plots(study: optuna.Study, folder: Path) -> None:
-    """Write history.png, importance.png and parallel.png, if two trials came to their end."""
-    finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    if len(finished) < _LEAST_FOR_PLOTS:
-        return
-    with mpl.rc_context({"backend": "agg"}), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        history = plots.plot_optimization_history(study, target_name=_LOSS)
-        _save(history, folder / "history.png")
-        importance = plots.plot_param_importances(study, target_name=_LOSS)
-        _save(importance, folder / "importance.png")
-        parallel = plots.plot_parallel_coordinate(study, target_name=_LOSS)
-        _save(parallel, folder / "parallel.png")
-
-
-def _save(axes: Axes, path: Path) -> None:
-    figure = axes.get_figure(root=True)
-    if figure is None:
-        raise RuntimeError("axes without a figure")
-    replace_file(path, lambda beside: figure.savefig(beside, format="png", dpi=120))
-    plt.close(figure)
 
 
 def _describe(trial: FrozenTrial, search: Search) -> dict[str, Any]:

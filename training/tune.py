@@ -23,7 +23,8 @@ from training.config import Members, Recipe, override, parse_recipe
 from training.errors import RunError, TrainingError
 from training.folds import Fold, read_folds
 from training.randomness import derive_seed
-from training.search_results import DONE, draw_plots, find_best, list_done, write_results
+from training.search_plots import draw_plots
+from training.search_results import DONE, find_best, list_done, write_results
 from training.search_space import Choices, Dimension, Search
 from training.systems import Workshop, fit_network
 
@@ -76,7 +77,7 @@ def run_search(task: Task, tell: Callable[[str], None]) -> FrozenTrial:
             _optimize(study, _Objective(task, recipe.seed, folds))
         finally:
             write_results(study, task.search, task.folder)
-            draw_plots(study, task.folder)
+            draw_plots(study, task.search.network, task.folder)
         return _choose_best(study)
 
 
