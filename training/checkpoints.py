@@ -56,7 +56,6 @@ def write_checkpoint(
     folder: Path, progress: Progress, network: Weights, optimizer: dict[str, Any]
 ) -> None:
     """Replace a folder's checkpoint and history in one step each."""
-    folder.mkdir(parents=True, exist_ok=True)
     history = [asdict(epoch) for epoch in progress.history]
     state = {
         "history": history,
@@ -66,9 +65,8 @@ def write_checkpoint(
         "network": network,
         "optimizer": optimizer,
     }
-    replace_file(folder / CHECKPOINT_FILE, lambda path: torch.save(state, path))
-    text = json.dumps({"best_epoch": progress.best_epoch, "epochs": history}, indent=1)
-    replace_file(folder / HISTORY_FILE, lambda path: path.write_text(text + "\n"))
+    write_state(folder, state)
+    write_history(folder, progress.best_epoch, history)
 
 
 def read_checkpoint(
@@ -79,11 +77,10 @@ def read_checkpoint(
     Raises:
         RunError: there is one that cannot be read.
     """
-    path = folder / CHECKPOINT_FILE
-    if not path.exists():
+    state = read_state(folder, device)
+    if state is None:
         return None
     try:
-        state = torch.load(path, map_location=device, weights_only=True)
         progress = Progress(
             [Epoch(**epoch) for epoch in state["history"]],
             state["best_epoch"],
@@ -91,9 +88,43 @@ def read_checkpoint(
             state["finished"],
         )
         return progress, state["network"], state["optimizer"]
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
+        raise explain_damage(folder) from error
+
+
+def write_state(folder: Path, state: dict[str, Any]) -> None:
+    """Replace a folder's checkpoint in one step; `state` has `finished`, true or false, in it."""
+    replace_file(folder / CHECKPOINT_FILE, lambda path: torch.save(state, path))
+
+
+def read_state(folder: Path, device: torch.device) -> dict[str, Any] | None:
+    """Return what `write_state` wrote; None if there is nothing.
+
+    Raises:
+        RunError: there is something that cannot be read.
+    """
+    path = folder / CHECKPOINT_FILE
+    if not path.exists():
+        return None
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
         # torch's own text recommends to read it in a way that runs what it holds.
-        raise RunError(f"{path} is damaged or no checkpoint; --fresh starts over") from error
+        raise explain_damage(folder) from error
+    if not isinstance(state, dict) or not isinstance(state.get("finished"), bool):
+        raise explain_damage(folder)
+    return state
+
+
+def explain_damage(folder: Path) -> RunError:
+    """Return the error of a checkpoint that is none."""
+    return RunError(f"{folder / CHECKPOINT_FILE} is damaged or no checkpoint; --fresh starts over")
+
+
+def write_history(folder: Path, best_epoch: int, epochs: list[dict[str, float]]) -> None:
+    """Replace a folder's history, which is for people and the report, in one step."""
+    text = json.dumps({"best_epoch": best_epoch, "epochs": epochs}, indent=1)
+    replace_file(folder / HISTORY_FILE, lambda path: path.write_text(text + "\n"))
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
@@ -108,5 +139,5 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
 
 def is_finished(folder: Path) -> bool:
     """Tell whether a network was fitted to the end."""
-    found = read_checkpoint(folder, torch.device("cpu"))
-    return found is not None and found[0].finished
+    state = read_state(folder, torch.device("cpu"))
+    return state is not None and state["finished"]

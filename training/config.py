@@ -130,8 +130,21 @@ class ClassifierRecipe(AugmentedRecipe):
 
 
 class GanRecipe(FitRecipe):
-    """A generative adversarial network of dense layers, as in report 001."""
+    """A generative adversarial network of dense layers, as in report 001.
 
+    Adam fits it to the last epoch: `l1` and `patience` are not used.
+    """
+
+    optimizer: Literal["adam"] = "adam"
+    """Its first moment decays by 0.5 a step: Radford et al., DCGAN, 2016."""
+    epochs: Annotated[int, Field(ge=1, le=10_000)] = 300
+    """Passes over the training images, 1 to 10,000."""
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-4
+    """Highest step size of both networks, (0, 1]."""
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Weight of an L2 penalty, as for `adam` above; 0 to 1."""
+    schedule: Literal["one-cycle", "constant"] = "constant"
+    """As above; the networks chase each other, so that there is no end to come to rest at."""
     noise_size: LatentSize = 100
     """Numbers in the generator's input, drawn from N(0, I)."""
     hidden: Annotated[tuple[Width, ...], Field(min_length=1, max_length=6)] = (784, 784)

@@ -24,7 +24,8 @@ _WARM_UP_SHARE = 0.3
 _FIRST_SHARE = 1 / 25
 _LAST_SHARE = 1e-4
 _MOMENTUM = 0.9
-_LOG_SECONDS = 30.0
+LOG_SECONDS = 30.0
+"""Between two states of a progress bar that goes to a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,8 +186,8 @@ def _run_epoch(
         for index, batch in enumerate(batches):
             step = number * len(batches) + index
             rate = learning_rate_at(step, job.recipe.epochs * len(batches), job.recipe)
-            _set_learning_rate(optimizer, rate)
-            with _lower_precision(job):
+            set_learning_rate(optimizer, rate)
+            with lower_precision(job.recipe, job.device):
                 loss = job.loss(network, *training.take(batch), generator)
             optimizer.zero_grad(set_to_none=True)
             (loss + _penalize(network, job.recipe.l1)).backward()  # type: ignore[no-untyped-call]
@@ -197,10 +198,10 @@ def _run_epoch(
     return Epoch(total / len(training), measured, rate, round(time.perf_counter() - started, 2))
 
 
-def _lower_precision(job: Fit) -> torch.autocast:
+def lower_precision(recipe: FitRecipe, device: torch.device) -> torch.autocast:
     """Compute layers in bfloat16, where the recipe says so."""
-    enabled = job.recipe.precision == "bfloat16"
-    return torch.autocast(job.device.type, torch.bfloat16, enabled=enabled)
+    enabled = recipe.precision == "bfloat16"
+    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
 
 
 def _penalize(network: nn.Module, weight: float) -> Tensor | float:
@@ -237,7 +238,8 @@ def divide(order: Tensor, batch_size: int) -> tuple[Tensor, ...]:
     return order.tensor_split(math.ceil(len(order) / batch_size))
 
 
-def _set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Let the optimiser's next steps have this size."""
     for group in optimizer.param_groups:
         group["lr"] = rate
 
@@ -273,7 +275,7 @@ def _open_bar(job: Fit, examples: int, progress: Progress) -> "tqdm[Any]":
         desc=job.name,
         unit="step",
         leave=None,  # unless it stands under the bar of a search
-        mininterval=0.2 if sys.stderr.isatty() else _LOG_SECONDS,
+        mininterval=0.2 if sys.stderr.isatty() else LOG_SECONDS,
     )
 
 
