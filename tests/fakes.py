@@ -1,7 +1,8 @@
 """A backend without weights, and bundles for it: the whole service runs on them in milliseconds.
 
 Numbers are chosen to be recognised: an image's latents are all its mean, a latent decodes to an
-image filled with its first coordinate, and the class of an image is its mean on a scale of K.
+image filled with its first coordinate, as a generator's noise does, and the class of an image is
+its mean on a scale of K.
 """
 
 from datetime import UTC, datetime
@@ -24,7 +25,8 @@ from service.artifact import (
     stage,
     write_manifest,
 )
-from service.artifact.latents import KernelDensity, write_reference_errors
+from service.artifact.densities import KernelDensity
+from service.artifact.latents import write_reference_errors
 from service.artifact.manifest import GraphFormat
 from service.artifact.maps import LatentMap
 from service.artifact.store import describe_content
@@ -32,6 +34,7 @@ from service.errors import ArtifactError
 from service.runtimes import Floats, Network
 
 LATENT_SIZE = 4
+NOISE_SIZE = 3
 CLASSES = ("dark", "grey", "light")
 IMAGE = ImageSpec(channels=1, height=8, width=6, background=(0.0,))
 REPORT = b"<!DOCTYPE html><title>A fake report</title>"
@@ -62,7 +65,7 @@ class FakeNetwork:
         if output == "probabilities":
             distance = np.abs(means[:, None] - np.linspace(0, 1, shape[0], dtype=np.float32))
             return np.exp(-20 * distance) / np.exp(-20 * distance).sum(axis=1, keepdims=True)
-        if self._graph.endswith("decoder"):
+        if self._graph.endswith(("decoder", "generator")):
             value = batch[:, 0] + 0 * (batch**2).sum(axis=1)  # inf * 0 = NaN, as a network gives
         else:
             value = means
@@ -96,7 +99,7 @@ def write_bundle(
 ) -> Bundle:
     """Publish a fake bundle that lacks what `without` names.
 
-    Networks, `vae`, `classes`, or `extras`: the maps and the report.
+    Networks, `vae`, `gan`, `classes`, or `extras`: the maps and the report.
     """
     files = _make_files(image)
     networks = {
@@ -104,18 +107,26 @@ def write_bundle(
         for network, spec in _make_networks(image).items()
         if network not in without and not ("vae" in without and network.startswith("vae"))
     }
+    if "gan" in without:
+        networks.pop("generator")
     samplers = {
         "kde": SamplerSpec(
             kind="kde",
             space="autoencoder",
             file="kde.safetensors",
             class_conditional="classes" not in without,
+            quality={
+                "recognisable": Metric(value=92.0, unit="percent", split="validation", count=100)
+            },
         )
     }
     spaces = {"autoencoder": SpaceSpec(latent_size=LATENT_SIZE, reference="errors.safetensors")}
     if "vae" not in without:
         samplers["prior"] = SamplerSpec(kind="prior", space="vae")
         spaces["vae"] = SpaceSpec(latent_size=LATENT_SIZE, reference="errors.safetensors")
+    if "gan" not in without:
+        samplers["gan"] = SamplerSpec(kind="prior", space="gan")
+        samplers["gan-filtered"] = SamplerSpec(kind="gan-filtered", space="autoencoder")
     if "classes" in without:
         networks.pop("classifier", None)
     maps = {} if "extras" in without else dict.fromkeys(spaces, "map.safetensors")
@@ -142,6 +153,7 @@ def write_bundle(
 def _make_networks(image: ImageSpec) -> dict[str, NetworkSpec]:
     images = TensorSpec(name="images", shape=image.shape)
     latents = TensorSpec(name="latents", shape=(LATENT_SIZE,))
+    noise = TensorSpec(name="latents", shape=(NOISE_SIZE,))
     means = TensorSpec(name="means", shape=(LATENT_SIZE,))
     log_variances = TensorSpec(name="log_variances", shape=(LATENT_SIZE,))
     probabilities = TensorSpec(name="probabilities", shape=(len(CLASSES),))
@@ -152,6 +164,7 @@ def _make_networks(image: ImageSpec) -> dict[str, NetworkSpec]:
         "classifier": (images, (probabilities,)),
         "vae_encoder": (images, (means, log_variances)),
         "vae_decoder": (latents, (images,)),
+        "generator": (noise, (images,)),
     }
     return {
         network: NetworkSpec(

@@ -23,7 +23,8 @@ from service.artifact import (
     stage,
     write_manifest,
 )
-from service.artifact.latents import KernelDensity, write_reference_errors
+from service.artifact.densities import KernelDensity
+from service.artifact.latents import write_reference_errors
 from service.artifact.manifest import SpaceName
 from service.artifact.maps import LatentMap
 from service.artifact.store import describe_content

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.neighbors import KernelDensity as Estimator
 
-from service.artifact.latents import KernelDensity
+from service.artifact.densities import KernelDensity
 from training.config import DensityRecipe
 from training.errors import TrainingError
 from training.images import Labels

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from service.artifact.latents import KernelDensity
+from service.artifact.densities import KernelDensity
 from service.artifact.manifest import SpaceName
 from service.artifact.maps import LatentMap
 from training.bundle import Trained

@@ -146,7 +146,7 @@ async def sample(request: Request, query: Annotated[schemas.SampleParameters, Qu
     model, source = call.engine.registry.find_source(parameters.model, parameters.source)
     label = _find_class(model, source, parameters.class_)
     seed = secrets.randbits(_SEED_BITS) if parameters.seed is None else parameters.seed
-    space = model.manifest.samplers[source].space
+    spec = model.manifest.samplers[source]
 
     def work() -> Response:
         generator = np.random.Generator(np.random.PCG64(seed))
@@ -161,12 +161,18 @@ async def sample(request: Request, query: Annotated[schemas.SampleParameters, Qu
         if call.form == NPY and parameters.output == "latents":
             response = give_npy(result.latents)
         else:
-            others = {"latents": result.latents, "seed": seed, "source": source}
+            others = {
+                "latents": result.latents,
+                "seed": seed,
+                "source": source,
+                "space": spec.space,
+            }
             response = give_images(result.images, call.form, parameters.encoding, others)
         response.headers["X-Seed"] = str(seed)
         return response
 
-    return await call.answer(model, work, parameters.count, model.seconds[SPACE_NETWORKS[space][1]])
+    seconds = sum(model.seconds[network] for network in spec.networks)
+    return await call.answer(model, work, parameters.count, seconds)
 
 
 @router.post(

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from service.artifact import ImageSpec, Metric
+from service.artifact.manifest import SourceSpace
 
 Space: TypeAlias = Annotated[
     Literal["autoencoder", "vae"], Field(description="The latent space: whose encoder or decoder.")
@@ -162,6 +163,7 @@ class Sampled(Images):
     latents: Latents
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)]
     source: str
+    space: SourceSpace
 
 
 class Interpolated(Images):
@@ -190,8 +192,12 @@ class SourceInfo(BaseModel):
 
     name: str
     kind: str
-    space: str
+    space: SourceSpace
     class_conditional: bool
+    quality: Annotated[
+        dict[str, Metric],
+        Field(description="Of its samples, as an independent network judged them; may be empty."),
+    ]
 
 
 class ModelInfo(BaseModel):
@@ -236,8 +242,11 @@ class PrincipalPlane(BaseModel):
     mean: Annotated[list[float], Field(description="L numbers.")]
     components: Annotated[
         list[list[float]],
-        Field(min_length=2, max_length=2, description="2 x L, orthonormal; the second is zeros "
-        "where L is 1."),
+        Field(
+            min_length=2,
+            max_length=2,
+            description="2 x L, orthonormal; the second is zeros where L is 1.",
+        ),
     ]
 
 

@@ -1,10 +1,9 @@
-"""Numbers in a bundle that are no graph: latent codes, densities, reference errors.
+"""Numbers in a bundle that are no graph: how they are read, and the reference errors.
 
 Stored as safetensors: plain tensors with a header, nothing that runs.
 """
 
-from dataclasses import dataclass
-from typing import Any, Self, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,51 +13,6 @@ from safetensors.numpy import load, save
 from service.errors import ArtifactError
 
 Floats: TypeAlias = NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class KernelDensity:
-    """A Gaussian kernel density estimate over latent codes.
-
-    A draw is a random code plus `bandwidth * scale` times a standard normal vector (Silverman,
-    Density Estimation for Statistics and Data Analysis, 1986, section 6.4.1).
-    """
-
-    codes: Floats
-    """(N, L) the kernels' centres."""
-    scale: Floats
-    """(L,) what one unit of bandwidth is in each dimension; ones for an isotropic kernel."""
-    bandwidth: float
-    """The kernels' standard deviation in units of `scale`; greater than 0."""
-    labels: NDArray[np.int64] | None = None
-    """(N,) each code's class index, for class-conditional draws."""
-
-    def to_bytes(self) -> bytes:
-        """Return the safetensors form."""
-        tensors = {
-            "codes": np.ascontiguousarray(self.codes, dtype="<f4"),
-            "scale": np.ascontiguousarray(self.scale, dtype="<f4"),
-            "bandwidth": np.array([self.bandwidth], dtype="<f8"),
-        }
-        if self.labels is not None:
-            tensors["labels"] = np.ascontiguousarray(self.labels, dtype="<i8")
-        return bytes(save(tensors))
-
-    @classmethod
-    def from_bytes(cls, content: bytes) -> Self:
-        """Read the safetensors form.
-
-        Raises:
-            ArtifactError: not such a file, or its tensors do not fit together.
-        """
-        tensors = read_tensors(content, "codes", "scale", "bandwidth")
-        codes, scale, labels = tensors["codes"], tensors["scale"], tensors.get("labels")
-        bandwidth = tensors["bandwidth"]
-        fits = codes.ndim == 2 and codes.size and scale.shape == codes.shape[1:]  # noqa: PLR2004 - a matrix
-        fits = fits and bandwidth.shape == (1,) and bandwidth[0] > 0
-        if not fits or (labels is not None and labels.shape != codes.shape[:1]):
-            raise ArtifactError("the density's codes, scale, bandwidth and labels do not fit")
-        return cls(codes, scale, float(bandwidth[0]), labels)
 
 
 def write_reference_errors(errors: Floats) -> bytes:

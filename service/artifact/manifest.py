@@ -122,6 +122,12 @@ class SamplerSpec(_Strict):
     quality: dict[str, Metric] = {}
     """How good its samples are, as an independent judge network measured it."""
 
+    @property
+    def networks(self) -> tuple[NetworkName, ...]:
+        """What runs to draw images from it, in order."""
+        decoder = DECODERS[self.space]
+        return ("generator", "encoder", decoder) if self.kind == "gan-filtered" else (decoder,)
+
 
 class Provenance(_Strict):
     """How the bundle was made: enough to make it again."""
@@ -165,6 +171,10 @@ class Manifest(_Strict):
     provenance: Provenance
     files: dict[FileName, FileEntry]
 
+    def latent_size(self, space: SourceSpace) -> int:
+        """Return how many numbers a latent has where the bundle can decode it."""
+        return self.networks[DECODERS[space]].input.shape[0]
+
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
         problems = [
@@ -205,6 +215,8 @@ class Manifest(_Strict):
             takes_latents = name in DECODERS.values()
             if not takes_latents and network.input.shape != self.image.shape:
                 problems.append(f"{name} does not take {self.image.shape} images")
+            if takes_latents and len(network.input.shape) != 1:
+                problems.append(f"{name} does not take rows of numbers")
             if (takes_latents or name == "denoiser") and (
                 network.outputs[0].shape != self.image.shape
             ):
@@ -217,8 +229,11 @@ class Manifest(_Strict):
     def _sampler_problems(self) -> list[str]:
         problems = []
         for name, sampler in self.samplers.items():
-            if DECODERS[sampler.space] not in self.networks:
-                problems.append(f"sampler {name} draws in {sampler.space}, which is missing")
+            problems += [
+                f"sampler {name} needs the {network}, which is missing"
+                for network in sampler.networks
+                if network not in self.networks
+            ]
             if sampler.file is not None and sampler.file not in self.files:
                 problems.append(f"{sampler.file} is not among the files")
         if self.default_source is not None and self.default_source not in self.samplers:

@@ -1,5 +1,6 @@
 """A bundle in memory: its networks, samplers and reference errors, warmed and timed."""
 
+import dataclasses
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,8 +11,9 @@ from service.artifact import Bundle, Manifest, NetworkSpec, SpaceSpec
 from service.artifact.latents import read_reference_errors
 from service.artifact.manifest import GraphFormat, NetworkName, SpaceName
 from service.artifact.maps import LatentMap
+from service.artifact.sources import Source
 from service.errors import ArtifactError, Flaw, InvalidInputError, LatentdError
-from service.inference.sampling import Sampler, load_sampler
+from service.inference.sampling import load_sampler
 from service.metrics import time_inference
 from service.runtimes import Floats, Network, Runtime
 from service.tracing import is_traced, trace_run
@@ -29,7 +31,7 @@ class Model:
     bundle: Bundle
     backend: GraphFormat
     networks: Mapping[NetworkName, Network]
-    samplers: Mapping[str, Sampler]
+    samplers: Mapping[str, Source]
     errors: Mapping[SpaceName, Floats]
     seconds: Mapping[NetworkName, float]
     """Seconds for one image, measured when the network was warmed."""
@@ -95,11 +97,11 @@ def load_model(bundle: Bundle, runtime: Runtime) -> Model:
     try:
         _check_extras(bundle)
         networks = {name: _load_network(bundle, name, runtime) for name in manifest.networks}
-        return Model(
+        model = Model(
             bundle=bundle,
             backend=runtime.format,
             networks=networks,
-            samplers={name: load_sampler(bundle, spec) for name, spec in manifest.samplers.items()},
+            samplers={},
             errors={
                 name: read_reference_errors(bundle.read(space.reference))
                 for name, space in manifest.spaces.items()
@@ -109,9 +111,16 @@ def load_model(bundle: Bundle, runtime: Runtime) -> Model:
                 for name, network in networks.items()
             },
         )
+        return dataclasses.replace(model, samplers=_load_samplers(model))
     except LatentdError as error:  # a network that fails on zeros, too
         prefix = f"{bundle.name}@{bundle.version}: "
         raise ArtifactError(prefix + str(error).removeprefix(prefix)) from error
+
+
+def _load_samplers(model: Model) -> dict[str, Source]:
+    """Load the samplers, some of which run the model's networks."""
+    specs = model.manifest.samplers
+    return {name: load_sampler(model.bundle, spec, model.run) for name, spec in specs.items()}
 
 
 def _check_extras(bundle: Bundle) -> None:

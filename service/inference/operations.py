@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.artifact import SPACE_NETWORKS
-from service.artifact.manifest import SpaceName
+from service.artifact.manifest import DECODERS, SourceSpace, SpaceName
 from service.inference.model import Model
 from service.runtimes import Floats
 
@@ -53,9 +53,9 @@ def encode(model: Model, images: Floats, space: SpaceName) -> Encoding:
     return Encoding(outputs[0], outputs[1] if space == "vae" else None)
 
 
-def decode(model: Model, latents: Floats, space: SpaceName) -> Floats:
-    """Decode latents of (N, L) to images of (N, C, H, W)."""
-    return model.run(SPACE_NETWORKS[space][1], latents)[0]
+def decode(model: Model, latents: Floats, space: SourceSpace) -> Floats:
+    """Decode latents of (N, L) to images of (N, C, H, W); `gan` takes a GAN's noise."""
+    return model.run(DECODERS[space], latents)[0]
 
 
 def reconstruct(model: Model, images: Floats, space: SpaceName) -> Reconstruction:

@@ -41,10 +41,14 @@ def test_a_model_is_described(client: httpx.Client) -> None:
         "autoencoder": {"latent_size": LATENT_SIZE},
         "vae": {"latent_size": LATENT_SIZE},
     }
-    assert {(source.name, source.class_conditional) for source in info.sources} == {
-        ("kde", True),
-        ("prior", False),
+    assert {(source.name, source.space, source.class_conditional) for source in info.sources} == {
+        ("kde", "autoencoder", True),
+        ("prior", "vae", False),
+        ("gan", "gan", False),
+        ("gan-filtered", "autoencoder", False),
     }
+    assert {source.name for source in info.sources if source.quality} == {"kde"}
+    assert info.sources[0].quality["recognisable"].value == 92
     assert info.default_source == "kde"
     assert info.metrics["reconstruction_mse"].value == 0.01
     assert info.provenance["seed"] == 0
@@ -57,7 +61,7 @@ def test_every_stored_form_has_its_checksum(client: httpx.Client) -> None:
     assert networks["encoder"]["input"] == {"name": "images", "shape": [1, 8, 6]}
     assert networks["vae_encoder"]["outputs"][1]["name"] == "log_variances"
     forms = [form for network in networks.values() for form in network["formats"].values()]
-    assert len(forms) == 12
+    assert len(forms) == 14
     assert all(len(form["sha256"]) == 64 and form["bytes"] > 0 for form in forms)
 
 

@@ -5,7 +5,7 @@ import base64
 import httpx
 import numpy as np
 import pytest
-from fakes import LATENT_SIZE
+from fakes import LATENT_SIZE, NOISE_SIZE
 from pictures import make_png, read_npy, read_png, to_base64, to_npy
 
 GREY = 51 / 255
@@ -194,6 +194,25 @@ def test_temperature_scales_the_spread(client: httpx.Client) -> None:
     )
 
     assert np.allclose(np.array(full) / 2, half)
+
+
+@pytest.mark.parametrize(
+    ("source", "space", "size"),
+    [
+        ("kde", "autoencoder", LATENT_SIZE),
+        ("prior", "vae", LATENT_SIZE),
+        ("gan", "gan", NOISE_SIZE),
+        ("gan-filtered", "autoencoder", LATENT_SIZE),
+    ],
+)
+def test_sample_tells_where_its_latents_lie(
+    client: httpx.Client, source: str, space: str, size: int
+) -> None:
+    """A client that would decode or encode on knows the space; a GAN's noise has its own."""
+    answer = client.post(f"/v1/sample?source={source}&count=3").json()
+
+    assert (answer["source"], answer["space"]) == (source, space)
+    assert np.array(answer["latents"]).shape == (3, size)
 
 
 def test_sample_gives_latents_as_npy(client: httpx.Client) -> None:

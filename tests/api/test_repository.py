@@ -23,7 +23,7 @@ ENCODE = {"images": [to_base64(make_png(77))]}
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle that lacks most; not to be changed."""
     folder = tmp_path_factory.mktemp("published")
-    write_bundle(folder, "bare", without=frozenset({"denoiser", "classes", "vae"}))
+    write_bundle(folder, "bare", without=frozenset({"denoiser", "classes", "vae", "gan"}))
     return folder
 
 

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from service.artifact import open_bundle
-from service.artifact.latents import KernelDensity, read_reference_errors
+from service.artifact.densities import KernelDensity
+from service.artifact.latents import read_reference_errors
 from service.runtimes.onnx import OnnxRuntime
 from service.runtimes.torchscript import TorchScriptRuntime
 from training.__main__ import evaluate, export, train

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from service.artifact.latents import KernelDensity
+from service.artifact.densities import KernelDensity
 from training.config import DensityRecipe
 from training.density import fit_density
 from training.errors import TrainingError

@@ -161,6 +161,12 @@ def test_a_manifest_is_small() -> None:
         (lambda m: m["files"].pop("errors.safetensors"), "errors.safetensors is not among"),
         (lambda m: m["files"].pop("encoder.onnx"), "encoder.onnx is not among"),
         (lambda m: m["files"].pop("kde.safetensors"), "kde.safetensors is not among"),
+        (lambda m: m["networks"].pop("generator"), "gan needs the generator"),
+        (
+            lambda m: m["samplers"].pop("gan") and m["networks"].pop("generator"),
+            "gan-filtered need",
+        ),
+        (lambda m: m["networks"]["generator"]["input"].update(shape=[]), "rows of numbers"),
         (lambda m: m["image"].update(height=9), "does not take"),
         (lambda m: m["classes"].pop(), "class labels disagree"),
         (lambda m: m.update(classes=None), "class labels disagree"),
@@ -187,8 +193,24 @@ def test_nan_is_no_number(members: Members) -> None:
 
 def test_a_bundle_needs_no_more_than_an_autoencoder(tmp_path: Any) -> None:  # noqa: ANN401 - a path
     """A bundle may lack everything but the autoencoder."""
-    absent = frozenset({"vae", "classes", "denoiser"})
+    absent = frozenset({"vae", "classes", "denoiser", "gan"})
 
     bundle = write_bundle(tmp_path, "bare", without=absent)
 
     assert set(bundle.manifest.networks) == {"encoder", "decoder"}
+
+
+@pytest.mark.parametrize(
+    ("source", "networks"),
+    [
+        ("kde", ("decoder",)),
+        ("prior", ("vae_decoder",)),
+        ("gan", ("generator",)),
+        ("gan-filtered", ("generator", "encoder", "decoder")),
+    ],
+)
+def test_a_sampler_knows_what_runs_for_it(
+    members: Members, source: str, networks: tuple[str, ...]
+) -> None:
+    """A request's time is foretold from these."""
+    assert parse_manifest(dump(members)).samplers[source].networks == networks

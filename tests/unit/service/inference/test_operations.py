@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from fakes import CLASSES, LATENT_SIZE
+from fakes import CLASSES, LATENT_SIZE, NOISE_SIZE
 
 from service.errors import InvalidInputError
 from service.inference import operations
@@ -95,6 +95,31 @@ def test_sample_decodes_what_it_drew(model: Model) -> None:
 
     assert result.latents.shape == (5, LATENT_SIZE)
     assert np.allclose(result.images[:, 0, 0, 0], np.clip(result.latents[:, 0], 0, 1))
+
+
+def test_a_gan_decodes_its_noise(model: Model) -> None:
+    """The latents of a GAN are what its generator takes, of a size of their own."""
+    generator = np.random.Generator(np.random.PCG64(0))
+
+    result = operations.sample(model, "gan", 5, generator)
+
+    assert result.latents.shape == (5, NOISE_SIZE)
+    assert np.allclose(result.images[:, 0, 0, 0], np.clip(result.latents[:, 0], 0, 1))
+
+
+@pytest.mark.parametrize("count", [1, CHUNK + 1])
+def test_a_filtered_gan_decodes_the_codes_of_its_images(model: Model, count: int) -> None:
+    """The same noise as the GAN's goes through the generator, the encoder and the decoder."""
+    plain, filtered = (
+        operations.sample(model, source, count, np.random.Generator(np.random.PCG64(0)))
+        for source in ("gan", "gan-filtered")
+    )
+
+    assert filtered.latents.shape == (count, LATENT_SIZE)
+    assert np.allclose(
+        filtered.latents, operations.encode(model, plain.images, "autoencoder").latents
+    )
+    assert np.allclose(filtered.images, plain.images, atol=1e-6)
 
 
 @pytest.mark.parametrize("steps", [2, 3, 300])

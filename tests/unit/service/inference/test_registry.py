@@ -17,7 +17,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("published")
     for _ in range(3):
         write_bundle(folder, "full")
-    write_bundle(folder, "bare", without=frozenset({"denoiser", "classes", "vae"}))
+    write_bundle(folder, "bare", without=frozenset({"denoiser", "classes", "vae", "gan"}))
     return folder
 
 
