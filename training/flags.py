@@ -48,8 +48,8 @@ def make_train_parser() -> argparse.ArgumentParser:
     _add_assignments(parser)
     add("--fresh", action="store_true", help="start over, whatever an earlier run has left")
     add("--no-publish", action="store_false", dest="publish", help="stop after measuring")
-    _add_data_root(parser, os.environ.get("LATENTD_DATA", "data"))
-    _add_places(parser)
+    add_data_root(parser, os.environ.get("LATENTD_DATA", "data"))
+    add_places(parser)
     _add_store(parser)
     return parser
 
@@ -69,8 +69,8 @@ def make_tune_parser() -> argparse.ArgumentParser:
     add("--storage", metavar="URL", help="where Optuna keeps the study (default: its folder)")
     add("--keep", action="store_true", help="keep the checkpoints of finished trials")
     _add_assignments(parser)
-    _add_data_root(parser, os.environ.get("LATENTD_DATA", "data"))
-    _add_places(parser)
+    add_data_root(parser, os.environ.get("LATENTD_DATA", "data"))
+    add_places(parser)
     return parser
 
 
@@ -80,8 +80,8 @@ def make_evaluate_parser() -> argparse.ArgumentParser:
         "latentd evaluate", description="Measure a finished run on its test images again."
     )
     parser.add_argument("run", help="a run's name, or its folder")
-    _add_data_root(parser, os.environ.get("LATENTD_DATA"))
-    _add_places(parser)
+    add_data_root(parser, os.environ.get("LATENTD_DATA"))
+    add_places(parser)
     return parser
 
 
@@ -91,8 +91,8 @@ def make_export_parser() -> argparse.ArgumentParser:
         "latentd export", description="Export a finished run again and publish it."
     )
     parser.add_argument("run", help="a run's name, or its folder")
-    _add_data_root(parser, os.environ.get("LATENTD_DATA"))
-    _add_places(parser)
+    add_data_root(parser, os.environ.get("LATENTD_DATA"))
+    add_places(parser)
     _add_store(parser)
     return parser
 
@@ -223,7 +223,8 @@ def _add_assignments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_data_root(parser: argparse.ArgumentParser, default: str | None) -> None:
+def add_data_root(parser: argparse.ArgumentParser, default: str | None) -> None:
+    """Add `--data-root`."""
     parser.add_argument(
         "--data-root",
         type=Path,
@@ -233,7 +234,8 @@ def _add_data_root(parser: argparse.ArgumentParser, default: str | None) -> None
     )
 
 
-def _add_places(parser: argparse.ArgumentParser) -> None:
+def add_places(parser: argparse.ArgumentParser) -> None:
+    """Add `--device` and `--runs`."""
     parser.add_argument("--device", default="auto", help="cpu, cuda, mps or auto (default)")
     parser.add_argument(
         "--runs", type=Path, default="runs", metavar="DIR", help="run folders (default: runs)"

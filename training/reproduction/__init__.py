@@ -1,0 +1,1 @@
+"""`latentd reproduce`: every system of the source reports, trained, measured and tabulated."""

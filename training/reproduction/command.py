@@ -1,0 +1,52 @@
+"""What `latentd reproduce` does, and its flags."""
+
+import argparse
+import os
+from pathlib import Path
+
+from tqdm import tqdm
+
+from training.flags import add_data_root, add_places
+from training.loop import choose_device
+from training.reproduction.outcomes import Places, find_outcome, list_trials, reproduce_trial
+from training.reproduction.page import collect_pictures, describe_rows, write_page
+from training.reproduction.rows import choose_rows, read_rows
+
+
+def reproduce_rows(flags: argparse.Namespace) -> None:
+    """Do what the flags of `latentd reproduce` ask for.
+
+    Raises:
+        RecipeError, RunError, DataError, TrainingError: as `latentd train`.
+    """
+    chosen = choose_rows(read_rows(), flags.rows)
+    places = Places(flags.data_root, flags.runs, choose_device(flags.device), tqdm.write)
+    trials = [] if flags.table else list_trials(chosen)
+    for number, trial in enumerate(trials, 1):
+        tqdm.write(f"run {number} of {len(trials)}: {trial.command}")
+        reproduce_trial(trial, places)
+    rows = read_rows()  # those of earlier calls stand in the table too
+    missing = collect_pictures(rows, flags.runs, flags.out)
+    write_page(describe_rows(rows, lambda trial: find_outcome(trial, places)), flags.out)
+    print(f"wrote {flags.out / 'reproduction.md'} and .json")
+    if missing:
+        print(f"pictures that are not drawn yet: {', '.join(missing)}")
+
+
+def make_reproduce_parser() -> argparse.ArgumentParser:
+    """Return the parser of `latentd reproduce`."""
+    parser = argparse.ArgumentParser(
+        "latentd reproduce",
+        description="Train and measure the systems of the source reports; what is done is kept.",
+    )
+    known = ", ".join(row.id for row in read_rows())
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"any of {known} (default: all)")
+    parser.add_argument(
+        "--table", action="store_true", help="train nothing: write what is there already"
+    )
+    parser.add_argument(
+        "--out", type=Path, default="docs", metavar="DIR", help="where the table goes (docs)"
+    )
+    add_data_root(parser, os.environ.get("LATENTD_DATA", "data"))
+    add_places(parser)
+    return parser

@@ -1,0 +1,101 @@
+"""What each trial gave: trained or resumed, measured once, and remembered in its run folder."""
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from training.bundle import Trained
+from training.checkpoints import HISTORY_FILE, replace_file
+from training.config import FITTED
+from training.pipeline import complete_run, fit_run
+from training.report import write_report
+from training.reproduction.rows import Row, Trial
+from training.runs import Run, start_run
+
+OUTCOME_FILE = "outcome.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a reproduction reads and writes."""
+
+    data_root: Path
+    runs: Path
+    device: torch.device
+    tell: Callable[[str], None]
+    """Takes a line for the person who waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a finished run gave on the test images."""
+
+    figures: dict[str, float]
+    """By metric, and for judged samples by `source.NAME.FIGURE` (shares in percent)."""
+    epochs: dict[str, int]
+    """Epochs that each network was fitted for."""
+    minutes: dict[str, float]
+    """Minutes that each network's epochs took."""
+    seed: int
+    command: str
+    measured: str
+    """The day, as YYYY-MM-DD."""
+
+
+def list_trials(rows: Iterable[Row]) -> list[Trial]:
+    """Return the trials of `rows`, each run once, in order."""
+    runs = {trial.run_name: trial for row in rows for trial in row.all_trials()}
+    return list(runs.values())
+
+
+def find_outcome(trial: Trial, places: Places) -> Outcome | None:
+    """Return what a trial gave, or None if it has not been measured."""
+    path = places.runs / trial.run_name / OUTCOME_FILE
+    return Outcome(**json.loads(path.read_text())) if path.exists() else None
+
+
+def reproduce_trial(trial: Trial, places: Places) -> Outcome:
+    """Train, measure and draw what is not there yet; a killed one goes on where it was.
+
+    Raises:
+        RecipeError, RunError, DataError, TrainingError: as `latentd train`.
+    """
+    recipe = trial.settle()
+    folder = places.runs / recipe.name
+    run = Run(folder, recipe, trial.command, str(places.data_root))
+    run = start_run(run, fresh=False)
+    found = find_outcome(trial, places)
+    if found is not None:
+        return found
+    trained = complete_run(fit_run(run, places.device, places.tell))
+    write_report(trained, folder / "report")
+    outcome = _describe(trained, folder, trial.command)
+    text = json.dumps(asdict(outcome), indent=1) + "\n"
+    replace_file(folder / OUTCOME_FILE, lambda beside: beside.write_text(text))
+    return outcome
+
+
+def _describe(trained: Trained, folder: Path, command: str) -> Outcome:
+    figures = {name: metric.value for name, metric in trained.measures.metrics.items()}
+    for source, quality in trained.quality.items():
+        figures |= {f"source.{source}.{name}": metric.value for name, metric in quality.items()}
+    histories = {
+        name: json.loads((folder / name / HISTORY_FILE).read_text())
+        for name in FITTED
+        if (folder / name / HISTORY_FILE).exists()
+    }
+    seconds = {
+        name: sum(epoch["seconds"] for epoch in history) for name, history in histories.items()
+    }
+    return Outcome(
+        figures=figures,
+        epochs={name: len(history) for name, history in histories.items()},
+        minutes={name: round(spent / 60, 1) for name, spent in seconds.items()},
+        seed=trained.recipe.seed,
+        command=command,
+        measured=datetime.now(UTC).date().isoformat(),
+    )
