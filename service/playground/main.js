@@ -1,8 +1,8 @@
 /** Where the page begins: the models are asked for, the panels are made, a first picture is taken. */
 
 import { Api } from "./api.js";
-import { find, make } from "./dom.js";
 import { setUpChoices } from "./choices.js";
+import { find, make, write } from "./dom.js";
 import { setUpMenu } from "./picture.js";
 import { Session } from "./session.js";
 import { ClassifyPanel } from "./panels/classify.js";
@@ -13,7 +13,6 @@ import { InputPanel } from "./panels/input.js";
 import { LinePanel } from "./panels/line.js";
 import { MapPanel } from "./panels/map.js";
 import { ReconstructPanel } from "./panels/reconstruct.js";
-import { write } from "./dom.js";
 
 const session = new Session(new Api(new URL(".", document.baseURI)));
 const input = new InputPanel(session);
@@ -41,7 +40,8 @@ function showModel() {
     ...(operations.includes("classify") ? [] : ["a classifier"]),
     ...(operations.includes("denoise") ? [] : ["a denoiser"]),
     ...(sources.length ? [] : ["sample sources"]),
-    ..."vae" in session.model.spaces ? [] : ["a VAE"],
+    ...("vae" in session.model.spaces ? [] : ["a VAE"]),
+    ...(session.model.maps?.length ? [] : ["a latent map"]),
   ];
   find("#lacks").textContent = lacking.length
     ? `${session.reference} was published without ${lacking.join(", ")}.` : "";

@@ -7,7 +7,7 @@
  */
 
 import { ApiError } from "./api.js";
-import { download, make } from "./dom.js";
+import { download, find, make } from "./dom.js";
 import { toCurl, toPython } from "./snippets.js";
 
 const COPIED_MS = 1600;
@@ -34,8 +34,9 @@ export class Panel {
       buttons.push(this.#button("PNG", (call) => this.#download(call, "png"), "Download PNG"));
       buttons.push(this.#button("npy", (call) => this.#download(call, "npy"), "Download NumPy file"));
     }
-    this.foot = make("footer", { className: "foot" }, ...buttons);
-    root.append(this.#error, this.foot);
+    this.foot = find(".foot", root);
+    this.foot.append(...buttons);
+    this.foot.before(this.#error);
     this.#setCall(null);
   }
 

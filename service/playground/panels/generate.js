@@ -111,7 +111,7 @@ class Batch extends Panel {
     const grid = make("div", { className: "gallery" });
     const title = make("h3", { textContent: source.name });
     const root = make("section", { className: "batch", ariaLabel: `Pictures from ${source.name}` }, title,
-      make("p", { className: "hint", textContent: explain(source) }), grid);
+      make("p", { className: "hint", textContent: explain(source) }), grid, make("footer", { className: "foot" }));
     super(root, session);
     this.source = source;
     this.grid = grid;

@@ -1,6 +1,6 @@
 /** The walk: pictures along a straight line between two latents (report 001's boot to sneaker). */
 
-import { find } from "../dom.js";
+import { find, make } from "../dom.js";
 import { keepLatest } from "../latest.js";
 import { Panel } from "../panel.js";
 import { makePicture } from "../picture.js";
@@ -21,7 +21,8 @@ export class LinePanel extends Panel {
     session.on("ends", refresh);
     session.on("model", () => {
       this.clear();
-      this.#strip.replaceChildren();
+      // Places of the pictures to come: nothing moves when they do.
+      this.#strip.replaceChildren(...Array.from({ length: this.#steps.valueAsNumber }, () => make("i")));
     });
     session.on("space", () => this.#encodeAgain());
     this.#steps.addEventListener("input", refresh);

@@ -53,8 +53,7 @@ export class MapPanel extends Panel {
     this.clear();
     this.#answer = this.#embedding = this.#chart.embedding = null;
     this.#preview.hidden = true;
-    find(".map-body", this.root).hidden = this.foot.hidden = !isThere;
-    find(".none", this.root).hidden = isThere;
+    this.root.hidden = !isThere;
     if (!isThere) return;
     await this.attempt(async () => {
       this.#answer = await this.session.api.get(`v1/models/${encodeURIComponent(reference)}/maps/${space}`);
