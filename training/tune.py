@@ -13,26 +13,20 @@ from statistics import fmean
 
 import optuna
 import torch
-from optuna.exceptions import StorageInternalError
 from optuna.study import MaxTrialsCallback
 from optuna.trial import FrozenTrial
-from sqlalchemy.exc import SQLAlchemyError
 from tqdm import tqdm
 
-from training.config import Members, Recipe, override, parse_recipe
-from training.errors import RunError, TrainingError
+from training.config import Recipe, parse_recipe
+from training.errors import TrainingError
 from training.folds import Fold, read_folds
-from training.randomness import derive_seed
 from training.search_plots import draw_plots
 from training.search_results import DONE, find_best, list_done, write_results
 from training.search_space import Choices, Dimension, Search
+from training.studies import explain_storage, make_sampler, open_study
 from training.systems import Workshop, fit_network
 
-_FIRST_TRIALS = 5  # that no pruner ends: a median of fewer says little
-_WARM_UP_PART = 3  # a third of the epochs: until then a one-cycle's step size still rises
-_SEARCH = "search"
 _AUTOENCODER = "autoencoder"
-_BROKEN = (SQLAlchemyError, StorageInternalError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +62,12 @@ def run_search(task: Task, tell: Callable[[str], None]) -> FrozenTrial:
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     recipe = parse_recipe(task.search.fill({}))
-    study = _open_study(task, recipe)
+    task.folder.mkdir(parents=True, exist_ok=True)
+    study = open_study(task.search, recipe, task.study, task.storage)
     folds = read_folds(recipe, task.search.folds, task.data_root, task.folder, tell)
     if _shares_encoder(task.search):
         _fit_encoders(task, recipe, folds)
-    with _explain_storage(_BROKEN):
+    with explain_storage():
         try:
             _optimize(study, _Objective(task, recipe.seed, folds))
         finally:
@@ -96,8 +91,7 @@ class _Objective:
             optuna.TrialPruned: it is hopeless, or cannot be fitted.
         """
         search = self.task.search
-        # By the trial's number: processes that share a study must not draw the same values.
-        trial.study.sampler = _make_sampler(search, self.seed, trial.number)
+        trial.study.sampler = make_sampler(search, self.seed, trial.number)
         for key, dimension in search.space.items():
             _suggest(trial, key, dimension)
         folder = self.task.folder / "trials" / str(trial.number)
@@ -128,50 +122,6 @@ class _Objective:
         shop = Workshop(recipe, place, self.task.device, training, validation, report)
         fit_network(self.task.search.network, shop)
         return min(losses)
-
-
-def _open_study(task: Task, recipe: Recipe) -> optuna.Study:
-    """Make the study, or join the one that is there if it searches the same."""
-    task.folder.mkdir(parents=True, exist_ok=True)
-    with _explain_storage((*_BROKEN, ImportError, ValueError)):
-        study = optuna.create_study(
-            storage=task.storage,
-            study_name=task.study,
-            pruner=_make_pruner(task.search, getattr(recipe, task.search.network).epochs),
-            load_if_exists=True,
-        )
-        wanted = _describe(task.search, recipe)
-        found = study.user_attrs.get(_SEARCH)
-        study.set_user_attr(_SEARCH, found or wanted)
-    if found not in (None, wanted):
-        raise RunError(
-            f"the study {task.study} was started with another search: "
-            "--study gives this one a name of its own"
-        )
-    return study
-
-
-def _describe(search: Search, recipe: Recipe) -> Members:
-    """Return what all who work on a study must agree about; a folder's place may differ."""
-    members = recipe.model_dump(mode="json")
-    dataset = Path(recipe.data.dataset).name
-    space = search.model_dump(mode="json", include={"network", "space", "folds"})
-    return {**space, "recipe": override(members, [("data.dataset", dataset)])}
-
-
-def _make_sampler(search: Search, seed: int, number: int) -> optuna.samplers.BaseSampler:
-    seed = derive_seed(seed, "trial", number) % 2**32
-    if search.sampler == "random":
-        return optuna.samplers.RandomSampler(seed)
-    return optuna.samplers.TPESampler(seed=seed)
-
-
-def _make_pruner(search: Search, epochs: int) -> optuna.pruners.BasePruner:
-    if search.pruner == "median":
-        return optuna.pruners.MedianPruner(_FIRST_TRIALS, epochs // _WARM_UP_PART)
-    if search.pruner == "hyperband":
-        return optuna.pruners.HyperbandPruner(max_resource=epochs)
-    return optuna.pruners.NopPruner()
 
 
 def _suggest(trial: optuna.Trial, key: str, dimension: Dimension) -> None:
@@ -232,12 +182,3 @@ def _clean_up(folder: Path, *, keep: bool) -> Iterator[None]:
     finally:
         if not (keep and came_to_end):
             shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _explain_storage(errors: tuple[type[Exception], ...]) -> Iterator[None]:
-    try:
-        yield
-    except errors as error:
-        reason = str(error.__cause__ or error).splitlines()[0]
-        raise RunError(f"--storage cannot be used: {reason}") from error
