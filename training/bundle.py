@@ -1,7 +1,6 @@
 """A trained run as a bundle in a models store: graphs, density, figures and the manifest."""
 
 import platform
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -23,33 +22,15 @@ from service.artifact import (
     stage,
     write_manifest,
 )
-from service.artifact.densities import KernelDensity
 from service.artifact.latents import write_reference_errors
 from service.artifact.manifest import SpaceName
-from service.artifact.maps import LatentMap
 from service.artifact.store import describe_content
-from training.config import Recipe
-from training.evaluate import Measures
 from training.export import BATCH_SIZES, SUFFIXES, Source, export_graphs, list_sources
 from training.images import Splits
-from training.runs import DENSITY_FILE, MAP_FILE, Run
-from training.systems import Networks
+from training.runs import DENSITY_FILE, MAP_FILE
+from training.trained import Trained
 
 _LIBRARIES = ("latentd", "torch", "torchvision", "onnx", "onnxscript", "numpy", "scikit-learn")
-
-
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """Everything a bundle is made of."""
-
-    run: Run
-    recipe: Recipe
-    """The run's, without networks that its images do not allow."""
-    splits: Splits
-    networks: Networks
-    density: KernelDensity
-    measures: Measures
-    maps: dict[SpaceName, LatentMap]
 
 
 def publish_bundle(trained: Trained, store: Path) -> Bundle:

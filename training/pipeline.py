@@ -9,7 +9,6 @@ import torch
 from service.artifact.densities import KernelDensity
 from service.artifact.manifest import SpaceName
 from service.artifact.maps import LatentMap
-from training.bundle import Trained
 from training.checkpoints import is_finished, replace_file
 from training.config import FITTED, Recipe
 from training.data import read_data
@@ -20,8 +19,10 @@ from training.images import Splits
 from training.loop import Examples
 from training.maps import fit_map
 from training.models import Encoder, VariationalEncoder
-from training.runs import DENSITY_FILE, MAP_FILE, Run, pin_images
+from training.robustness import Robustness, measure_robustness
+from training.runs import DENSITY_FILE, MAP_FILE, ROBUSTNESS_FILE, Run, pin_images
 from training.systems import Networks, encode, fit_networks
+from training.trained import Trained
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,7 @@ def complete_run(prepared: Prepared) -> Trained:
         _find_density(prepared),
         measure_run(prepared),
         _find_maps(prepared),
+        _find_robustness(prepared),
     )
 
 
@@ -142,4 +144,15 @@ def _find_map(
     recipe = prepared.recipe
     found = fit_map(codes, training.labels, recipe.map, recipe.seed)
     replace_file(path, lambda beside: beside.write_bytes(found.to_bytes()))
+    return found
+
+
+def _find_robustness(prepared: Prepared) -> Robustness:
+    path = prepared.run.folder / ROBUSTNESS_FILE
+    if path.exists():
+        return Robustness.read(path)
+    prepared.tell("measuring robustness to noise and occlusion")
+    test, seed = prepared.splits.test, prepared.recipe.seed
+    found = measure_robustness(prepared.networks, test, seed, prepared.device)
+    found.write(path)
     return found

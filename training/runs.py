@@ -1,7 +1,7 @@
 """A run folder, `<runs>/<name>/`: what one training was asked for, and what it has so far.
 
 In it lie run.json (the recipe, the command, the data root), kde.safetensors, a map of each latent
-space, and a folder for each network with its checkpoint.pt and history.json.
+space, robustness.json, and a folder for each network with its checkpoint.pt and history.json.
 """
 
 import json
@@ -17,6 +17,7 @@ from training.errors import RecipeError, RunError
 RUN_FILE = "run.json"
 DENSITY_FILE = "kde.safetensors"
 MAP_FILE = "{space}_map.safetensors"
+ROBUSTNESS_FILE = "robustness.json"
 
 
 @dataclass(frozen=True, slots=True)

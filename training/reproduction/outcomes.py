@@ -8,13 +8,13 @@ from pathlib import Path
 
 import torch
 
-from training.bundle import Trained
 from training.checkpoints import HISTORY_FILE, replace_file
 from training.config import FITTED
 from training.pipeline import complete_run, fit_run
 from training.report import write_report
 from training.reproduction.rows import Row, Trial
 from training.runs import Run, start_run
+from training.trained import Trained
 
 OUTCOME_FILE = "outcome.json"
 

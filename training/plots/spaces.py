@@ -1,0 +1,151 @@
+"""Figures of latent space: scatters coloured by class, grids of decoded points, paths.
+
+Letters: N codes or places.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.patheffects
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from training.plots.mosaics import lay_out
+from training.plots.style import (
+    FAINT,
+    INK,
+    NORMAL,
+    SMALL,
+    colour_of,
+    marker_of,
+    new_figure,
+    tidy,
+)
+
+Places = NDArray[np.float32]
+_HALO = [matplotlib.patheffects.withStroke(linewidth=2.2, foreground="white")]
+_MOST_CLASSES = 25
+
+
+def draw_scatters(
+    panels: Mapping[str, tuple[Places, NDArray[np.int64] | None]], classes: Sequence[str] | None
+) -> Figure:
+    """Draw places coloured by class, each panel on its own scale.
+
+    Args:
+        panels: For each title places (N, 2) and their class indices (N,), or None.
+        classes: The classes' names; None where there are none.
+    """
+    figure = new_figure(9, 4.9 if classes else 4.4)
+    for axes, (title, (places, labels)) in zip(
+        figure.subplots(1, len(panels), squeeze=False).flat, panels.items(), strict=True
+    ):
+        scatter(axes, places, labels)
+        tidy(axes, title)
+        axes.set_xticks([])
+        axes.set_yticks([])
+        if labels is not None and classes and len(classes) <= _MOST_CLASSES:
+            _name_clusters(axes, places, labels, classes)
+    if classes and len(classes) <= _MOST_CLASSES:
+        _add_legend(figure, classes)
+    return figure
+
+
+def scatter(axes: Axes, places: Places, labels: NDArray[np.int64] | None) -> None:
+    """Draw places (N, 2), small and in the colour and marker of their class (N,)."""
+    if labels is None:
+        axes.scatter(places[:, 0], places[:, 1], s=5, c=colour_of(0), lw=0, alpha=0.6)
+        return
+    for label in np.unique(labels):
+        own = places[labels == label]
+        colour, marker = colour_of(label), marker_of(label)
+        axes.scatter(own[:, 0], own[:, 1], s=6, c=colour, marker=marker, lw=0, alpha=0.75)
+
+
+def _name_clusters(
+    axes: Axes, places: Places, labels: NDArray[np.int64], classes: Sequence[str]
+) -> None:
+    for label in np.unique(labels):
+        x, y = np.median(places[labels == label], axis=0)
+        axes.text(
+            x,
+            y,
+            classes[label],
+            ha="center",
+            va="center",
+            fontsize=SMALL,
+            color=INK,
+            path_effects=_HALO,
+        )
+
+
+def _add_legend(figure: Figure, classes: Sequence[str]) -> None:
+    handles = [
+        figure.axes[0].scatter(
+            [], [], s=28, c=colour_of(index), marker=marker_of(index), label=name
+        )
+        for index, name in enumerate(classes)
+    ]
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=5, fontsize=SMALL, frameon=False
+    )
+
+
+def draw_manifold(
+    images: NDArray[np.float32], extent: tuple[float, float, float, float], x: str, y: str
+) -> Figure:
+    """Draw decoded points of a grid over a plane.
+
+    Args:
+        images: (R, K, C, H, W); the first row is the highest.
+        extent: The plane's left, right, bottom and top edge.
+        x: What is to the right.
+        y: What is upwards.
+    """
+    columns, _, height, width = images.shape[1:]
+    pixels = lay_out(images, max(1, 1000 // (columns * width)), gap=0)
+    figure = new_figure(6.6, 6.6 * height / width + 0.3)
+    axes = figure.subplots()
+    ratio = (extent[1] - extent[0]) / (extent[3] - extent[2]) * height / width
+    axes.imshow(
+        pixels,
+        extent=extent,
+        vmin=0,
+        vmax=1,
+        cmap="gray",
+        interpolation="nearest",
+        aspect=ratio * images.shape[0] / columns,
+    )
+    tidy(axes, "", x, y)
+    return figure
+
+
+def draw_path(
+    places: Places,
+    labels: NDArray[np.int64] | None,
+    points: Places,
+    classes: Sequence[str] | None,
+) -> Figure:
+    """Draw a path of numbered points (K, 2) over codes (N, 2) of a plane (report 002)."""
+    figure = new_figure(6.6, 5)
+    axes = figure.subplots()
+    scatter(axes, places, labels)
+    axes.plot(points[:, 0], points[:, 1], color=INK, lw=1)
+    axes.scatter(points[:, 0], points[:, 1], s=46, marker="*", c=INK, zorder=3)
+    for index, point in enumerate(points):
+        if index % 2 == 0:
+            axes.annotate(
+                str(index + 1),
+                point,
+                (5, 5),
+                textcoords="offset points",
+                fontsize=NORMAL,
+                color=INK,
+                path_effects=_HALO,
+            )
+    tidy(axes, "", "first number of the code", "second number of the code")
+    axes.grid(color=FAINT, lw=0.4)
+    if classes and len(classes) <= _MOST_CLASSES:
+        _add_legend(figure, classes)
+    return figure

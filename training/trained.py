@@ -1,0 +1,28 @@
+"""What a finished run has: all that its bundle and its report are made of."""
+
+from dataclasses import dataclass
+
+from service.artifact.densities import KernelDensity
+from service.artifact.manifest import SpaceName
+from service.artifact.maps import LatentMap
+from training.config import Recipe
+from training.evaluate import Measures
+from training.images import Splits
+from training.robustness import Robustness
+from training.runs import Run
+from training.systems import Networks
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """Everything a bundle is made of."""
+
+    run: Run
+    recipe: Recipe
+    """The run's, without networks that its images do not allow."""
+    splits: Splits
+    networks: Networks
+    density: KernelDensity
+    measures: Measures
+    maps: dict[SpaceName, LatentMap]
+    robustness: Robustness
