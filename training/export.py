@@ -20,9 +20,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from service.artifact.manifest import GraphFormat, NetworkName
+from service.artifact.manifest import DECODERS, GraphFormat, NetworkName
 from training.errors import ExportError
+from training.gan import Generator
 from training.models import fold_batch_norms
+from training.randomness import make_generator
 from training.systems import Networks
 
 Floats: TypeAlias = NDArray[np.float32]
@@ -41,8 +43,9 @@ _OUTPUTS: dict[NetworkName, tuple[str, ...]] = {
     "classifier": ("probabilities",),
     "vae_encoder": ("means", "log_variances"),
     "vae_decoder": ("images",),
+    "generator": ("images",),
 }
-_TAKES_LATENTS = frozenset({"decoder", "vae_decoder"})
+_TAKES_LATENTS = frozenset(DECODERS.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ class Source:
 
     @property
     def input_name(self) -> str:
-        """`latents` for a decoder, `images` for the others."""
+        """`latents` for a decoder and a generator, `images` for the others."""
         return "latents" if self.name in _TAKES_LATENTS else "images"
 
     @property
@@ -100,6 +103,8 @@ def list_sources(networks: Networks, images: Tensor) -> list[Source]:
         vae = networks.vae.cpu()
         sources.append(Source("vae_encoder", vae.encoder, images))
         sources.append(Source("vae_decoder", vae.decoder, _first_output(vae.encoder, images)))
+    if networks.gan is not None:
+        sources.append(Source("generator", networks.gan.cpu(), _draw_noise(networks.gan, images)))
     return sources
 
 
@@ -240,6 +245,12 @@ def _quiet_exporter() -> Iterator[None]:
 @torch.no_grad()
 def _first_output(encoder: nn.Module, images: Tensor) -> Tensor:
     return _as_tuple(encoder(images))[0]
+
+
+def _draw_noise(generator: Generator, images: Tensor) -> Tensor:
+    """Return as many rows of noise as there are images, always the same."""
+    lots = make_generator(torch.device("cpu"), 0, "export", "noise")
+    return torch.randn(len(images), generator.noise_size, generator=lots)
 
 
 def _as_tuple(outputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -52,6 +52,7 @@ class Generator(nn.Module):
             layers += [nn.Linear(before, after), nn.ReLU()]
         self.layers = nn.Sequential(*layers, nn.Linear(sizes[-1], math.prod(image)), nn.Tanh())
         self.image = image
+        self.noise_size = recipe.noise_size
 
     def forward(self, noise: Tensor) -> Tensor:
         """Return the images of `noise`, in [0, 1]."""

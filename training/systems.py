@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from training.config import FitRecipe, Recipe
 from training.errors import RecipeError
+from training.gan import Generator, fit_gan
 from training.images import LabelledImages
 from training.loop import Examples, Fit, divide, fit
 from training.losses import (
@@ -47,6 +48,8 @@ class Networks:
     classifier: Classifier | None
     epochs: dict[str, int]
     """Epochs until the kept weights, for each network that was fitted."""
+    gan: Generator | None = None
+    """The average of its generator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,8 @@ def fit_networks(
     denoiser = _fit_denoiser(shop, epochs)
     vae = _fit_vae(shop, epochs)
     classifier = _fit_classifier(shop, autoencoder.encoder, epochs)
-    return Networks(autoencoder, denoiser, vae, classifier, epochs)
+    gan = _fit_gan(shop, epochs)
+    return Networks(autoencoder, denoiser, vae, classifier, epochs, gan)
 
 
 def fit_network(name: str, shop: Workshop) -> None:
@@ -184,6 +188,14 @@ def _fit_classifier(shop: Workshop, encoder: Encoder, epochs: dict[str, int]) ->
     job = _describe_fit(shop, "classifier", recipe, classification_loss)
     epochs["classifier"] = fit(head, job, training, validation).best_epoch
     return Classifier(encoder, head).eval()
+
+
+def _fit_gan(shop: Workshop, epochs: dict[str, int]) -> Generator | None:
+    recipe = shop.recipe.gan
+    if recipe is None:
+        return None
+    epochs["gan"] = recipe.epochs
+    return fit_gan(recipe, shop.training, shop.recipe.seed, shop.folder / "gan", shop.device)
 
 
 def _fit(network: nn.Module, shop: Workshop, name: str, recipe: FitRecipe, loss: Loss) -> int:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from training import export
-from training.config import AutoencoderRecipe, ClassifierRecipe, VaeRecipe
+from training.config import AutoencoderRecipe, ClassifierRecipe, GanRecipe, VaeRecipe
 from training.errors import ExportError
 from training.export import (
     BATCH_SIZES,
@@ -22,11 +22,13 @@ from training.export import (
     list_sources,
     measure_parity,
 )
+from training.gan import Generator
 from training.models import Autoencoder, Classifier, Head, VariationalAutoencoder
 from training.systems import Networks
 
 SHAPE = (3, 10, 12)
 PLAIN = {"Clip", "Conv", "ConvTranspose", "Gemm", "Relu", "Reshape", "Sigmoid", "Softmax"}
+PLAIN |= {"Add", "Div", "Tanh"}  # a GAN's last layer
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +45,8 @@ def sources() -> dict[str, Source]:
         network.train()(images)  # BatchNorm statistics that are not the first ones
         network.eval()
     classifier = Classifier(autoencoder.encoder, head).eval()
-    networks = Networks(autoencoder, autoencoder, vae, classifier, {})
+    gan = Generator(SHAPE, GanRecipe(noise_size=7, hidden=(9, 8))).eval()
+    networks = Networks(autoencoder, autoencoder, vae, classifier, {}, gan)
     return {source.name: source for source in list_sources(networks, images)}
 
 
@@ -52,6 +55,7 @@ def _json(recipe: dict[str, object]) -> str:
 
 
 NAMES = ["encoder", "decoder", "denoiser", "classifier", "vae_encoder", "vae_decoder"]
+NAMES += ["generator"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -95,6 +99,7 @@ def test_the_names_of_tensors_say_what_they_are(sources: dict[str, Source]) -> N
         "classifier": ("images", ("probabilities",)),
         "vae_encoder": ("images", ("means", "log_variances")),
         "vae_decoder": ("latents", ("images",)),
+        "generator": ("latents", ("images",)),
     }
 
 

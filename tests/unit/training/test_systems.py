@@ -25,7 +25,15 @@ def make_recipe() -> Recipe:
         for key, value in TINY.items()
     ]
     return parse_recipe(
-        override(members, [*changes, ("classifier.epochs", 1), ("density.search_codes", 50)])
+        override(
+            members,
+            [
+                *changes,
+                ("classifier.epochs", 1),
+                ("density.search_codes", 50),
+                ("gan", {"noise_size": 4, "hidden": [8], "epochs": 1}),
+            ],
+        )
     )
 
 
@@ -43,7 +51,7 @@ def test_the_same_seed_gives_the_same_bundle_of_networks(tmp_path: Path) -> None
         for name in ("first", "again")
     )
 
-    for name in ("autoencoder", "denoiser", "vae", "classifier"):
+    for name in ("autoencoder", "denoiser", "vae", "classifier", "gan"):
         one, other = (getattr(networks, name).state_dict() for networks in (first, again))
         assert all(torch.equal(one[key], other[key]) for key in one), name
 
@@ -61,7 +69,7 @@ def test_the_classifier_has_the_autoencoders_encoder_unchanged(tmp_path: Path) -
     assert networks.classifier.encoder is networks.autoencoder.encoder
     before, after = without.autoencoder.state_dict(), networks.autoencoder.state_dict()
     assert all(torch.equal(before[key], after[key]) for key in before)
-    assert set(networks.epochs) == {"autoencoder", "denoiser", "vae", "classifier"}
+    assert set(networks.epochs) == {"autoencoder", "denoiser", "vae", "classifier", "gan"}
 
 
 def test_a_classifier_without_classes_is_refused(tmp_path: Path) -> None:
