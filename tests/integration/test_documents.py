@@ -7,6 +7,7 @@ from pathlib import Path
 from service.settings import Settings
 from training.config import parse_recipe
 from training.figures import write_figures
+from training.search_space import parse_search
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,12 +35,23 @@ def test_every_setting_is_documented() -> None:
 def test_the_recipe_in_the_training_page_is_one() -> None:
     """The example recipe is read as it stands."""
     page = (ROOT / "docs" / "training.md").read_text()
-    (example,) = re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    example, _ = re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
 
     recipe = parse_recipe(tomllib.loads(example))
 
     assert recipe.name == "my-shapes"
     assert recipe.vae is None
+
+
+def test_the_search_in_the_training_page_is_one() -> None:
+    """The example search is read as it stands, and its defaults are what it says."""
+    page = (ROOT / "docs" / "training.md").read_text()
+    _, example = re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+
+    search = parse_search(tomllib.loads(example))
+
+    assert (search.sampler, search.pruner, search.folds) == ("tpe", "median", 1)
+    assert "autoencoder.channels" in search.space
 
 
 def test_links_lead_somewhere() -> None:
