@@ -36,7 +36,8 @@ Floats = NDArray[np.float32]
 
 _SHOWN = 10
 _BATCH = 1024
-_CPU = torch.device("cpu")
+_NAMES = {"vae": "VAE", "gan": "GAN"}
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ class Studio:
 @torch.no_grad()
 def run(network: Callable[[Tensor], Any], inputs: Floats) -> Floats:
     """Return the first output of a network for inputs of any number, on the CPU."""
-    device = next(network.parameters()).device if isinstance(network, nn.Module) else _CPU
+    device = next(network.parameters()).device if isinstance(network, nn.Module) else CPU
     batches = torch.split(torch.from_numpy(np.ascontiguousarray(inputs)), _BATCH)
     outputs = [network(batch.to(device)) for batch in batches]
     firsts = [output[0] if isinstance(output, tuple) else output for output in outputs]
@@ -118,7 +119,9 @@ def _draw_losses(studio: Studio) -> Picture | None:
         path = studio.trained.run.folder / name / HISTORY_FILE
         if path.exists():
             found = json.loads(path.read_text())
-            histories[name] = History(_list_losses(found["epochs"]), found.get("best_epoch"))
+            histories[_NAMES.get(name, name)] = History(
+                _list_losses(found["epochs"]), found.get("best_epoch")
+            )
     if not histories:
         return None
     return take(
@@ -165,7 +168,7 @@ def _draw_denoising(studio: Studio) -> Picture | None:
     clean = torch.from_numpy(studio.originals)
     rows = {"clean": studio.originals}
     for factor in NOISE_FACTORS:
-        generator = make_generator(_CPU, studio.trained.recipe.seed, "report", str(factor))
+        generator = make_generator(CPU, studio.trained.recipe.seed, "report", str(factor))
         noisy = add_noise(clean, factor, generator).numpy()
         rows[f"noise {factor}"] = noisy
         rows[f"denoised {factor}"] = run(network, noisy)
@@ -209,12 +212,16 @@ def _draw_confusion(studio: Studio) -> Picture | None:
 
 def _draw_robustness(studio: Studio) -> Picture:
     found = studio.trained.robustness
+    noise, occlusion = (
+        {_NAMES.get(name, name): line for name, line in lines.items()}
+        for lines in (found.noise, found.occlusion)
+    )
     height, width = studio.originals.shape[2:]
     sweeps: dict[str, tuple[Sequence[float], dict[str, list[float]]]] = {
-        "standard deviation of the noise": (found.noise_factors, found.noise),
+        "standard deviation of the noise": (found.noise_factors, noise),
         f"side of the black square, pixels (of {height} x {width})": (
             found.occluded_sides,
-            found.occlusion,
+            occlusion,
         ),
     }
     return take(
@@ -224,6 +231,6 @@ def _draw_robustness(studio: Studio) -> Picture:
         f"Mean squared error against the clean image when a network sees it with noise added and "
         f"clipped, or with a black square at a random place; {found.images:,} test images.",
         "Two line charts: error against noise and against the side of a black square, for "
-        + ", ".join(found.noise)
+        + ", ".join(noise)
         + ".",
     )

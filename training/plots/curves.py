@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
-from training.plots.style import FAINT, INK, NORMAL, SMALL, colour_of, new_figure, tidy
+from training.plots.style import FAINT, INK, NORMAL, SMALL, add_key, colour_of, new_figure, tidy
 
 _LOG_RATIO = 5.0  # losses that fall by more are drawn on a logarithmic scale
 _MOST_HISTOGRAMS = 16
@@ -34,7 +35,8 @@ def draw_losses(histories: Mapping[str, History]) -> Figure:
     for axes, (name, history) in zip(grid.flat, histories.items(), strict=False):
         _draw_history(axes, history)
         tidy(axes, name, "epoch", "loss")
-        axes.legend(fontsize=SMALL, frameon=False)
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        add_key(axes)
     for axes in list(grid.flat)[len(histories) :]:
         axes.set_axis_off()
     return figure
@@ -53,6 +55,13 @@ def _draw_history(axes: Axes, history: History) -> None:
     if min(losses) > 0 and max(losses) > _LOG_RATIO * min(losses):
         axes.set_yscale("log")
         axes.tick_params(which="minor", labelsize=SMALL, colors=INK)
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(FuncFormatter(_label_some))
+
+
+def _label_some(value: float, _position: int) -> str:
+    """Label 2 and 5 between two powers of ten."""
+    return f"{value:g}" if f"{value:e}"[0] in "25" else ""
 
 
 def draw_sweeps(
@@ -73,19 +82,25 @@ def draw_sweeps(
         tidy(axes, "", label, "MSE against the clean image")
         axes.set_ylim(bottom=0)
         axes.grid(axis="y", color=FAINT, lw=0.5)
-        axes.legend(fontsize=SMALL, frameon=False)
+        if all(isinstance(value, int) for value in values):
+            axes.xaxis.set_major_locator(MaxNLocator(7, integer=True))
+        add_key(axes)
     return figure
 
 
 def draw_confusion(shares: NDArray[np.float64], classes: Sequence[str]) -> Figure:
     """Draw a confusion matrix of shares: (K, K), a row for each true class, whose sum is 1."""
-    size = max(4.2, 0.52 * len(classes) + 2)
+    size = max(4.2, 0.44 * len(classes) + 1.6)
     figure = new_figure(size + 1, size)
     axes = figure.subplots()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     tidy(axes, "", "predicted", "true")
     axes.spines[:].set_visible(False)
-    axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right", rotation_mode="anchor")
+    slant = 45 if max(len(name) for name in classes) > 2 else 0  # noqa: PLR2004 - fit side by side
+    axes.set_xticks(range(len(classes)), classes, rotation=slant, rotation_mode="anchor")
+    axes.tick_params(axis="x", pad=8 if slant else 4)
+    for label in axes.get_xticklabels():
+        label.set_horizontalalignment("right" if slant else "center")
     axes.set_yticks(range(len(classes)), classes)
     for row, column in np.argwhere(shares >= 0.005):  # noqa: PLR2004 - what rounds to 1 %
         share = shares[row, column]

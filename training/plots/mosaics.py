@@ -33,7 +33,8 @@ def draw_mosaic(
         columns: A title for each column, or none.
         notes: A line below each column, or none.
     """
-    left = _EDGE + max((len(label) for label in rows), default=0) * _LETTER + (10 if rows else 0)
+    letters = max((len(line) for label in rows for line in label.splitlines()), default=0)
+    left = _EDGE + letters * _LETTER + (10 if rows else 0)
     top, bottom = (_EDGE + _LINE * _count_lines(texts) for texts in (columns, notes))
     pixels = lay_out(images, _choose_scale(images, left))
     height, width = pixels.shape[:2]
@@ -48,7 +49,8 @@ def draw_mosaic(
     axes.tick_params(length=0, labelsize=NORMAL, labelcolor=INK)
     middles, centres = _centres(height, images.shape[0]), _centres(width, images.shape[1])
     axes.set_yticks(middles if rows else [], list(rows) or None)
-    axes.set_xticks(centres if notes else [], list(notes) or None, fontsize=SMALL)
+    axes.set_xticks(centres if notes else [], list(notes) or None)
+    axes.tick_params(axis="x", labelsize=SMALL)
     for place, text in zip(centres, columns, strict=bool(columns)):
         axes.text(place, -6, text, ha="center", va="bottom", fontsize=SMALL, color=INK)
     return figure

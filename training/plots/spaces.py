@@ -29,18 +29,21 @@ _MOST_CLASSES = 25
 
 
 def draw_scatters(
-    panels: Mapping[str, tuple[Places, NDArray[np.int64] | None]], classes: Sequence[str] | None
+    panels: Mapping[str, tuple[Places, NDArray[np.int64] | None]],
+    classes: Sequence[str] | None,
+    *,
+    shared: bool = False,
 ) -> Figure:
-    """Draw places coloured by class, each panel on its own scale.
+    """Draw places coloured by class.
 
     Args:
         panels: For each title places (N, 2) and their class indices (N,), or None.
         classes: The classes' names; None where there are none.
+        shared: Whether all panels have one scale; otherwise each has its own.
     """
     figure = new_figure(9, 4.9 if classes else 4.4)
-    for axes, (title, (places, labels)) in zip(
-        figure.subplots(1, len(panels), squeeze=False).flat, panels.items(), strict=True
-    ):
+    grid = figure.subplots(1, len(panels), squeeze=False, sharex=shared, sharey=shared)
+    for axes, (title, (places, labels)) in zip(grid.flat, panels.items(), strict=True):
         scatter(axes, places, labels)
         tidy(axes, title)
         axes.set_xticks([])
@@ -104,7 +107,7 @@ def draw_manifold(
         y: What is upwards.
     """
     columns, _, height, width = images.shape[1:]
-    pixels = lay_out(images, max(1, 1000 // (columns * width)), gap=0)
+    pixels = lay_out(images, max(1, 1000 // (columns * width)), gap=2)
     figure = new_figure(6.6, 6.6 * height / width + 0.3)
     axes = figure.subplots()
     ratio = (extent[1] - extent[0]) / (extent[3] - extent[2]) * height / width
