@@ -36,6 +36,7 @@ def draw_plots(study: optuna.Study, network: str, folder: Path) -> None:
         return
     with mpl.rc_context({"backend": "agg"}), warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
+        warnings.simplefilter("ignore", UserWarning)  # that few trials, or equal ones, say little
         for name, draw in _PLOTS.items():
             figure = draw(study, network)
             _write(figure, folder / f"{name}.png")
