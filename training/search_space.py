@@ -54,10 +54,10 @@ class Choices(Section):
     choices: Annotated[tuple[Any, ...], Field(min_length=2)]
 
     @property
-    def labels(self) -> dict[str, object]:
-        """Each choice under the text that a study knows it by: studies keep no lists."""
+    def labels(self) -> dict[str | int | float, object]:
+        """Each choice under what a study knows it by; studies keep no lists, but their text."""
         return {
-            choice if isinstance(choice, str) else json.dumps(choice): choice
+            choice if isinstance(choice, str | int | float) else json.dumps(choice): choice
             for choice in self.choices
         }
 

@@ -107,7 +107,7 @@ def test_a_choice_may_be_a_list() -> None:
         {"autoencoder.channels": {"choices": [[4, 8], [8, 16]]}, RATE: {"choices": [0.1, 0.2]}}
     )
 
-    assert over.read({"autoencoder.channels": "[8, 16]", RATE: "0.2"}) == {
+    assert over.read({"autoencoder.channels": "[8, 16]", RATE: 0.2}) == {
         "autoencoder.channels": [8, 16],
         RATE: 0.2,
     }
