@@ -6,7 +6,7 @@ from pathlib import Path
 
 from service.settings import Settings
 from training.config import parse_recipe
-from training.figures import write_figures
+from training.figures import write_figures, write_samplers_table
 from training.search_space import parse_search
 
 ROOT = Path(__file__).parents[2]
@@ -17,6 +17,13 @@ def test_figures_are_those_of_the_store() -> None:
     written = (ROOT / "docs" / "bundles.md").read_text()
 
     assert written == write_figures(ROOT / "models_store")
+
+
+def test_the_table_of_sources_is_that_of_the_store() -> None:
+    """docs/samplers.md is what `latentd figures` writes for the bundles that are shipped."""
+    written = (ROOT / "docs" / "samplers.md").read_text()
+
+    assert written == write_samplers_table(ROOT / "models_store")
 
 
 def test_every_setting_is_documented() -> None:
