@@ -97,6 +97,20 @@ def make_export_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def make_report_parser() -> argparse.ArgumentParser:
+    """Return the parser of `latentd report`."""
+    parser = argparse.ArgumentParser(
+        "latentd report", description="Write a finished run's figures, and a page with them all."
+    )
+    parser.add_argument("run", help="a run's name, or its folder")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="where to (default: report/ in the run's folder)"
+    )
+    add_data_root(parser, os.environ.get("LATENTD_DATA"))
+    add_places(parser)
+    return parser
+
+
 def settle_recipe(flags: argparse.Namespace) -> Recipe:
     """Return the recipe that the flags of `latentd train` name, with their changes.
 
