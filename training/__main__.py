@@ -17,6 +17,7 @@ from training.flags import (
     find_run,
     make_evaluate_parser,
     make_export_parser,
+    make_report_parser,
     make_train_parser,
     make_tune_parser,
     name_study,
@@ -25,6 +26,7 @@ from training.flags import (
 )
 from training.loop import choose_device
 from training.pipeline import complete_run, fit_run, measure_run, reopen_run
+from training.report import write_report
 from training.runs import Run, start_run
 
 
@@ -48,9 +50,20 @@ def export(arguments: list[str]) -> int:
     return _guard(lambda: _export(make_export_parser().parse_args(arguments)))
 
 
+def report(arguments: list[str]) -> int:
+    """Write a finished run's figures, and a page with them all."""
+    return _guard(lambda: _report(make_report_parser().parse_args(arguments)))
+
+
 def main() -> int:
     """Run `python -m training COMMAND ...`."""
-    commands = {"train": train, "tune": tune, "evaluate": evaluate, "export": export}
+    commands = {
+        "train": train,
+        "tune": tune,
+        "evaluate": evaluate,
+        "export": export,
+        "report": report,
+    }
     parser = argparse.ArgumentParser("python -m training")
     parser.add_argument("command", choices=commands)
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
@@ -99,6 +112,13 @@ def _export(flags: argparse.Namespace) -> None:
     trained = complete_run(reopen_run(run, choose_device(flags.device), print))
     _print_metrics(trained.measures.metrics)
     _print_bundle(publish_bundle(trained, flags.store))
+
+
+def _report(flags: argparse.Namespace) -> None:
+    run = find_run(flags)
+    trained = complete_run(reopen_run(run, choose_device(flags.device), print))
+    page = write_report(trained, flags.out or run.folder / "report")
+    print(f"wrote {page} ({page.stat().st_size:,} bytes), and its figures beside it")
 
 
 def _guard(command: Callable[[], None]) -> int:
