@@ -1,8 +1,5 @@
-"""A trained run as a bundle in a models store: graphs, density, figures and the manifest."""
+"""A trained run as a bundle in a models store: graphs, samplers, figures and the manifest."""
 
-import platform
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +11,6 @@ from service.artifact import (
     GraphFile,
     Manifest,
     NetworkSpec,
-    Provenance,
     SamplerSpec,
     SpaceSpec,
     TensorSpec,
@@ -27,10 +23,12 @@ from service.artifact.manifest import SpaceName
 from service.artifact.store import describe_content
 from training.export import BATCH_SIZES, SUFFIXES, Source, export_graphs, list_sources
 from training.images import Splits
-from training.runs import DENSITY_FILE, MAP_FILE
+from training.judging import choose_source
+from training.provenance import describe_provenance
+from training.report import REPORT_FILE, draw_pictures, make_page
+from training.runs import MAP_FILE
+from training.samplers import name_file
 from training.trained import Trained
-
-_LIBRARIES = ("latentd", "torch", "torchvision", "onnx", "onnxscript", "numpy", "scikit-learn")
 
 
 def publish_bundle(trained: Trained, store: Path) -> Bundle:
@@ -47,16 +45,19 @@ def publish_bundle(trained: Trained, store: Path) -> Bundle:
     }
     spaces = _describe_spaces(trained, files)
     samplers = _describe_samplers(trained, files)
+    provenance = describe_provenance(trained)
+    files[REPORT_FILE] = make_page(trained, provenance, draw_pictures(trained))
     manifest = Manifest(
         image=trained.splits.image,
         classes=trained.splits.classes,
         networks=networks,
         spaces=spaces,
         samplers=samplers,
-        default_source="kde",
+        default_source=_choose_default(trained),
         maps=_describe_maps(trained, files),
+        report=REPORT_FILE,
         metrics=trained.measures.metrics,
-        provenance=_describe_provenance(trained),
+        provenance=provenance,
         files={name: describe_content(content) for name, content in files.items()},
     )
     with stage(store, trained.recipe.name) as folder:
@@ -109,38 +110,28 @@ def _describe_spaces(trained: Trained, files: dict[str, bytes]) -> dict[SpaceNam
 
 
 def _describe_samplers(trained: Trained, files: dict[str, bytes]) -> dict[str, SamplerSpec]:
-    files[DENSITY_FILE] = trained.density.to_bytes()
-    has_classes = trained.density.labels is not None
-    samplers = {
-        "kde": SamplerSpec(
-            kind="kde", space="autoencoder", file=DENSITY_FILE, class_conditional=has_classes
+    specs = {}
+    for name, sampler in trained.samplers.items():
+        file = None if sampler.content is None else name_file(name)
+        if file is not None and sampler.content is not None:
+            files[file] = sampler.content
+        specs[name] = SamplerSpec(
+            kind=sampler.kind,
+            space=sampler.space,
+            file=file,
+            class_conditional=sampler.class_conditional,
+            quality=trained.quality.get(name, {}),
         )
-    }
-    if trained.networks.vae is not None:
-        samplers["prior"] = SamplerSpec(kind="prior", space="vae")
-    return samplers
+    return specs
+
+
+def _choose_default(trained: Trained) -> str | None:
+    """Return the best judged source, as `choose_source` has it; `kde` where none is."""
+    first = "kde" if "kde" in trained.samplers else next(iter(trained.samplers), None)
+    return choose_source(trained.quality) or first
 
 
 def _describe_maps(trained: Trained, files: dict[str, bytes]) -> dict[SpaceName, str]:
     names = {space: MAP_FILE.format(space=space) for space in trained.maps}
     files.update({names[space]: found.to_bytes() for space, found in trained.maps.items()})
     return names
-
-
-def _describe_provenance(trained: Trained) -> Provenance:
-    recipe = trained.recipe.model_dump(mode="json", exclude_none=True)
-    recipe["data"]["dataset"] = trained.splits.dataset  # a folder's path is nobody's business
-    return Provenance(
-        created=datetime.now(UTC).replace(microsecond=0),
-        command=trained.run.command,
-        dataset=trained.splits.dataset,
-        dataset_digest=trained.splits.digest(),
-        images=trained.splits.count(),
-        seed=trained.recipe.seed,
-        recipe=recipe,
-        epochs=trained.networks.epochs,
-        libraries={
-            "python": platform.python_version(),
-            **{name: metadata.version(name) for name in _LIBRARIES},
-        },
-    )

@@ -9,10 +9,11 @@ import tomllib
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError
 
 from training.errors import RecipeError
 from training.packaged import list_packaged, read_packaged
+from training.sections import DensityRecipe, SamplersRecipe, Section
 
 Width: TypeAlias = Annotated[int, Field(ge=1, le=4096)]
 LatentSize: TypeAlias = Annotated[int, Field(ge=1, le=1024)]
@@ -20,13 +21,7 @@ Side: TypeAlias = Annotated[int, Field(ge=4, le=1024)]
 Fraction: TypeAlias = Annotated[float, Field(gt=0, le=0.5)]
 Members: TypeAlias = dict[str, Any]
 _RECIPES = "training.recipes"
-_Kind = TypeVar("_Kind", bound="Section")
-
-
-class Section(BaseModel):
-    """Members that are checked strictly; an unknown one is refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+_Kind = TypeVar("_Kind", bound=Section)
 
 
 class DataRecipe(Section):
@@ -171,28 +166,6 @@ class MapRecipe(Section):
     """t-SNE's number of effective neighbours."""
 
 
-class DensityRecipe(Section):
-    """The kernel density estimate over the training images' codes."""
-
-    bandwidths: tuple[float, float, int] = (-1.0, 1.0, 20)
-    """log10 of the least and the largest bandwidth, in units of a dimension's standard
-    deviation, and how many to try: numpy's logspace."""
-    folds: Annotated[int, Field(ge=2, le=20)] = 5
-    """Parts of the cross-validation, 2 to 20."""
-    max_codes: Annotated[int, Field(ge=10, le=1_000_000)] = 10_000
-    """Most codes to keep (they are in the bundle, 4 bytes a number)."""
-    search_codes: Annotated[int, Field(ge=10, le=1_000_000)] = 10_000
-    """Most codes that the bandwidth is searched with; the time grows with its square."""
-
-    @field_validator("bandwidths")
-    @classmethod
-    def _grid_is_a_range(cls, grid: tuple[float, float, int]) -> tuple[float, float, int]:
-        least, largest, count = grid
-        if least > largest or not 1 <= count <= 1000:  # noqa: PLR2004 - the message says it
-            raise ValueError("needs the least exponent, the largest, and a count of 1 to 1000")
-        return grid
-
-
 class Recipe(Section):
     """All of a bundle's training; a section that is left out is a network that is not made."""
 
@@ -209,6 +182,7 @@ class Recipe(Section):
     judge: JudgeRecipe | None = None
     """Left out: samples are not judged, and `kde` is the bundle's default source."""
     density: DensityRecipe = DensityRecipe()
+    samplers: SamplersRecipe = SamplersRecipe()
     map: MapRecipe = MapRecipe()
 
 

@@ -30,7 +30,7 @@ def fit_map(
     """
     chosen = _choose(len(codes), labels, recipe.points, seed)
     kept = codes[chosen].astype(np.float32)
-    mean, components = _find_plane(kept)
+    mean, components = find_plane(kept)
     pca = ((kept - mean) @ components.T).astype(np.float32)
     return LatentMap(
         codes=kept,
@@ -53,7 +53,7 @@ def _choose(count: int, labels: Labels | None, most: int, seed: int) -> NDArray[
     return np.sort(np.argsort(rank, kind="stable")[:most])
 
 
-def _find_plane(codes: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def find_plane(codes: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the mean (L,) and the first two principal axes (2, L); the second of one is zeros."""
     mean = codes.mean(axis=0, dtype=np.float64)
     centred = codes - mean

@@ -1,26 +1,27 @@
-"""From a run folder to a trained bundle: read, fit, find the density, measure."""
+"""From a run folder to a trained bundle: read, fit, fit the samplers, measure."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from service.artifact.densities import KernelDensity
 from service.artifact.manifest import SpaceName
 from service.artifact.maps import LatentMap
 from training.checkpoints import is_finished, replace_file
 from training.config import FITTED, Recipe
 from training.data import read_data
-from training.density import fit_density
 from training.errors import RunError
 from training.evaluate import Measures, evaluate_networks
 from training.images import Splits
+from training.judge import fit_judge, locate_judge
+from training.judging import Judgement, judge_sources, read_judgement
 from training.loop import Examples
 from training.maps import fit_map
 from training.models import Encoder, VariationalEncoder
 from training.robustness import Robustness, measure_robustness
-from training.runs import DENSITY_FILE, MAP_FILE, ROBUSTNESS_FILE, Run, pin_images
+from training.runs import MAP_FILE, QUALITY_FILE, ROBUSTNESS_FILE, SAMPLERS_FOLDER, Run, pin_images
+from training.samplers import FittedSampler, fit_samplers, give_runner
 from training.systems import Networks, encode, fit_networks
 from training.trained import Trained
 
@@ -60,7 +61,7 @@ def reopen_run(run: Run, device: torch.device, tell: Callable[[str], None]) -> P
     """
     run, recipe, splits = _read(run, tell)
     wanted = [name for name in FITTED if getattr(recipe, name) is not None]
-    missing = [name for name in wanted if not is_finished(run.folder / name)]
+    missing = [name for name in wanted if not is_finished(_locate(name, run, recipe, splits))]
     if missing:
         raise RunError(
             f"{run.folder} is not finished (missing: {', '.join(missing)}): "
@@ -71,16 +72,19 @@ def reopen_run(run: Run, device: torch.device, tell: Callable[[str], None]) -> P
 
 
 def complete_run(prepared: Prepared) -> Trained:
-    """Find the density and the maps, if the run has none yet, and measure on the test images."""
+    """Find the samplers and the maps that the run has not yet, and measure on the test images."""
+    samplers, measures = _find_samplers(prepared), measure_run(prepared)
+    judgement = _judge_samplers(prepared, samplers)
     return Trained(
         prepared.run,
         prepared.recipe,
         prepared.splits,
         prepared.networks,
-        _find_density(prepared),
-        measure_run(prepared),
+        samplers,
+        replace(measures, metrics={**measures.metrics, **judgement.floor}),
         _find_maps(prepared),
         _find_robustness(prepared),
+        judgement.sources,
     )
 
 
@@ -99,26 +103,28 @@ def _read(run: Run, tell: Callable[[str], None]) -> tuple[Run, Recipe, Splits]:
     shape = "x".join(str(size) for size in splits.image.shape)
     tell(f"{splits.dataset}: {counts} images of {shape} (channels x height x width)")
     recipe = run.recipe
-    if splits.classes is None and recipe.classifier is not None:
-        tell("the images have no classes: no classifier is made")
-        recipe = recipe.model_copy(update={"classifier": None})
+    for name in ("classifier", "judge"):
+        if splits.classes is None and getattr(recipe, name) is not None:
+            tell(f"the images have no classes: no {name} is made")
+            recipe = recipe.model_copy(update={name: None})
     return pin_images(run, splits.digest()), recipe, splits
 
 
-def _find_density(prepared: Prepared) -> KernelDensity:
-    path = prepared.run.folder / DENSITY_FILE
-    if path.exists():
-        return KernelDensity.from_bytes(path.read_bytes())
-    prepared.tell("searching the density's bandwidth")
-    images = Examples.from_images(prepared.splits.train, prepared.device).inputs
-    codes = encode(prepared.networks.autoencoder.encoder, images).cpu().numpy()
-    recipe = prepared.recipe
-    labels = prepared.splits.train.labels
-    density, notes = fit_density(codes, labels, recipe.density, recipe.seed)
-    for note in notes:
-        prepared.tell(f"warning: {note}")
-    replace_file(path, lambda beside: beside.write_bytes(density.to_bytes()))
-    return density
+def _locate(name: str, run: Run, recipe: Recipe, splits: Splits) -> Path:
+    """Return where a network's checkpoint lies; runs with the same images share a judge."""
+    if name == "judge" and recipe.judge is not None:
+        return locate_judge(recipe.judge, splits, recipe.seed, run.folder.parent)
+    return run.folder / name
+
+
+def _find_samplers(prepared: Prepared) -> dict[str, FittedSampler]:
+    return fit_samplers(
+        prepared.recipe,
+        prepared.splits,
+        prepared.networks,
+        prepared.run.folder / SAMPLERS_FOLDER,
+        prepared.tell,
+    )
 
 
 def _find_maps(prepared: Prepared) -> dict[SpaceName, LatentMap]:
@@ -155,4 +161,19 @@ def _find_robustness(prepared: Prepared) -> Robustness:
     test, seed = prepared.splits.test, prepared.recipe.seed
     found = measure_robustness(prepared.networks, test, seed, prepared.device)
     found.write(path)
+    return found
+
+
+def _judge_samplers(prepared: Prepared, samplers: dict[str, FittedSampler]) -> Judgement:
+    """Judge every source, unless the run has that of the same ones; nothing without a judge."""
+    recipe, splits, run = prepared.recipe, prepared.splits, prepared.run
+    if recipe.judge is None:
+        return Judgement(sources={}, floor={})
+    path = run.folder / QUALITY_FILE
+    earlier = read_judgement(path)
+    if earlier is not None and earlier.sources.keys() == samplers.keys():
+        return earlier
+    judge = fit_judge(recipe.judge, splits, recipe.seed, run.folder.parent, prepared.device)
+    found = judge_sources(judge, splits, samplers, give_runner(prepared.networks), recipe.seed)
+    replace_file(path, lambda beside: beside.write_text(found.model_dump_json(indent=1)))
     return found

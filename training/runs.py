@@ -1,7 +1,8 @@
 """A run folder, `<runs>/<name>/`: what one training was asked for, and what it has so far.
 
-In it lie run.json (the recipe, the command, the data root), kde.safetensors, a map of each latent
-space, robustness.json, and a folder for each network with its checkpoint.pt and history.json.
+In it lie run.json (the recipe, the command, the data root), a map of each latent space,
+robustness.json, quality.json, `samplers` with a file for each source that was fitted, and a
+folder for each network with its checkpoint.pt and history.json.
 """
 
 import json
@@ -15,9 +16,10 @@ from training.config import Recipe, parse_recipe
 from training.errors import RecipeError, RunError
 
 RUN_FILE = "run.json"
-DENSITY_FILE = "kde.safetensors"
+SAMPLERS_FOLDER = "samplers"
 MAP_FILE = "{space}_map.safetensors"
 ROBUSTNESS_FILE = "robustness.json"
+QUALITY_FILE = "quality.json"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from training.config import (
     Members,
-    Section,
     override,
     parse_recipe,
     parse_section,
@@ -16,6 +15,7 @@ from training.config import (
 )
 from training.errors import RecipeError
 from training.packaged import list_packaged, read_packaged
+from training.sections import Section
 
 _SEARCHES = "training.searches"
 _CHANGES_THE_LOSS = frozenset({"denoiser.noise_factors", "vae.likelihood", "vae.beta"})

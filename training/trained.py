@@ -2,14 +2,15 @@
 
 from dataclasses import dataclass
 
-from service.artifact.densities import KernelDensity
 from service.artifact.manifest import SpaceName
 from service.artifact.maps import LatentMap
 from training.config import Recipe
 from training.evaluate import Measures
 from training.images import Splits
+from training.judging import Quality
 from training.robustness import Robustness
 from training.runs import Run
+from training.samplers import FittedSampler
 from training.systems import Networks
 
 
@@ -22,7 +23,9 @@ class Trained:
     """The run's, without networks that its images do not allow."""
     splits: Splits
     networks: Networks
-    density: KernelDensity
+    samplers: dict[str, FittedSampler]
     measures: Measures
     maps: dict[SpaceName, LatentMap]
     robustness: Robustness
+    quality: dict[str, Quality]
+    """What the judge found of each source; empty where the recipe has no judge."""

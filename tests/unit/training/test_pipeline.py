@@ -7,10 +7,12 @@ import pytest
 import torch
 
 from training import pipeline
+from training.bundle import publish_bundle
 from training.config import Recipe, override, parse_recipe, read_recipe
 from training.data import read_data
 from training.errors import RunError
 from training.images import LabelledImages, Splits
+from training.judging import choose_source
 from training.pipeline import complete_run, fit_run, reopen_run
 from training.runs import Run, start_run
 
@@ -54,7 +56,7 @@ class Untouchable(LabelledImages):
         return object.__getattribute__(self, name)
 
 
-def test_neither_fit_nor_density_looks_at_test_images(
+def test_neither_fit_nor_samplers_look_at_test_images(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With test images that cannot be read, everything up to the measuring works."""
@@ -66,8 +68,8 @@ def test_neither_fit_nor_density_looks_at_test_images(
     prepared = fit_run(make_run(tmp_path / "run"), CPU, print)
 
     with pytest.raises(AssertionError, match="looked at the test images"):
-        complete_run(prepared)  # the density is found first, and then the measuring looks
-    assert (tmp_path / "run" / "kde.safetensors").exists()
+        complete_run(prepared)  # the samplers are fitted first, and then the measuring looks
+    assert (tmp_path / "run" / "samplers" / "kde.safetensors").exists()
 
 
 def test_a_run_without_all_its_networks_is_not_reopened(tmp_path: Path) -> None:
@@ -80,12 +82,65 @@ def test_a_run_without_all_its_networks_is_not_reopened(tmp_path: Path) -> None:
         reopen_run(run, CPU, print)
 
 
-def test_the_density_is_searched_once(tmp_path: Path) -> None:
+def test_the_samplers_are_fitted_once(tmp_path: Path) -> None:
     """A second completion reads what the first stored."""
     told: list[str] = []
     prepared = fit_run(make_run(tmp_path / "run"), CPU, told.append)
 
-    first, again = complete_run(prepared).density, complete_run(prepared).density
+    first, again = complete_run(prepared).samplers, complete_run(prepared).samplers
 
-    assert told.count("searching the density's bandwidth") == 1
-    assert again.to_bytes() == first.to_bytes()
+    assert told.count("fitting the source kde") == 1
+    assert again["kde"].content == first["kde"].content
+
+
+def make_judged_run(folder: Path) -> Run:
+    """Return a started run with a GAN and a judge, and little else."""
+    changes = [
+        ("gan", {"noise_size": 4, "hidden": [8], "epochs": 1}),
+        ("judge", {"channels": [8], "hidden": 8, "epochs": 2}),
+        ("samplers.sources", ["kde", "gan", "gan-filtered"]),
+        ("map", {"points": 50, "perplexity": 5.0}),
+    ]
+    members = make_recipe().model_dump(mode="json", exclude={"denoiser", "vae"}, exclude_none=True)
+    recipe = parse_recipe(override(members, changes))
+    return start_run(Run(folder, recipe, "latentd train digits", "data"), fresh=False)
+
+
+def test_every_source_is_judged_once_and_the_best_is_the_bundles_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second completion reads the judgement, and the manifest has its figures."""
+    prepared = fit_run(make_judged_run(tmp_path / "runs" / "run"), CPU, print)
+    first = complete_run(prepared)
+    monkeypatch.setattr(pipeline, "judge_sources", None)
+
+    trained = complete_run(prepared)
+    manifest = publish_bundle(trained, tmp_path / "store").manifest
+
+    assert trained.quality == first.quality
+    assert {name: spec.quality for name, spec in manifest.samplers.items()} == trained.quality
+    assert set(trained.quality) == {"kde", "gan", "gan-filtered"}
+    assert manifest.default_source == (choose_source(trained.quality) or "kde")
+    assert {"judge_accuracy", "floor_frechet", "floor_coverage"} <= manifest.metrics.keys()
+
+
+def test_a_run_without_its_judge_is_not_reopened(tmp_path: Path) -> None:
+    """The judge is no part of the run's folder and is looked for beside it."""
+    run = make_judged_run(tmp_path / "runs" / "run")
+    prepared = fit_run(run, CPU, print)
+
+    with pytest.raises(RunError, match=r"missing: judge\)"):
+        reopen_run(run, CPU, print)
+
+    complete_run(prepared)
+    assert reopen_run(run, CPU, print).networks.gan is not None
+
+
+def test_a_damaged_judgement_is_told(tmp_path: Path) -> None:
+    """The message names the file."""
+    run = make_judged_run(tmp_path / "runs" / "run")
+    prepared = fit_run(run, CPU, print)
+    (run.folder / "quality.json").write_text("{}")
+
+    with pytest.raises(RunError, match=r"quality\.json is damaged"):
+        complete_run(prepared)
