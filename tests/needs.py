@@ -23,6 +23,13 @@ def need_program(name: str) -> str:
     return str(path)
 
 
+def need_file(path: Path, command: str) -> Path:
+    """Return the path of a file that a command brings."""
+    if not path.is_file():
+        _give_up(f"no {path.name}: run {command}")
+    return path
+
+
 def _give_up(reason: str) -> None:
     if os.environ.get("LATENTD_TEST_NO_SKIP"):
         pytest.fail(reason)

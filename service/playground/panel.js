@@ -32,10 +32,11 @@ export class Panel {
     ];
     if (givesImages) {
       buttons.push(this.#button("PNG", (call) => this.#download(call, "png"), "Download PNG"));
-      buttons.push(this.#button("npy", (call) => this.#download(call, "npy"), "Download NumPy file"));
+      buttons.push(this.#button("npy", (call) => this.#download(call, "npy"), "Download npy"));
     }
     this.foot = find(".foot", root);
     this.foot.append(...buttons);
+    this.foot.ariaLive = "polite"; // tells that something was copied
     this.foot.before(this.#error);
     this.#setCall(null);
   }
@@ -93,9 +94,10 @@ export class Panel {
     for (const button of this.foot.querySelectorAll("button")) button.disabled = !call;
   }
 
-  /** @param {string} text @param {(call: Call) => void} act @param {string} [label] */
-  #button(text, act, label = text) {
-    const button = make("button", { type: "button", className: "quiet", textContent: text, ariaLabel: label });
+  /** @param {string} text @param {(call: Call) => void} act @param {string} [label] where the text is too short */
+  #button(text, act, label) {
+    const button = make("button", { type: "button", className: "quiet", textContent: text });
+    if (label) button.ariaLabel = label;
     button.addEventListener("click", () => {
       if (this.#call) act(this.#call);
     });

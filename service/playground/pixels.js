@@ -73,6 +73,3 @@ export function hasLightBorder({ channels, height, width, data }) {
   }
   return sum > 127.5 * count;
 }
-
-/** @param {Pixels} pixels @returns {Pixels} dark turned into light */
-export const invert = (pixels) => ({ ...pixels, data: pixels.data.map((value) => 255 - value) });

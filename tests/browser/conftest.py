@@ -1,11 +1,14 @@
-"""A real browser on the whole application with a fake backend."""
+"""A real browser, on a fake backend for the documents and on the shipped bundles for play."""
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from fakes import open_fake_backend, write_bundle
+from mapped import copy_with_maps
 from needs import need_program
+from pages import Opener, open_page
 from playwright.sync_api import Browser, sync_playwright
 from serving import run_server
 
@@ -13,6 +16,7 @@ from service.app import build_registry, create_app
 from service.settings import Settings
 
 _QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
+_MAP_POINTS = 300
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +31,16 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield base
 
 
+@pytest.fixture(scope="session")
+def playground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The base URL of a service with the shipped bundles, run by onnxruntime."""
+    store = tmp_path_factory.mktemp("models_store")
+    copy_with_maps(store, _MAP_POINTS)
+    settings = Settings(models_store=store, default_model="mnist", threads=1, max_samples=80)
+    with run_server(create_app(settings)) as base:
+        yield f"{base}/"
+
+
 # Not for the session: while it is open an event loop runs in the main thread, and tests that
 # start one of their own fail.
 @pytest.fixture(scope="module")
@@ -37,3 +51,9 @@ def browser() -> Iterator[Browser]:
         chromium = playwright.chromium.launch(executable_path=path, args=_QUIET)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Opener:
+    """Return `pages.open_page` with the browser given."""
+    return functools.partial(open_page, browser)

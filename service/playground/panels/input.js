@@ -2,11 +2,10 @@
 
 import { find } from "../dom.js";
 import { fitFile } from "../files.js";
+import { keepLatest } from "../latest.js";
 import { Pad } from "../pad.js";
 import { Panel } from "../panel.js";
-import { hasLightBorder, invert } from "../pixels.js";
 import { readPng, writePng } from "../png.js";
-import { keepLatest } from "../latest.js";
 
 const FIRST_SEED = 2;
 const SEEDS = 2 ** 32;
@@ -91,10 +90,9 @@ export class InputPanel extends Panel {
   async #take(file) {
     if (!file) return;
     await this.attempt(async () => {
-      const pixels = await fitFile(file, this.session.model.image);
-      const choice = /** @type {HTMLSelectElement} */ (find("#invert")).value;
-      const turned = choice === "true" || (choice === "auto" && hasLightBorder(pixels));
-      this.session.setImage(await writePng(turned ? invert(pixels) : pixels), true);
+      const { value } = /** @type {HTMLSelectElement} */ (find("#invert"));
+      const pixels = await fitFile(file, this.session.model.image, value);
+      this.session.setImage(await writePng(pixels), true);
     });
     this.#file.value = "";
   }
