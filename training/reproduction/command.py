@@ -1,6 +1,7 @@
 """What `latentd reproduce` does, and its flags."""
 
 import argparse
+import functools
 import os
 from pathlib import Path
 
@@ -8,8 +9,16 @@ from tqdm import tqdm
 
 from training.flags import add_data_root, add_places
 from training.loop import choose_device
-from training.reproduction.outcomes import Places, find_outcome, list_trials, reproduce_trial
-from training.reproduction.page import collect_pictures, describe_rows, write_page
+from training.reproduction.outcomes import (
+    Places,
+    find_outcome,
+    list_studies,
+    list_trials,
+    reproduce_study,
+    reproduce_trial,
+)
+from training.reproduction.page import describe_rows, write_page
+from training.reproduction.pictures import collect_pictures
 from training.reproduction.rows import choose_rows, read_rows
 
 
@@ -25,9 +34,13 @@ def reproduce_rows(flags: argparse.Namespace) -> None:
     for number, trial in enumerate(trials, 1):
         tqdm.write(f"run {number} of {len(trials)}: {trial.command}")
         reproduce_trial(trial, places)
+    for study in [] if flags.table else list_studies(chosen):
+        tqdm.write(f"search {study.search}: {study.trials} trials of {study.epochs} epochs")
+        reproduce_study(study, places)
     rows = read_rows()  # those of earlier calls stand in the table too
-    missing = collect_pictures(rows, flags.runs, flags.out)
-    write_page(describe_rows(rows, lambda trial: find_outcome(trial, places)), flags.out)
+    find = functools.partial(find_outcome, places=places)
+    missing = collect_pictures(rows, flags.runs, flags.out, find)
+    write_page(describe_rows(rows, find), flags.out)
     print(f"wrote {flags.out / 'reproduction.md'} and .json")
     if missing:
         print(f"pictures that are not drawn yet: {', '.join(missing)}")

@@ -12,7 +12,7 @@ from training.checkpoints import HISTORY_FILE, replace_file
 from training.config import FITTED
 from training.pipeline import complete_run, fit_run
 from training.report import write_report
-from training.reproduction.rows import Row, Trial
+from training.reproduction.rows import Row, Study, Trial
 from training.runs import Run, start_run
 from training.trained import Trained
 
@@ -52,6 +52,11 @@ def list_trials(rows: Iterable[Row]) -> list[Trial]:
     return list(runs.values())
 
 
+def list_studies(rows: Iterable[Row]) -> list[Study]:
+    """Return the searches of `rows`, in order."""
+    return [row.study for row in rows if row.study is not None]
+
+
 def find_outcome(trial: Trial, places: Places) -> Outcome | None:
     """Return what a trial gave, or None if it has not been measured."""
     path = places.runs / trial.run_name / OUTCOME_FILE
@@ -77,6 +82,25 @@ def reproduce_trial(trial: Trial, places: Places) -> Outcome:
     text = json.dumps(asdict(outcome), indent=1) + "\n"
     replace_file(folder / OUTCOME_FILE, lambda beside: beside.write_text(text))
     return outcome
+
+
+def locate_study(study: Study, runs: Path) -> Path:
+    """Return the folder of a row's search."""
+    return runs / "tune" / f"{study.search}-{study.trials}x{study.epochs}"
+
+
+def reproduce_study(study: Study, places: Places) -> None:
+    """Work on a search until it has its trials.
+
+    Raises:
+        RecipeError, RunError, DataError, TrainingError: as `latentd tune`.
+    """
+    from training.tune import Task, run_search  # noqa: PLC0415 - optuna, for studies only
+
+    folder = locate_study(study, places.runs)
+    storage = f"sqlite:///{folder / 'study.db'}"
+    task = Task(study.settle(), folder.name, folder, storage, places.data_root, places.device)
+    run_search(task, places.tell)
 
 
 def _describe(trained: Trained, folder: Path, command: str) -> Outcome:

@@ -1,13 +1,13 @@
 """The table of what was reproduced, as JSON and as a page of Markdown."""
 
 import json
-import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from training.checkpoints import replace_file
 from training.reproduction.outcomes import Outcome
+from training.reproduction.pictures import locate_picture
 from training.reproduction.rows import SIDES, Part, Row, Side, Trial
 
 Find: TypeAlias = Callable[[Trial], Outcome | None]
@@ -58,26 +58,6 @@ def describe_rows(rows: Iterable[Row], find: Find) -> list[Entry]:
         }
         for row in rows
     ]
-
-
-def locate_picture(row: Row, name: str) -> str:
-    """Return a picture's path beside the page."""
-    return f"reproduction/{row.id}-{name}.png"
-
-
-def collect_pictures(rows: Iterable[Row], runs: Path, out: Path) -> list[str]:
-    """Copy the rows' pictures from their runs' reports; return the paths of those missing."""
-    missing = []
-    (out / "reproduction").mkdir(parents=True, exist_ok=True)
-    for row in rows:
-        for name in row.pictures:
-            trial = row.same_net or row.best
-            source = runs / (trial.run_name if trial else "") / "report" / f"{name}.png"
-            if source.exists():
-                shutil.copyfile(source, out / locate_picture(row, name))
-            elif not (out / locate_picture(row, name)).exists():
-                missing.append(locate_picture(row, name))
-    return missing
 
 
 def write_page(entries: list[Entry], out: Path) -> None:

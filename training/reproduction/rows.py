@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from training.config import FITTED, Recipe, override, parse_recipe, read_recipe
 from training.errors import RecipeError
+from training.search_space import Search, parse_search, read_search
 
 Side: TypeAlias = Literal["same_net", "best"]
 SIDES: tuple[Side, Side] = ("same_net", "best")
@@ -63,6 +64,27 @@ class Trial(_Strict):
         return " ".join(words)
 
 
+class Study(_Strict):
+    """A search whose plots are a row's pictures."""
+
+    search: str
+    """A packaged search."""
+    trials: int
+    epochs: int
+    """Of each trial."""
+
+    def settle(self) -> Search:
+        """Return the search with its trials and epochs.
+
+        Raises:
+            RecipeError: there is no such search, or a value is wrong.
+        """
+        members = read_search(self.search)
+        network = members.get("network", "autoencoder")
+        changes = [("trials", self.trials), (f"recipe.{network}.epochs", self.epochs)]
+        return parse_search(override(members, changes))
+
+
 class Part(_Strict):
     """One figure of a report."""
 
@@ -89,7 +111,8 @@ class Row(Part):
     """The report."""
     dataset: str
     pictures: tuple[str, ...] = ()
-    """Names of pictures in the report of the `same_net` run."""
+    """Names of pictures in the report of the `same_net` run, or of the study's plots."""
+    study: Study | None = None
     part: tuple[Part, ...] = ()
 
     def all_trials(self) -> list[Trial]:
