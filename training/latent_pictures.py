@@ -18,12 +18,12 @@ from training.plots import draw_manifold, draw_mosaic, draw_path, draw_scatters
 from training.randomness import derive_seed, seeded_globally
 
 _PLANE = 2
-_GRID = 16
+_GRID = 12
 _STEPS = 11
 _POINTS = 14
 _PAIRS = 8
 _SIGMAS = (0.0, 0.25, 0.5, 0.75, 1.0)
-_DRAWS = 3
+_DRAWS = 2
 _NAMES: dict[SpaceName, str] = {"autoencoder": "autoencoder", "vae": "VAE"}
 Ends: TypeAlias = tuple[Floats, Floats]
 
@@ -250,7 +250,7 @@ def _draw_centroids(studio: Studio, space: Space) -> Picture | None:
     codes = np.stack([*centres.values()])[:, None] + sigmas[:, None] * spread * noise
     images = run(space.decoder, codes.reshape(-1, codes.shape[-1]).astype(np.float32))
     columns = [""] * len(sigmas)
-    columns[_DRAWS // 2 :: _DRAWS] = [f"sigma {sigma:g}" for sigma in _SIGMAS]
+    columns[::_DRAWS] = [f"sigma {sigma:g}" for sigma in _SIGMAS]
     return take(
         draw_mosaic(
             images.reshape(*codes.shape[:2], *images.shape[1:]),
@@ -259,7 +259,7 @@ def _draw_centroids(studio: Studio, space: Space) -> Picture | None:
         ),
         "centroids",
         "Around the centre of each class",
-        "Draws about each class's mean code with a growing standard deviation, three each, in "
+        "Draws about each class's mean code with a growing standard deviation, two each, in "
         "units of the standard deviation of all codes in each dimension; decoded by the "
         "autoencoder.",
         "A row of images for each class, which grow less like it from left to right.",

@@ -26,6 +26,7 @@ from training.plots.style import (
 Places = NDArray[np.float32]
 _HALO = [matplotlib.patheffects.withStroke(linewidth=2.2, foreground="white")]
 _MOST_CLASSES = 25
+_NAME_WIDTH, _NAME_HEIGHT = 0.17, 0.045  # of a panel
 
 
 def draw_scatters(
@@ -69,18 +70,24 @@ def scatter(axes: Axes, places: Places, labels: NDArray[np.int64] | None) -> Non
 def _name_clusters(
     axes: Axes, places: Places, labels: NDArray[np.int64], classes: Sequence[str]
 ) -> None:
-    for label in np.unique(labels):
-        x, y = np.median(places[labels == label], axis=0)
-        axes.text(
-            x,
-            y,
-            classes[label],
-            ha="center",
-            va="center",
-            fontsize=SMALL,
-            color=INK,
-            path_effects=_HALO,
-        )
+    present = np.unique(labels)
+    medians = np.stack([np.median(places[labels == label], axis=0) for label in present])
+    extent = np.maximum(np.ptp(places, axis=0), 1e-9)
+    for label, (x, y) in zip(present, _part(medians / extent) * extent, strict=True):
+        text = axes.text(x, y, classes[label], ha="center", va="center", fontsize=SMALL, color=INK)
+        text.set_path_effects(_HALO)
+
+
+def _part(places: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Move names that would lie on each other upwards; places are shares of the panel, (K, 2)."""
+    parted = places.copy()
+    order = parted[:, 1].argsort()
+    for rank, index in enumerate(order):
+        for other in order[:rank]:
+            across, up = parted[index] - parted[other]
+            if abs(across) < _NAME_WIDTH and abs(up) < _NAME_HEIGHT:
+                parted[index, 1] = parted[other, 1] + _NAME_HEIGHT
+    return parted
 
 
 def _add_legend(figure: Figure, classes: Sequence[str]) -> None:

@@ -17,6 +17,7 @@ SHOWN = 100
 """Pixels an inch on the page, so that a figure is sharp on a dense screen."""
 SMALL, NORMAL, LARGE = 8.5, 9.5, 11.0
 """Points."""
+_UNSEEN = 1.5  # of 255, on average
 INK = "#1f2430"
 FAINT = "#c9ced6"
 PALETTE = (
@@ -63,12 +64,19 @@ def marker_of(index: int) -> str:
 
 
 def write_png(figure: Figure) -> bytes:
-    """Return a figure as a PNG file; one without a photograph in it needs 256 colours at most."""
+    """Return a figure as a PNG file, with as few colours as one does not see the lack of."""
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", dpi=DOTS)
     picture = Image.open(drawn).convert("RGB")
-    few = picture.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-    difference = np.abs(np.asarray(few.convert("RGB"), int) - np.asarray(picture, int)).mean()
     stream = io.BytesIO()
-    (few if difference < 1 else picture).save(stream, "PNG", optimize=True, dpi=(SHOWN, SHOWN))
+    _reduce(picture).save(stream, "PNG", optimize=True, dpi=(SHOWN, SHOWN))
     return stream.getvalue()
+
+
+def _reduce(picture: Image.Image) -> Image.Image:
+    exact = np.asarray(picture, int)
+    for colours in (64, 256):
+        few = picture.quantize(colours, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        if np.abs(np.asarray(few.convert("RGB"), int) - exact).mean() < _UNSEEN:
+            return few
+    return picture

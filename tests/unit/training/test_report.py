@@ -69,7 +69,7 @@ def test_the_page_needs_nothing_and_runs_nothing(text: str) -> None:
     page = Page(text)
 
     assert {"script", "link", "iframe", "object"}.isdisjoint(page.tags)
-    assert all(link.startswith(("data:image/png;", "#")) for link in page.references)
+    assert all(link.startswith(("data:image/webp;", "#")) for link in page.references)
     assert "@import" not in text
     assert "url(" not in text
     assert len(text) < MOST_BYTES
