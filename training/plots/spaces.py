@@ -5,10 +5,10 @@ Letters: N codes or places.
 
 from collections.abc import Mapping, Sequence
 
-import matplotlib.patheffects
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import AbstractPathEffect, withStroke
 from numpy.typing import NDArray
 
 from training.plots.mosaics import lay_out
@@ -24,7 +24,7 @@ from training.plots.style import (
 )
 
 Places = NDArray[np.float32]
-_HALO = [matplotlib.patheffects.withStroke(linewidth=2.2, foreground="white")]
+_HALO: list[AbstractPathEffect] = [withStroke(linewidth=2.2, foreground="white")]
 _MOST_CLASSES = 25
 _NAME_WIDTH, _NAME_HEIGHT = 0.17, 0.045  # of a panel
 

@@ -17,7 +17,8 @@ SHOWN = 100
 """Pixels an inch on the page, so that a figure is sharp on a dense screen."""
 SMALL, NORMAL, LARGE = 8.5, 9.5, 11.0
 """Points."""
-_UNSEEN = 1.5  # of 255, on average
+_UNSEEN = 1.5  # of 255
+_UNSEEN_SHARE = 1e-4  # of a picture's pixels
 INK = "#1f2430"
 FAINT = "#c9ced6"
 PALETTE = (
@@ -74,9 +75,11 @@ def write_png(figure: Figure) -> bytes:
 
 
 def _reduce(picture: Image.Image) -> Image.Image:
+    """Return a picture with 64 greys, or 256 colours; a colour photograph as it is."""
     exact = np.asarray(picture, int)
-    for colours in (64, 256):
-        few = picture.quantize(colours, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-        if np.abs(np.asarray(few.convert("RGB"), int) - exact).mean() < _UNSEEN:
-            return few
-    return picture
+    is_grey = (np.ptp(exact, axis=2) > _UNSEEN).mean() < _UNSEEN_SHARE
+    few = picture.quantize(
+        64 if is_grey else 256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
+    )
+    difference = np.abs(np.asarray(few.convert("RGB"), int) - exact).mean()
+    return few if difference < _UNSEEN else picture

@@ -166,3 +166,12 @@ def test_a_path_numbers_its_points() -> None:
 
     assert {"1", "3", "5"} <= set(texts)
     assert CLASSES[0] in texts
+
+
+def test_a_file_keeps_the_colours_of_classes() -> None:
+    """What the legend shows is what the dots show: fewer colours do not shift the palette."""
+    pixels = read_pixels(draw_scatters({"one": (PLACES, LABELS)}, CLASSES)).reshape(-1, 3)
+
+    for index in range(len(CLASSES)):
+        wanted = [int(colour_of(index)[start : start + 2], 16) for start in (1, 3, 5)]
+        assert np.abs(pixels.astype(int) - wanted).max(axis=1).min() <= 8, colour_of(index)
