@@ -87,9 +87,9 @@ export class Session extends EventTarget {
     if (!(this.space in model.spaces)) this.space = "autoencoder";
     this.#latent = null;
     this.#ends = [null, null];
+    this.#image = this.isOwn && fits ? this.#image : null; // what was drawn meets the next model
     this.#tell("model");
-    if (this.isOwn && fits && this.#image) this.#tell("image");
-    else this.#image = null;
+    if (this.#image) this.#tell("image");
   }
 
   /** @param {string} space */

@@ -46,6 +46,7 @@ export class InputPanel extends Panel {
   #adapt() {
     const { image, classes } = this.session.model;
     this.clear();
+    this.#sent = null;
     this.#pad.adapt(image);
     this.#pad.colour = image.channels === 3 ? this.#ink.value : image.background[0] > 0.5 ? "black" : "white";
     this.#pad.thickness = this.#pen.valueAsNumber;
