@@ -26,7 +26,7 @@ def draw_sources(studio: Studio) -> list[Picture]:
             drawn += _compare(studio, found, sampler, source)
     if trained.samplers:
         drawn.append(_draw_samples(studio))
-    if trained.networks.gan is not None:
+    if "gan" in trained.samplers:
         drawn.append(_draw_filtered(studio))
     return drawn
 
