@@ -43,6 +43,11 @@ until health=$("$work/latentd/bin/python" "$OLDPWD/deploy/health.py" 2>&1); do
     [ "$tries" -gt 0 ] || { echo "the service did not get ready: $health" >&2; exit 1; }
     sleep 0.2
 done
+for file in "" playground/main.js playground/fonts/newsreader.woff2 swagger-ui.css; do
+    "$work/latentd/bin/python" -c "import sys, urllib.request; urllib.request.urlopen(sys.argv[1])" \
+        "http://$LATENTD_HOST:$LATENTD_PORT/${file:+static/$file}" ||
+        { echo "the install lacks the page's ${file:-index.html}" >&2; exit 1; }
+done
 kill "$server"
 wait "$server" || [ $? -eq 143 ]
 server=

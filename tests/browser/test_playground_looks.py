@@ -72,7 +72,7 @@ def test_everything_is_reached_by_keys(visit: Opener, playground: str) -> None:
             reached.add(page.evaluate("document.activeElement.id"))
         snapshot = page.locator("main").aria_snapshot()
 
-    wanted = {"pad", "surprise", "wipe", "choose", "pen", "centre", "noise", "reconstruction"}
+    wanted = {"pad", "surprise", "wipe", "choose", "noise", "reconstruction"}
     wanted |= {"decoded", "code-back", "map-canvas", "steps", "count", "seed", "class"}
     assert wanted <= reached
     assert "- button\n" not in snapshot

@@ -146,6 +146,18 @@ def test_the_tour(project: Path, url: str) -> None:
     assert shapes["line.png"] == (88, 88)
 
 
+def test_the_python_client(project: Path, url: str) -> None:
+    """The Python example runs as it stands, and knows a boot when it sees one."""
+    (example,) = find_blocks("python")
+    script = project / "example.py"
+    script.write_text(example.replace("http://localhost:8000", url) + "    print(line.shape)\n")
+
+    told = run(f"{sys.executable} {script}", project)
+
+    assert told.startswith("{'Ankle boot': ")
+    assert told.endswith("(9, 1, 28, 28)\n")
+
+
 def test_training_on_ones_own_folder(project: Path) -> None:
     """The training command makes a bundle of colour pictures that the next serve answers with."""
     _draw_pictures(project / "my_images")
