@@ -11,6 +11,8 @@ from PIL import Image
 from service.artifact import open_bundle
 from service.artifact.densities import KernelDensity
 from service.artifact.latents import read_reference_errors
+from service.inference import operations
+from service.inference.model import load_model
 from service.runtimes.onnx import OnnxRuntime
 from service.runtimes.torchscript import TorchScriptRuntime
 from training.__main__ import evaluate, export, train
@@ -45,10 +47,25 @@ def test_training_publishes_a_bundle_with_every_network_and_figure(digits_store:
         "vae_decoder",
     }
     assert set(manifest.spaces) == {"autoencoder", "vae"}
-    assert set(manifest.samplers) == {"kde", "prior"}
+    assert set(manifest.samplers) == {
+        "uniform-global",
+        "uniform-per-dimension",
+        "centroid",
+        "kde",
+        "class-kde",
+        "pca-kde",
+        "gmm",
+        "vae-uniform-global",
+        "vae-uniform-per-dimension",
+        "vae-kde",
+        "vae-gmm",
+        "prior",
+    }
     assert manifest.default_source == "kde"
     assert set(manifest.metrics) == {
         "reconstruction_mse",
+        "noisy_mse_1.0",
+        "occluded_mse",
         "denoise_mse_0.3",
         "denoise_mse_0.6",
         "classifier_accuracy",
@@ -92,6 +109,17 @@ def test_the_service_runs_every_graph_of_a_trained_bundle(digits_store: Path, fo
         assert [output.shape for output in outputs] == [
             (3, *tensor.shape) for tensor in network.outputs
         ]
+
+
+def test_the_service_samples_from_every_source_of_a_trained_bundle(digits_store: Path) -> None:
+    """Each draws and decodes, of any class and of each class where it takes one."""
+    model = load_model(open_bundle(digits_store, "digits", 1), OnnxRuntime(1))
+
+    for name, spec in model.manifest.samplers.items():
+        for label in [None, *range(10)] if spec.class_conditional else [None]:
+            generator = np.random.Generator(np.random.PCG64(0))
+            result = operations.sample(model, name, 20, generator, label=label)
+            assert result.images.shape == (20, 1, 8, 8), name
 
 
 def test_the_numbers_beside_the_graphs_can_be_read(digits_store: Path) -> None:
