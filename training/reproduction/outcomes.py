@@ -42,6 +42,8 @@ class Outcome:
     """Minutes that each network's epochs took."""
     seed: int
     command: str
+    images: int
+    """Test images."""
     measured: str
     """The day, as YYYY-MM-DD."""
 
@@ -121,5 +123,6 @@ def _describe(trained: Trained, folder: Path, command: str) -> Outcome:
         minutes={name: round(spent / 60, 1) for name, spent in seconds.items()},
         seed=trained.recipe.seed,
         command=command,
+        images=len(trained.splits.test),
         measured=datetime.now(UTC).date().isoformat(),
     )

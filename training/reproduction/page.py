@@ -107,6 +107,7 @@ def _describe_run(metric: str | None, outcome: Outcome) -> Entry:
         "seed": outcome.seed,
         "epochs": outcome.epochs.get(network),
         "minutes": outcome.minutes.get(network),
+        "images": outcome.images,
         "measured": outcome.measured,
     }
 
@@ -159,8 +160,10 @@ def _list_runs(entries: list[Entry]) -> str:
     lines = [
         "\nA figure in bold meets its goal.\n",
         "## Runs\n",
-        _make_line(("row", "net", "command", "seed", "epochs", "minutes", "measured")),
-        _make_line(["---"] * 7),
+        _make_line(
+            ("row", "net", "command", "seed", "epochs", "minutes", "test images", "measured")
+        ),
+        _make_line(["---"] * 8),
     ]
     for entry in entries:
         for side, run in entry["runs"].items():

@@ -1,7 +1,6 @@
 """Tests of the rows of the reports, and of the table that is made of what was measured."""
 
 import json
-import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -22,9 +21,13 @@ from training.reproduction.page import describe_rows, write_page
 from training.reproduction.pictures import collect_pictures
 from training.reproduction.rows import Part, Row, Trial, choose_rows, read_rows
 
-IDS = re.findall(
-    r"\w+", "A1 A2a A2b A3 A4 A5 A6 B1 B2 B3 B4 B5 B6 C1 C2 C3 C4 D1 D2 D3 D4 D5 D6 E1 E2 E3 E4"
-)
+IDS = [
+    *("A1", "A2a", "A2b", "A3", "A4", "A5", "A6"),
+    *("B1", "B2", "B3", "B4", "B5", "B6"),
+    *("C1", "C2", "C3", "C4"),
+    *("D1", "D2", "D3", "D4", "D5", "D6"),
+    *("E1", "E2", "E3", "E4"),
+]
 
 
 def make_outcome(**figures: float) -> Outcome:
@@ -35,6 +38,7 @@ def make_outcome(**figures: float) -> Outcome:
         minutes={"autoencoder": 0.5},
         seed=20,
         command="latentd train small",
+        images=360,
         measured="2026-01-02",
     )
 
@@ -136,7 +140,7 @@ def test_the_page_holds_what_was_measured(tmp_path: Path) -> None:
     assert (entry["id"], entry["same_net"], entry["parts"][0]["same_net"]) == ("B2", 0.01234, 7.5)
     page = (tmp_path / "reproduction.md").read_text()
     assert "| B2 | 001 | autoencoder | `reconstruction_mse` | 0.02 | **0.01234** | 0.0125 |" in page
-    assert "| `latentd train small` | 20 | 3 | 0.5 | 2026-01-02 |" in page
+    assert "| `latentd train small` | 20 | 3 | 0.5 | 360 | 2026-01-02 |" in page
 
 
 def test_pictures_come_from_the_runs_and_missing_ones_are_told(tmp_path: Path) -> None:
