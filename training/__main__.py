@@ -55,6 +55,16 @@ def report(arguments: list[str]) -> int:
     return _guard(lambda: _report(make_report_parser().parse_args(arguments)))
 
 
+def reproduce(arguments: list[str]) -> int:
+    """Reproduce the systems of the source reports, and write the table of what came out."""
+    from training.reproduction.command import (  # noqa: PLC0415 - matplotlib, for this command only
+        make_reproduce_parser,
+        reproduce_rows,
+    )
+
+    return _guard(lambda: reproduce_rows(make_reproduce_parser().parse_args(arguments)))
+
+
 def main() -> int:
     """Run `python -m training COMMAND ...`."""
     commands = {
@@ -63,6 +73,7 @@ def main() -> int:
         "evaluate": evaluate,
         "export": export,
         "report": report,
+        "reproduce": reproduce,
     }
     parser = argparse.ArgumentParser("python -m training")
     parser.add_argument("command", choices=commands)
