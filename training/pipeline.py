@@ -8,6 +8,7 @@ import torch
 
 from service.artifact.manifest import SpaceName
 from service.artifact.maps import LatentMap
+from training.bandwidth import choose_bandwidths, set_bandwidths
 from training.checkpoints import is_finished, replace_file
 from training.config import FITTED, Recipe
 from training.data import read_data
@@ -15,7 +16,7 @@ from training.errors import RunError
 from training.evaluate import Measures, evaluate_networks
 from training.images import Splits
 from training.judge import fit_judge, locate_judge
-from training.judging import Judgement, judge_sources, read_judgement
+from training.judging import Judgement, Yardstick, judge_sources, read_judgement
 from training.loop import Examples
 from training.maps import fit_map
 from training.models import Encoder, VariationalEncoder
@@ -73,8 +74,9 @@ def reopen_run(run: Run, device: torch.device, tell: Callable[[str], None]) -> P
 
 def complete_run(prepared: Prepared) -> Trained:
     """Find the samplers and the maps that the run has not yet, and measure on the test images."""
-    samplers, measures = _find_samplers(prepared), measure_run(prepared)
-    judgement = _judge_samplers(prepared, samplers)
+    fitted, measures = _find_samplers(prepared), measure_run(prepared)
+    judgement = _judge_samplers(prepared, fitted)
+    samplers = set_bandwidths(fitted, judgement.bandwidths)
     return Trained(
         prepared.run,
         prepared.recipe,
@@ -174,6 +176,11 @@ def _judge_samplers(prepared: Prepared, samplers: dict[str, FittedSampler]) -> J
     if earlier is not None and earlier.sources.keys() == samplers.keys():
         return earlier
     judge = fit_judge(recipe.judge, splits, recipe.seed, run.folder.parent, prepared.device)
-    found = judge_sources(judge, splits, samplers, give_runner(prepared.networks), recipe.seed)
+    yardstick, give = Yardstick.make(judge, splits, recipe.seed), give_runner(prepared.networks)
+    prepared.tell("choosing bandwidths by their samples")
+    bandwidths = choose_bandwidths(samplers, yardstick, give, recipe.seed)
+    settled = set_bandwidths(samplers, bandwidths)
+    found = judge_sources(yardstick, splits, settled, give, recipe.seed)
+    found = found.model_copy(update={"bandwidths": bandwidths})
     replace_file(path, lambda beside: beside.write_text(found.model_dump_json(indent=1)))
     return found

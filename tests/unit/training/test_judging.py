@@ -16,7 +16,7 @@ from training.data import read_data
 from training.errors import TrainingError
 from training.images import Splits
 from training.judge import Judge, fit_judge
-from training.judging import Judgement, choose_source, judge_sources
+from training.judging import Judgement, Yardstick, choose_source, judge_sources
 from training.samplers import FittedSampler
 
 _SHAPE = (1, 8, 8)
@@ -74,7 +74,7 @@ def judgement(splits: Splits, judge: Judge) -> Judgement:
     samplers = {
         name: FittedSampler("kde", "autoencoder", Scripted(make)) for name, make in makers.items()
     }
-    return judge_sources(judge, splits, samplers, decode, 0)
+    return judge_sources(Yardstick.make(judge, splits, 0), splits, samplers, decode, 0)
 
 
 def find(judgement: Judgement, figure: str) -> dict[str, float]:
@@ -148,7 +148,8 @@ def test_the_same_seed_gives_the_same_judgement(splits: Splits, judge: Judge) ->
     def judge_noise(seed: int) -> Judgement:
         noise = Scripted(lambda count, lots: lots.random((count, *_SHAPE), dtype=np.float32))
         samplers = {"noise": FittedSampler("kde", "autoencoder", noise)}
-        return judge_sources(judge, splits, samplers, decode, seed)
+        yardstick = Yardstick.make(judge, splits, seed)
+        return judge_sources(yardstick, splits, samplers, decode, seed)
 
     assert judge_noise(0).sources == judge_noise(0).sources
     assert judge_noise(0).sources != judge_noise(1).sources
@@ -183,4 +184,4 @@ def test_too_few_images_cannot_be_compared_with(splits: Splits, judge: Judge) ->
     few = replace(splits, test=splits.test.take(np.arange(5)))
 
     with pytest.raises(TrainingError, match="judge: 5 validation or test images are too few"):
-        judge_sources(judge, few, {}, decode, 0)
+        Yardstick.make(judge, few, 0)
