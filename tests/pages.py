@@ -68,7 +68,7 @@ def draw(page: Page, strokes: list[list[tuple[float, float]]], size: float = 1) 
         page.mouse.move(*places[0])
         page.mouse.down()
         for place in places[1:]:
-            page.mouse.move(*place, steps=4)
+            page.mouse.move(*place, steps=2)
         page.mouse.up()
 
 

@@ -59,6 +59,7 @@ export function setUpChoices(session) {
       if (!first) throw new Error("No model is served. Train one with: latentd train mnist");
       await choose(known ? wanted : first.name).catch(() => choose(first.name));
     });
+  addEventListener("hashchange", start);
   setUpKey(session, start);
   return start;
 }

@@ -17,6 +17,7 @@ export class Pad {
   thickness = 2; // of the pen, in 28ths of the pad
   colour = "white";
   #ink = new OffscreenCanvas(1, 1); // strokes on nothing
+  #under = new OffscreenCanvas(1, 1); // the base, enlarged
   /** @type {ImageSpec} */
   #spec = { channels: 1, height: 28, width: 28, resize: "pad", background: [0] };
   /** @type {Pixels} what lies under the strokes */
@@ -39,7 +40,7 @@ export class Pad {
   adapt(spec) {
     this.#spec = spec;
     const scale = Math.max(1, Math.floor(SIDE / Math.max(spec.height, spec.width)));
-    for (const canvas of [this.canvas, this.#ink]) {
+    for (const canvas of [this.canvas, this.#ink, this.#under]) {
       [canvas.width, canvas.height] = [spec.width * scale, spec.height * scale];
     }
     this.wipe();
@@ -57,6 +58,11 @@ export class Pad {
     this.#isBlank = false;
     this.canvas.parentElement?.classList.remove("blank");
     this.#pen.clearRect(0, 0, this.#ink.width, this.#ink.height);
+    const base = new OffscreenCanvas(pixels.width, pixels.height);
+    takePen(base).putImageData(toRgba(pixels), 0, 0);
+    const pen = takePen(this.#under);
+    pen.imageSmoothingEnabled = false;
+    pen.drawImage(base, 0, 0, this.#under.width, this.#under.height);
     this.#paint();
   }
 
@@ -77,7 +83,9 @@ export class Pad {
         data[index] = Math.round(below + share * (colour[index % channels] - below));
       });
     } else {
-      const pen = this.#layAll();
+      const pen = takePen(new OffscreenCanvas(this.#ink.width, this.#ink.height));
+      pen.drawImage(this.#under, 0, 0);
+      pen.drawImage(this.#ink, 0, 0);
       for (let channel = 0; channel < channels; channel++) {
         const plane = shrinkWhole(takePlane(pen, channel), height, width);
         plane.forEach((value, index) => (data[channels * index + channel] = Math.round(value)));
@@ -86,25 +94,14 @@ export class Pad {
     return { ...this.#base, data };
   }
 
-  /** @returns {OffscreenCanvasRenderingContext2D} of a canvas with the base and all strokes */
-  #layAll() {
-    const { width, height } = this.#ink;
-    const pen = takePen(new OffscreenCanvas(width, height));
-    const base = new OffscreenCanvas(this.#base.width, this.#base.height);
-    takePen(base).putImageData(toRgba(this.#base), 0, 0);
-    pen.imageSmoothingEnabled = false;
-    pen.drawImage(base, 0, 0, width, height);
-    pen.drawImage(this.#ink, 0, 0);
-    return pen;
-  }
-
   get #pen() {
     return takePen(this.#ink);
   }
 
   #paint() {
     const pen = /** @type {CanvasRenderingContext2D} */ (this.canvas.getContext("2d"));
-    pen.drawImage(this.#layAll().canvas, 0, 0);
+    pen.drawImage(this.#under, 0, 0);
+    pen.drawImage(this.#ink, 0, 0);
     if (this.#cursor) this.#paintCursor(pen, this.#cursor);
   }
 

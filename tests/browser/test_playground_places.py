@@ -130,6 +130,8 @@ def test_an_older_version_can_be_chosen(visit: Opener, store: Path) -> None:
         assert page.url.endswith("#full@1")
         page.reload()
         expect(page.locator("#version")).to_have_value("1")
+        page.goto(f"{address}#full@2")
+        expect(page.locator("#version")).to_have_value("2")
 
 
 def test_errors_are_the_services_own_words(visit: Opener, store: Path) -> None:

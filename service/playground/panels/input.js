@@ -69,7 +69,9 @@ export class InputPanel extends Panel {
   #sent = null;
 
   async #send() {
+    await new Promise(requestAnimationFrame); // the hand goes first: one reading a frame
     this.#sent = await writePng(this.#pad.read(this.#centre.checked));
+    this.clear(); // no call made this
     this.session.setImage(this.#sent, true);
   }
 
@@ -93,6 +95,7 @@ export class InputPanel extends Panel {
     await this.attempt(async () => {
       const { value } = /** @type {HTMLSelectElement} */ (find("#invert"));
       const pixels = await fitFile(file, this.session.model.image, value);
+      this.clear();
       this.session.setImage(await writePng(pixels), true);
     });
     this.#file.value = "";
