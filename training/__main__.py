@@ -26,7 +26,7 @@ from training.flags import (
 )
 from training.loop import choose_device
 from training.pipeline import complete_run, fit_run, measure_run, reopen_run
-from training.report import write_report
+from training.report.page import write_report
 from training.runs import Run, start_run
 
 
@@ -97,7 +97,7 @@ def _train(flags: argparse.Namespace) -> None:
 
 
 def _tune(flags: argparse.Namespace) -> None:
-    from training.tune import Task, run_search  # noqa: PLC0415 - optuna, for this command only
+    from training.search.tune import Task, run_search  # noqa: PLC0415 - optuna, for this command only
 
     study, device = name_study(flags), choose_device(flags.device)
     folder = flags.runs / "tune" / study

@@ -23,11 +23,11 @@ from service.artifact.manifest import SpaceName
 from service.artifact.store import describe_content
 from training.export import BATCH_SIZES, SUFFIXES, Source, export_graphs, list_sources
 from training.images import Splits
-from training.judging import choose_source
 from training.provenance import describe_provenance
-from training.report import REPORT_FILE, draw_pictures, make_page
+from training.report.page import REPORT_FILE, draw_pictures, make_page
 from training.runs import MAP_FILE
-from training.samplers import name_file
+from training.sampling.judging import choose_source
+from training.sampling.samplers import name_file
 from training.trained import Trained
 
 

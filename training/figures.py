@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from service.artifact import Bundle, Metric, list_bundles, open_bundle
-from training.judging import COPYING
-from training.quality import NEIGHBOURS, SURE
+from training.sampling.judging import COPYING
+from training.sampling.quality import NEIGHBOURS, SURE
 
 _HEAD = """\
 # The bundles

@@ -21,7 +21,7 @@ from training.config import (
 from training.data import list_datasets
 from training.errors import RecipeError
 from training.runs import RUN_FILE, Run, read_run
-from training.search_space import Search, list_searches, parse_search, read_search
+from training.search.space import Search, list_searches, parse_search, read_search
 
 _CODED = ("autoencoder", "denoiser", "vae")
 _DEFAULT_RECIPE = "default"

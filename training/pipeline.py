@@ -8,21 +8,21 @@ import torch
 
 from service.artifact.manifest import SpaceName
 from service.artifact.maps import LatentMap
-from training.bandwidth import choose_bandwidths, set_bandwidths
 from training.checkpoints import is_finished, replace_file
 from training.config import FITTED, Recipe
 from training.data import read_data
 from training.errors import RunError
 from training.evaluate import Measures, evaluate_networks
 from training.images import Splits
-from training.judge import fit_judge, locate_judge
-from training.judging import Judgement, Yardstick, judge_sources, read_judgement
 from training.loop import Examples
 from training.maps import fit_map
 from training.models import Encoder, VariationalEncoder
 from training.robustness import Robustness, measure_robustness
 from training.runs import MAP_FILE, QUALITY_FILE, ROBUSTNESS_FILE, SAMPLERS_FOLDER, Run, pin_images
-from training.samplers import FittedSampler, fit_samplers, give_runner
+from training.sampling.bandwidth import choose_bandwidths, set_bandwidths
+from training.sampling.judge import fit_judge, locate_judge
+from training.sampling.judging import Judgement, Yardstick, judge_sources, read_judgement
+from training.sampling.samplers import FittedSampler, fit_samplers, give_runner
 from training.systems import Networks, encode, fit_networks
 from training.trained import Trained
 

@@ -7,10 +7,10 @@ from service.artifact.maps import LatentMap
 from training.config import Recipe
 from training.evaluate import Measures
 from training.images import Splits
-from training.judging import Quality
 from training.robustness import Robustness
 from training.runs import Run
-from training.samplers import FittedSampler
+from training.sampling.judging import Quality
+from training.sampling.samplers import FittedSampler
 from training.systems import Networks
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from service.settings import Settings
 from training.config import parse_recipe
 from training.figures import write_figures, write_samplers_table
-from training.search_space import parse_search
+from training.search.space import parse_search
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,7 +11,7 @@ import torch
 from training.checkpoints import HISTORY_FILE, replace_file
 from training.config import FITTED
 from training.pipeline import complete_run, fit_run
-from training.report import write_report
+from training.report.page import write_report
 from training.reproduction.rows import Row, Study, Trial
 from training.runs import Run, start_run
 from training.trained import Trained
@@ -97,7 +97,7 @@ def reproduce_study(study: Study, places: Places) -> None:
     Raises:
         RecipeError, RunError, DataError, TrainingError: as `latentd tune`.
     """
-    from training.tune import Task, run_search  # noqa: PLC0415 - optuna, for studies only
+    from training.search.tune import Task, run_search  # noqa: PLC0415 - optuna, for studies only
 
     folder = locate_study(study, places.runs)
     storage = f"sqlite:///{folder / 'study.db'}"
@@ -110,7 +110,7 @@ def _describe(trained: Trained, folder: Path, command: str) -> Outcome:
     for source, quality in trained.quality.items():
         figures |= {f"source.{source}.{name}": metric.value for name, metric in quality.items()}
     histories = {
-        name: json.loads((folder / name / HISTORY_FILE).read_text())
+        name: json.loads((folder / name / HISTORY_FILE).read_text())["epochs"]
         for name in FITTED
         if (folder / name / HISTORY_FILE).exists()
     }

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from training.checkpoints import replace_file
-from training.plots import draw_sweeps, write_png
+from training.report.plots import draw_sweeps, write_png
 from training.reproduction.outcomes import Outcome, locate_study
 from training.reproduction.rows import SIDES, Row, Side, Trial
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from training.config import FITTED, Recipe, override, parse_recipe, read_recipe
 from training.errors import RecipeError
-from training.search_space import Search, parse_search, read_search
+from training.search.space import Search, parse_search, read_search
 
 Side: TypeAlias = Literal["same_net", "best"]
 SIDES: tuple[Side, Side] = ("same_net", "best")

@@ -12,9 +12,9 @@ from training.config import Recipe, override, parse_recipe, read_recipe
 from training.data import read_data
 from training.errors import RunError
 from training.images import LabelledImages, Splits
-from training.judging import choose_source
 from training.pipeline import complete_run, fit_run, reopen_run
 from training.runs import Run, start_run
+from training.sampling.judging import choose_source
 
 CPU = torch.device("cpu")
 

@@ -1,0 +1,1 @@
+"""A finished run as pictures and one page: `latentd report`."""

@@ -1,0 +1,1 @@
+"""Where generated latents come from, and how good the samples are."""
