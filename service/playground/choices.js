@@ -49,16 +49,17 @@ export function setUpChoices(session) {
   session.addEventListener("locked", askForKey);
   setUpReport(session, attempt);
 
-  const start = () =>
-    attempt(async () => {
+  const start = () => {
+    const wanted = decodeURIComponent(location.hash.slice(1));
+    return attempt(async () => {
       const { models } = /** @type {{models: Model[]}} */ (await session.api.get("v1/models"));
       fillSelect(names, models.map(({ name }) => [name, name]));
-      const wanted = decodeURIComponent(location.hash.slice(1));
       const known = models.some(({ name }) => name === wanted.split("@")[0]);
       const first = models.find((model) => model.default) ?? models[0];
       if (!first) throw new Error("No model is served. Train one with: latentd train mnist");
       await choose(known ? wanted : first.name).catch(() => choose(first.name));
     });
+  };
   addEventListener("hashchange", start);
   setUpKey(session, start);
   return start;

@@ -129,6 +129,7 @@ def test_an_older_version_can_be_chosen(visit: Opener, store: Path) -> None:
         settle(page)
         assert page.url.endswith("#full@1")
         page.reload()
+        settle(page)
         expect(page.locator("#version")).to_have_value("1")
         page.goto(f"{address}#full@2")
         expect(page.locator("#version")).to_have_value("2")
