@@ -30,10 +30,10 @@ def reproduce_rows(flags: argparse.Namespace) -> None:
     """
     chosen = choose_rows(read_rows(), flags.rows)
     places = Places(flags.data_root, flags.runs, choose_device(flags.device), tqdm.write)
-    trials = [] if flags.table else list_trials(chosen)
-    for number, trial in enumerate(trials, 1):
+    trials = {} if flags.table else list_trials(chosen)
+    for number, (trial, drawn) in enumerate(trials.items(), 1):
         tqdm.write(f"run {number} of {len(trials)}: {trial.command}")
-        reproduce_trial(trial, places)
+        reproduce_trial(trial, places, drawn=drawn)
     for study in [] if flags.table else list_studies(chosen):
         tqdm.write(f"search {study.search}: {study.trials} trials of {study.epochs} epochs")
         reproduce_study(study, places)

@@ -1,7 +1,7 @@
 """What each trial gave: trained or resumed, measured once, and remembered in its run folder."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,11 +10,12 @@ import torch
 
 from training.checkpoints import HISTORY_FILE, replace_file
 from training.config import FITTED
-from training.pipeline import complete_run, fit_run
+from training.evaluate import Measures
+from training.pipeline import Prepared, complete_run, fit_run, measure_run
 from training.report.page import write_report
 from training.reproduction.rows import Row, Study, Trial
 from training.runs import Run, start_run
-from training.trained import Trained
+from training.sampling.judging import Quality
 
 OUTCOME_FILE = "outcome.json"
 
@@ -48,10 +49,21 @@ class Outcome:
     """The day, as YYYY-MM-DD."""
 
 
-def list_trials(rows: Iterable[Row]) -> list[Trial]:
-    """Return the trials of `rows`, each run once, in order."""
-    runs = {trial.run_name: trial for row in rows for trial in row.all_trials()}
-    return list(runs.values())
+def list_trials(rows: Iterable[Row]) -> dict[Trial, bool]:
+    """Return the trials of `rows`, each run once, in order, and which of them need a report.
+
+    Those do of which a row shows pictures or judged samples; of the others only the networks'
+    figures are wanted.
+    """
+    runs: dict[str, Trial] = {}
+    drawn: set[str] = set()
+    for row in rows:
+        for part in (row, *row.part):
+            for trial in part.trials().values():
+                runs.setdefault(trial.run_name, trial)
+                if part.needs_samples or (row.pictures and trial == row.same_net):
+                    drawn.add(trial.run_name)
+    return {trial: name in drawn for name, trial in runs.items()}
 
 
 def list_studies(rows: Iterable[Row]) -> list[Study]:
@@ -65,8 +77,13 @@ def find_outcome(trial: Trial, places: Places) -> Outcome | None:
     return Outcome(**json.loads(path.read_text())) if path.exists() else None
 
 
-def reproduce_trial(trial: Trial, places: Places) -> Outcome:
-    """Train, measure and draw what is not there yet; a killed one goes on where it was.
+def reproduce_trial(trial: Trial, places: Places, *, drawn: bool) -> Outcome:
+    """Train and measure what is not there yet; a killed one goes on where it was.
+
+    Args:
+        trial: What to train.
+        places: Where to read and write.
+        drawn: Whether its samples are judged and its report is written, too.
 
     Raises:
         RecipeError, RunError, DataError, TrainingError: as `latentd train`.
@@ -78,9 +95,13 @@ def reproduce_trial(trial: Trial, places: Places) -> Outcome:
     found = find_outcome(trial, places)
     if found is not None:
         return found
-    trained = complete_run(fit_run(run, places.device, places.tell))
-    write_report(trained, folder / "report")
-    outcome = _describe(trained, folder, trial.command)
+    prepared = fit_run(run, places.device, places.tell)
+    if drawn:
+        trained = complete_run(prepared)
+        write_report(trained, folder / "report")
+        outcome = _describe(prepared, trained.measures, trained.quality)
+    else:
+        outcome = _describe(prepared, measure_run(prepared), {})
     text = json.dumps(asdict(outcome), indent=1) + "\n"
     replace_file(folder / OUTCOME_FILE, lambda beside: beside.write_text(text))
     return outcome
@@ -105,10 +126,11 @@ def reproduce_study(study: Study, places: Places) -> None:
     run_search(task, places.tell)
 
 
-def _describe(trained: Trained, folder: Path, command: str) -> Outcome:
-    figures = {name: metric.value for name, metric in trained.measures.metrics.items()}
-    for source, quality in trained.quality.items():
-        figures |= {f"source.{source}.{name}": metric.value for name, metric in quality.items()}
+def _describe(prepared: Prepared, measures: Measures, quality: Mapping[str, Quality]) -> Outcome:
+    folder = prepared.run.folder
+    figures = {name: metric.value for name, metric in measures.metrics.items()}
+    for source, found in quality.items():
+        figures |= {f"source.{source}.{name}": metric.value for name, metric in found.items()}
     histories = {
         name: json.loads((folder / name / HISTORY_FILE).read_text())["epochs"]
         for name in FITTED
@@ -121,8 +143,8 @@ def _describe(trained: Trained, folder: Path, command: str) -> Outcome:
         figures=figures,
         epochs={name: len(history) for name, history in histories.items()},
         minutes={name: round(spent / 60, 1) for name, spent in seconds.items()},
-        seed=trained.recipe.seed,
-        command=command,
-        images=len(trained.splits.test),
+        seed=prepared.recipe.seed,
+        command=prepared.run.command,
+        images=len(prepared.splits.test),
         measured=datetime.now(UTC).date().isoformat(),
     )

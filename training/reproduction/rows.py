@@ -97,6 +97,11 @@ class Part(_Strict):
     same_net: Trial | None = None
     best: Trial | None = None
 
+    @property
+    def needs_samples(self) -> bool:
+        """Whether the figure is one of judged samples."""
+        return self.metric is not None and self.metric.startswith("source.")
+
     def trials(self) -> dict[Side, Trial]:
         """Return the trials that there are, by side."""
         both: dict[Side, Trial | None] = {"same_net": self.same_net, "best": self.best}
