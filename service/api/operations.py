@@ -143,7 +143,9 @@ async def sample(request: Request, query: Annotated[schemas.SampleParameters, Qu
     call = await receive(request, query, NOTHING, IMAGE_FORMS)
     parameters = call.parameters
     call.engine.limits.check("samples", parameters.count)
-    model, source = call.engine.registry.find_source(parameters.model, parameters.source)
+    model, source = call.engine.registry.find_source(
+        parameters.model, parameters.source, of_class=parameters.class_ is not None
+    )
     label = _find_class(model, source, parameters.class_)
     seed = secrets.randbits(_SEED_BITS) if parameters.seed is None else parameters.seed
     spec = model.manifest.samplers[source]

@@ -80,7 +80,11 @@ class SampleParameters(_Parameters):
 
     count: Annotated[int, Field(ge=1, description="How many images.")] = 1
     source: Annotated[
-        str | None, Field(description="A sampler of the bundle; its default where left out.")
+        str | None,
+        Field(
+            description="A sampler of the bundle. Where left out its default, or with `class` the "
+            "best of those that know classes."
+        ),
     ] = None
     seed: Annotated[
         int | None,

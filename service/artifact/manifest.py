@@ -36,6 +36,8 @@ DECODERS: dict[SourceSpace, NetworkName] = {
 }
 """What makes images of a source's latents."""
 
+_DISTANCE = "validation_frechet"
+
 _ENCODER_OUTPUTS: dict[SpaceName, int] = {"autoencoder": 1, "vae": 2}
 
 FileName: TypeAlias = Annotated[
@@ -170,6 +172,22 @@ class Manifest(_Strict):
     metrics: dict[str, Metric] = {}
     provenance: Provenance
     files: dict[FileName, FileEntry]
+
+    def choose_source(self, *, of_class: bool) -> str | None:
+        """Return the sample source for who names none; None if there is none.
+
+        Args:
+            of_class: Whether one class is asked for; then it is a source that knows classes, if
+                there is one: the default, or the one a judge likes best, or the first.
+        """
+        default = self.samplers.get(self.default_source or "")
+        if not of_class or (default is not None and default.class_conditional):
+            return self.default_source
+        able = {name: spec for name, spec in self.samplers.items() if spec.class_conditional}
+        judged = {name: spec.quality.get(_DISTANCE) for name, spec in able.items()}
+        distances = {name: found.value for name, found in judged.items() if found is not None}
+        best = min(distances, key=lambda name: distances[name], default=None)
+        return best or next(iter(able), self.default_source)
 
     def latent_size(self, space: SourceSpace) -> int:
         """Return how many numbers a latent has where the bundle can decode it."""

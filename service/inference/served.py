@@ -76,15 +76,22 @@ class Served:
             raise self._unavailable(model, network, lambda other: network in other.networks)
         return model
 
-    def find_source(self, reference: str | None, source: str | None) -> tuple[Model, str]:
+    def find_source(
+        self, reference: str | None, source: str | None, *, of_class: bool = False
+    ) -> tuple[Model, str]:
         """Return the model and the name of the sampler: the one asked for or its default.
+
+        Args:
+            reference: As in `find`.
+            source: Its name; None for the model's default.
+            of_class: Whether one class is asked for, which not every source knows.
 
         Raises:
             ModelNotFoundError: as in `find`.
             UnavailableError: it has no such sampler; the text says which models do.
         """
         model = self.find(reference)
-        chosen = source or model.manifest.default_source
+        chosen = source or model.manifest.choose_source(of_class=of_class)
         if chosen is None or chosen not in model.samplers:
             what = f"sample source {chosen!r:.80}"
             raise self._unavailable(model, what, lambda other: chosen in other.samplers)

@@ -214,3 +214,32 @@ def test_a_sampler_knows_what_runs_for_it(
 ) -> None:
     """A request's time is foretold from these."""
     assert parse_manifest(dump(members)).samplers[source].networks == networks
+
+
+def judge(value: float) -> Members:
+    """Return the quality of a source at a distance from the validation images."""
+    metric = {"value": value, "unit": "squared distance", "split": "validation", "count": 9}
+    return {"validation_frechet": metric}
+
+
+def test_who_asks_for_a_class_gets_a_source_that_knows_classes(members: Members) -> None:
+    """Else it is the default; of several that know classes, the judge's favourite."""
+    known = members["samplers"]["kde"]
+    members["default_source"] = "prior"
+    manifest = parse_manifest(dump(members))
+    assert manifest.choose_source(of_class=False) == "prior"
+    assert manifest.choose_source(of_class=True) == "kde"
+
+    members["samplers"]["kde"] = known | {"quality": judge(9)}
+    members["samplers"]["better"] = known | {"quality": judge(7)}
+    assert parse_manifest(dump(members)).choose_source(of_class=True) == "better"
+
+    members["default_source"] = "kde"
+    assert parse_manifest(dump(members)).choose_source(of_class=True) == "kde"
+
+
+def test_a_bundle_whose_sources_know_no_classes_keeps_its_default(members: Members) -> None:
+    """The answer then says that this source has none."""
+    members["samplers"] = {"prior": members["samplers"]["prior"]}
+    members["default_source"] = "prior"
+    assert parse_manifest(dump(members)).choose_source(of_class=True) == "prior"
