@@ -35,9 +35,9 @@ def draw_tour(client: httpx.Client) -> Image.Image:
         for model in ("fashion-mnist", "mnist")
     ]
     ends = [
-        client.post(f"/v1/sample?model=fashion-mnist&class={label}&seed={seed}").json()["latents"][
-            0
-        ]
+        client.post(f"/v1/sample?model=fashion-mnist&source=kde&class={label}&seed={seed}").json()[
+            "latents"
+        ][0]
         for label, seed in (("Ankle boot", 1), ("Sneaker", 7))
     ]
     body = {"latents": ends, "steps": 14, "encoding": "array"}

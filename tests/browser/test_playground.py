@@ -1,6 +1,7 @@
 """Each panel of the playground does its work, on a real server with the shipped bundles."""
 
 import itertools
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -197,7 +198,7 @@ def test_another_model_takes_over(page: Page) -> None:
     expect(page.locator(".bars li > :first-child").first).to_have_text("T-shirt/top")
     settle(page)
 
-    assert page.url.endswith("#fashion-mnist@1")
+    assert re.search(r"#fashion-mnist@\d+$", page.url)
     assert page.locator(".error:visible").count() == 0
     expect(page.locator("#verdict")).to_have_text("like nothing it was trained on")
     page.reload()

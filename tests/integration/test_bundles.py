@@ -142,6 +142,7 @@ def test_bundles_are_small_and_whole(name: str) -> None:
         "classifier",
         "vae_encoder",
         "vae_decoder",
+        "generator",
     }
     assert all(set(network.formats) == set(BACKENDS) for network in manifest.networks.values())
     assert all(
