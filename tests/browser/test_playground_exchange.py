@@ -25,7 +25,7 @@ def page(visit: Opener, playground: str) -> Iterator[Page]:
 
 def draw_seven() -> bytes:
     """Return a photograph-like PNG file: a dark seven on light paper, not square, in colour."""
-    picture = Image.new("RGB", (300, 240), (238, 232, 220))
+    picture = Image.new("RGB", (300, 240), (250, 246, 240))
     ImageDraw.Draw(picture).line(
         [(100, 60), (190, 60), (140, 190)], fill=(30, 30, 60), width=20, joint="curve"
     )

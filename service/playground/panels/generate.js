@@ -19,7 +19,6 @@ const EXPLAINED = {
   gan: "No code at all: a generator, trained to fool a critic.",
   "gan-filtered": "The generator\u2019s, passed through the autoencoder.",
 };
-const AT_FIRST = 2; // sources that are chosen before the visitor does
 const SEEDS = 100_000;
 
 /** @typedef {import("../session.js").Session} Session */
@@ -57,7 +56,7 @@ export class GeneratePanel {
     this.#root.hidden = !sources.length;
     if (!sources.length) return;
     const first = sources.find(({ name }) => name === default_source) ?? sources[0];
-    const chosen = [first, ...sources.filter((source) => source !== first)].slice(0, AT_FIRST);
+    const chosen = [first, findRival(sources, first)];
     find("#sources").replaceChildren(...sources.map((source) =>
       make("label", { className: "chip" },
         make("input", { type: "checkbox", value: source.name, checked: chosen.includes(source) }), source.name)));
@@ -131,4 +130,15 @@ function explain({ name, quality = {} }) {
   const figures = Object.entries(quality).map(([figure, { value, unit }]) =>
     `${figure.replaceAll("_", " ")} ${write(value, 3)}${unit === "percent" ? " %" : ""}`);
   return [EXPLAINED[name] ?? "", figures.join(", ")].filter(Boolean).join(" ");
+}
+
+/**
+ * The source to stand beside the first: the best by the judge, of another latent space if there is one.
+ * @param {import("../api.js").Source[]} sources
+ * @param {import("../api.js").Source} first
+ */
+function findRival(sources, first) {
+  const distance = (/** @type {import("../api.js").Source} */ { quality }) => quality?.validation_frechet?.value ?? Infinity;
+  const others = sources.filter((source) => source !== first).sort((a, b) => distance(a) - distance(b) || 0);
+  return others.find(({ space }) => space !== first.space) ?? others[0];
 }
