@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from service.artifact import publish, stage
+from service.artifact import list_bundles, publish, stage
 from service.artifact.store import describe_content
 
 SHIPPED = Path(__file__).parents[1] / "models_store"
@@ -15,10 +15,15 @@ SOURCES = ("fashion-mnist", "mnist")
 """The shipped bundles that are copied; their answers differ."""
 
 
+def find_shipped(source: str) -> Path:
+    """Return the folder of a shipped bundle's highest version."""
+    return SHIPPED / source / str(list_bundles(SHIPPED)[source][0])
+
+
 def publish_copy(store: Path, source: str) -> int:
     """Publish a shipped bundle as the next version; return its number."""
     with stage(store, NAME) as folder:
-        shutil.copytree(SHIPPED / source / "1", folder, dirs_exist_ok=True)
+        shutil.copytree(find_shipped(source), folder, dirs_exist_ok=True)
         return publish(folder, store, NAME).version
 
 
@@ -52,6 +57,6 @@ def publish_spoiled(store: Path, number: int) -> None:
     home = store / NAME
     version = max(int(folder.name) for folder in home.iterdir()) + 1
     with stage(store, NAME) as folder:
-        shutil.copytree(SHIPPED / SOURCES[number % 2] / "1", folder, dirs_exist_ok=True)
+        shutil.copytree(find_shipped(SOURCES[number % 2]), folder, dirs_exist_ok=True)
         SPOILERS[number % len(SPOILERS)](folder)
         folder.rename(home / str(version))

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from publishing import NAME, SHIPPED, SOURCES, publish_copy, publish_spoiled
+from publishing import NAME, SOURCES, find_shipped, publish_copy, publish_spoiled
 from records import FOLDER, Cell, Record, write_record
 from servers import HOST, Server, run_latentd
 
@@ -240,7 +240,7 @@ def run(workers: int, swaps: int, given: argparse.Namespace) -> Run:
     with tempfile.TemporaryDirectory() as folder:
         store = Path(folder)
         for source in SOURCES:
-            shutil.copytree(SHIPPED / source / "1", store / source / "1")
+            shutil.copytree(find_shipped(source), store / source / "1")
             publish_copy(store, source)
         flags = ["--models-store", folder, "--workers", str(workers)]
         with run_latentd(flags) as server:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from fakes import FakeRuntime, write_bundle
 
+from service.artifact import list_bundles
 from service.errors import ArtifactError, InferenceError, MissingExtraError
 from service.inference.repository import Repository
 from service.runtimes import Floats, Runtime, open_runtime
@@ -36,9 +37,9 @@ def _listen() -> None:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A copy of a real bundle, in a store of its own."""
-    return shutil.copytree(
-        ROOT / "models_store" / "mnist" / "1", tmp_path / "store" / "mnist" / "1"
-    )
+    store = ROOT / "models_store"
+    shipped = store / "mnist" / str(list_bundles(store)["mnist"][0])
+    return shutil.copytree(shipped, tmp_path / "store" / "mnist" / "1")
 
 
 def change(folder: Path, edit: Callable[[dict[str, Any]], object]) -> None:
