@@ -14,8 +14,7 @@ from fastapi.responses import HTMLResponse
 
 from service.api.answers import give_json
 from service.api.calls import Engine, watch
-from service.api.reference import EXTRAS, UNKNOWN
-from service.api.schemas import (
+from service.api.listing import (
     MapInfo,
     ModelInfo,
     ModelList,
@@ -23,6 +22,7 @@ from service.api.schemas import (
     SourceInfo,
     TensorInfo,
 )
+from service.api.reference import EXTRAS, UNKNOWN
 from service.artifact import NetworkSpec, TensorSpec
 from service.artifact.latents import Floats
 from service.artifact.maps import LatentMap

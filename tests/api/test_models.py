@@ -8,8 +8,8 @@ import pytest
 from fakes import CLASSES, LATENT_SIZE, REPORT, make_map
 from pictures import make_png, to_base64
 
+from service.api.listing import MapInfo, ModelInfo, ModelList
 from service.api.models import _round
-from service.api.schemas import MapInfo, ModelInfo, ModelList
 
 
 def test_the_highest_version_of_each_model_is_listed(client: httpx.Client) -> None:
