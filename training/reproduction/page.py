@@ -24,7 +24,8 @@ latent size that is small enough to serve. MSE is per pixel of images in [0, 1];
 accuracies are in percent; bounds and divergences are nats an image (an evidence lower bound with
 a Gaussian likelihood is a density and may be positive). Recognisable samples are those to which a
 judge network, trained on real images only, gives a class with probability 0.9 or more: the
-reports' own shares were counted by eye. Minutes are of epochs on a shared machine of two cores.
+reports' own shares were counted by eye. Minutes are those of the epochs, whatever else the
+machine did.
 
 """
 _COLUMNS = (
