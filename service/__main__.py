@@ -105,11 +105,17 @@ def _check_access(settings: Settings) -> None:
         ExposedError: whoever reaches the service could load and unload models.
     """
     keys = read_keys(settings.api_keys, settings.api_keys_file)
-    if settings.repository_control and not keys and not _is_loopback(settings.host):
-        raise ExposedError(
-            f"repository_control on {settings.host} lets everybody load and unload models: "
-            "set LATENTD_API_KEYS_FILE (latentd key makes a key), or listen on 127.0.0.1"
-        )
+    if settings.repository_control and not keys:
+        if not _is_loopback(settings.host):
+            raise ExposedError(
+                f"repository_control on {settings.host} lets everybody load and unload models: "
+                "set LATENTD_API_KEYS_FILE (latentd key makes a key), or listen on 127.0.0.1"
+            )
+        if "*" in settings.cors_origins:
+            raise ExposedError(
+                "repository_control lets every page in a browser load and unload models: "
+                "set LATENTD_API_KEYS_FILE (latentd key makes a key), or name cors_origins"
+            )
     if settings.api_keys_file is not None and is_read_by_others(settings.api_keys_file):
         _log.warning("%s can be read by every user of this machine", settings.api_keys_file)
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from importlib.metadata import version
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
 from fastapi.telemetry import TelemetryConfig
 from opentelemetry.trace import TracerProvider
@@ -18,6 +18,7 @@ from service.api.calls import Engine, Lifecycle
 from service.api.door import Door
 from service.api.keys import read_keys
 from service.api.limits import Limits
+from service.api.origins import OriginGuard
 from service.api.problems import install_handlers
 from service.api.reference import build_openapi
 from service.api.security import secure
@@ -72,7 +73,8 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
     for part in (operations, models, oip, repository, system, playground):
         app.include_router(part.router)
     if settings.repository_control:
-        app.include_router(repository.control)
+        guard = OriginGuard(settings.cors_origins, has_keys=bool(keys))
+        app.include_router(repository.control, dependencies=[Depends(guard)])
     playground.mount_playground(app)  # before the folder that it lies in
     system.mount_static(app)
     app.add_middleware(Door, admission=admission, most=settings.max_pending_bytes)

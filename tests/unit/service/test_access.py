@@ -70,6 +70,19 @@ def test_open_repository_control_is_refused(
     assert told[0].startswith(f"latentd serve: repository_control on {host} ")
 
 
+def test_repository_control_for_every_page_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without keys, no page that a browser shows may be able to load and unload models."""
+    flags = ["--models-store", str(tmp_path), "--repository-control", "--cors-origins", '["*"]']
+    status = main(["serve", *flags])
+
+    told = capsys.readouterr().err.splitlines()
+    assert status == 3
+    assert len(told) == 1
+    assert told[0].startswith("latentd serve: repository_control lets every page in a browser ")
+
+
 @pytest.mark.parametrize(
     "flags",
     [
