@@ -5,18 +5,20 @@ uvicorn waits for ever for a head or a body, and takes a head of any size.
 
 import math
 import re
-import uuid
+import secrets
 from asyncio import AbstractEventLoop
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from service.api.access import note_refusal
 from service.api.calls import Lifecycle
-from service.api.problems import name_status, write_oip_error, write_problem
+from service.api.problems import REFUSAL, Kind, name_status, write_oip_error, write_problem
 
 HEAD_BYTES = 32 * 1024
 """Bytes of a request's line and headers."""
@@ -72,7 +74,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self.url = b""
         self._patience = config.patience
         self._lifecycle: Lifecycle = app_state.get("lifecycle") or Lifecycle()
-        self._deadline = self.loop.time() + config.patience.header_seconds
+        self._began = self.loop.time()
+        """When the head that is awaited began, or could begin."""
+        self._deadline = self._began + config.patience.header_seconds
         self._write_deadline = math.inf
         self._in_head = True
         self._has_moved = False
@@ -108,14 +112,25 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._is_refused:
             return
         if self._in_head and self._deadline == math.inf:  # a further request on the connection
-            self._deadline = self.loop.time() + self._patience.header_seconds
+            self._began = self.loop.time()
+            self._deadline = self._began + self._patience.header_seconds
         self._has_moved = False
-        super().data_received(data)
+        self._feed(data)
         if not self._has_moved and self._in_head and not self._is_refused:
             # What the parser holds back shows in no callback.
             self._unfinished_bytes += len(data)
             if self._unfinished_bytes > HEAD_BYTES:
                 self._refuse(*_name_excess(is_uri=not self.headers))
+
+    def _feed(self, data: bytes) -> None:
+        """Parse, as uvicorn does, but for its line in the log: a refusal has one of its own."""
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            self._refuse(*(self._fault or (HTTPStatus.BAD_REQUEST, "this is no HTTP/1.1")))
+        except httptools.HttpParserUpgrade:
+            pass  # an offer that is passed over is no fault
 
     def on_message_begin(self) -> None:
         """Begin a request."""
@@ -174,8 +189,10 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """End a request."""
         super().on_message_complete()
+        self.url, self.headers = b"", []  # what comes next may be no request at all
         self._in_head = True
         self._has_moved = True
+        self._began = self.loop.time()
         self._deadline = math.inf
 
     def on_response_complete(self) -> None:
@@ -192,34 +209,46 @@ class BoundedProtocol(HttpToolsProtocol):
         else:
             self._deadline = min(self._deadline, self.loop.time() + _FAREWELL_SECONDS)
 
-    def _unsupported_upgrade_warning(self) -> None:
-        """Say nothing: an offer that is passed over is no fault."""
-
     def _stop(self, status: HTTPStatus, detail: str) -> None:
-        """Stop the parser, which then has `send_400_response` called."""
+        """Stop the parser."""
         self._fault = (status, detail)
         raise RefusedError
-
-    def send_400_response(self, msg: str) -> None:
-        """Refuse what the parser stopped at."""
-        self._refuse(*(self._fault or (HTTPStatus.BAD_REQUEST, msg)))
 
     def _refuse(self, status: HTTPStatus, detail: str) -> None:
         """Answer an error where that is still possible, and read no more."""
         self._is_refused = True
-        self._deadline = self.loop.time() + _LINGER_SECONDS
-        cycle = self.cycle
-        if cycle is not None and not cycle.response_complete:
-            if self._in_head and not self.pipeline:  # an earlier request is being answered
-                cycle.keep_alive = False
-                self._deadline = math.inf
-                return
+        now = self.loop.time()
+        self._deadline = now + _LINGER_SECONDS
+        kind, cycle = name_status(status), self.cycle
+        if not self._in_head and cycle.response_complete:  # there is no second answer
+            self.transport.write_eof()
+        elif cycle is None or cycle.response_complete:
+            self._answer(kind, detail, note_refusal(self._describe(), kind, now - self._began))
+        elif self._in_head and not self.pipeline:  # an earlier request is being answered
+            cycle.keep_alive = False
+            self._deadline = math.inf
+        else:
+            cycle.scope["state"][REFUSAL] = kind
             cycle.disconnected = True
             cycle.message_event.set()
             if cycle.response_started or self.pipeline:
                 self.transport.close()
-                return
-        self.transport.write(_write_refusal(status, detail, is_oip=self.url.startswith(b"/v2")))
+            else:  # after the application, which has just been woken, has noted it
+                self.loop.call_soon(self._answer_for, cycle.scope["state"], kind, detail)
+
+    def _describe(self) -> dict[str, Any]:
+        """Return what is known of a request whose head was not taken."""
+        path = self.url.partition(b"?")[0].decode("latin-1")
+        method = self.parser.get_method().decode("latin-1") if path else "-"
+        return {"type": "http", "method": method, "path": path, "headers": self.headers or []}
+
+    def _answer_for(self, state: dict[str, Any], kind: Kind, detail: str) -> None:
+        if not self.transport.is_closing():
+            self._answer(kind, detail, state.get("request_id") or secrets.token_hex(16))
+
+    def _answer(self, kind: Kind, detail: str, identifier: str) -> None:
+        is_oip = self.url.startswith(b"/v2")
+        self.transport.write(_write_refusal(kind, detail, identifier, is_oip=is_oip))
         self.transport.write_eof()
 
 
@@ -232,11 +261,10 @@ def _name_excess(*, is_uri: bool) -> tuple[HTTPStatus, str]:
     )
 
 
-def _write_refusal(status: HTTPStatus, detail: str, *, is_oip: bool) -> bytes:
+def _write_refusal(kind: Kind, detail: str, identifier: str, *, is_oip: bool) -> bytes:
     """Return a whole answer, in the form that the application would give it."""
     write = write_oip_error if is_oip else write_problem
-    identifier = uuid.uuid4().hex
-    _, media_type, content = write(name_status(status), detail, identifier)
+    status, media_type, content = write(kind, detail, identifier)
     upgrade = "Upgrade: HTTP/1.1\r\n" if status == HTTPStatus.UPGRADE_REQUIRED else ""
     head = (
         f"HTTP/1.1 {status.value} {status.phrase}\r\n{upgrade}Connection: close\r\n"

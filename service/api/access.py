@@ -9,6 +9,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import metrics
+from service.api.problems import Kind
 from service.logs import ACCESS
 from service.tracing import find_trace
 
@@ -52,13 +53,29 @@ class RequestLog:
             metrics.IN_FLIGHT.dec()
 
 
+def note_refusal(scope: Scope, kind: Kind, seconds: float) -> str:
+    """Note a request that was refused before the application saw it; return its id.
+
+    Args:
+        scope: What is known of it: `method`, `path` and `headers`.
+        kind: What it is answered with.
+        seconds: How long it took.
+    """
+    note = _Note(scope, traced=False)
+    note.start -= seconds
+    note.status = kind.status
+    metrics.count_error(kind.slug)
+    note.close()
+    return note.identifier
+
+
 class _Note:
     """What is known of one request."""
 
-    __slots__ = ("_given", "_open", "_scope", "_start", "_traced", "answer", "identifier", "status")
+    __slots__ = ("_given", "_open", "_scope", "_traced", "answer", "identifier", "start", "status")
 
     def __init__(self, scope: Scope, *, traced: bool) -> None:
-        self._start = time.perf_counter()
+        self.start = time.perf_counter()
         self._scope = scope
         self._traced = traced
         self._open = True
@@ -74,7 +91,7 @@ class _Note:
         if not self._open:
             return
         self._open = False
-        seconds = time.perf_counter() - self._start
+        seconds = time.perf_counter() - self.start
         route = self._scope.get("route")
         operation = metrics.OTHER if route is None else route.name
         metrics.count_request(operation, self.status, seconds)

@@ -17,6 +17,9 @@ from service import errors
 from service.metrics import count_error
 
 MEDIA_TYPE = "application/problem+json"
+REFUSAL = "refusal"
+"""Where in a request's state the server puts the kind of the error by which it cut it off."""
+
 _CLIENT_CLOSED_REQUEST = 499
 _RETRY_SECONDS = "1"
 _log = logging.getLogger(__name__)
@@ -126,9 +129,11 @@ def _answer_http(request: Request, error: Exception) -> Response:
     return answer
 
 
-def _answer_disconnect(_request: Request, _error: Exception) -> Response:
-    count_error("client-closed-request")
-    return Response(status_code=_CLIENT_CLOSED_REQUEST)
+def _answer_disconnect(request: Request, _error: Exception) -> Response:
+    """Note the end of a request that nobody waits for, or that the server answers itself."""
+    refusal: Kind | None = request.scope["state"].get(REFUSAL)
+    count_error("client-closed-request" if refusal is None else refusal.slug)
+    return Response(status_code=_CLIENT_CLOSED_REQUEST if refusal is None else refusal.status)
 
 
 def _answer_unexpected(request: Request, error: Exception) -> Response:
