@@ -160,15 +160,17 @@ def _name_operation(route: APIRoute) -> str:
 def _openapi_of(
     app: FastAPI, registry: Registry, *, needs_key: bool
 ) -> Callable[[], dict[str, Any]]:
-    described: str | None = None
+    described: list[str] = []
 
     def openapi() -> dict[str, Any]:
         nonlocal described
         default = registry.find_default()
-        digest = None if default is None else default.bundle.digest
-        if app.openapi_schema is None or digest != described:
-            app.openapi_schema = build_openapi(app, default, needs_key=needs_key)
-            described = digest
+        others = [model for versions in registry.models.values() for model in versions.values()]
+        models = [] if default is None else [default, *others]
+        digests = [model.bundle.digest for model in models]
+        if app.openapi_schema is None or digests != described:
+            app.openapi_schema = build_openapi(app, models, needs_key=needs_key)
+            described = digests
         return app.openapi_schema
 
     return openapi

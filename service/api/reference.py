@@ -1,5 +1,6 @@
 """The OpenAPI document: every media type of every operation, with examples that work as sent."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -144,12 +145,12 @@ def _describe_body(media: str, parameters: type[BaseModel], taken: Taken) -> dic
     return {"schema": _BINARY}
 
 
-def build_openapi(app: FastAPI, default: Model | None, *, needs_key: bool) -> dict[str, Any]:
-    """Return the OpenAPI document, its examples fitting the default model.
+def build_openapi(app: FastAPI, models: Sequence[Model], *, needs_key: bool) -> dict[str, Any]:
+    """Return the OpenAPI document, its examples fitting the models that are served.
 
     Args:
         app: The application.
-        default: The model that the examples are for; None for none.
+        models: What the examples are for, the default first; there may be none.
         needs_key: Whether clients must bring a key.
     """
     document = get_openapi(
@@ -164,7 +165,7 @@ def build_openapi(app: FastAPI, default: Model | None, *, needs_key: bool) -> di
     )
     schemas.update(definitions["$defs"])
     _correct(document)
-    examples = {} if default is None else make_examples(default)
+    examples = make_examples(models)
     for path, operation in document["paths"].items():
         example = examples.get(path.rpartition("/")[2])
         if example is not None and "post" in operation:
@@ -184,8 +185,35 @@ def _correct(document: dict[str, Any]) -> None:
         document["components"]["schemas"].pop(name, None)
 
 
-def make_examples(model: Model) -> dict[str, dict[str, Any]]:
-    """Return for each operation a JSON body that the model answers.
+def make_examples(models: Sequence[Model]) -> dict[str, dict[str, Any]]:
+    """Return for each operation that is served a JSON body that can be sent as it stands.
+
+    Where the first model, the default, lacks what an operation needs, the example names another.
+    """
+    examples: dict[str, dict[str, Any]] = {}
+    for model in models:
+        possible = _list_operations(model) - examples.keys()
+        if not possible:
+            continue
+        name = {} if model is models[0] else {"model": model.reference}
+        own = _make_examples_of(model)
+        examples |= {operation: own[operation] | name for operation in sorted(possible)}
+    return examples
+
+
+def _list_operations(model: Model) -> set[str]:
+    """Return the operations that a model has what is needed for."""
+    needs = {
+        "denoise": "denoiser" in model.networks,
+        "classify": "classifier" in model.networks,
+        "sample": model.manifest.default_source is not None,
+    }
+    always = {"encode", "decode", "reconstruct", "interpolate"}
+    return always | {operation for operation, is_there in needs.items() if is_there}
+
+
+def _make_examples_of(model: Model) -> dict[str, dict[str, Any]]:
+    """Return a body for each operation.
 
     The pictures are the model's own: decoded from two draws of its sampler, or from zeros.
     """
