@@ -6,7 +6,7 @@ PIP = $(VENV)/bin/pip --disable-pip-version-check --quiet install --constraint c
 export LATENTD_DATA ?= $(firstword $(wildcard data ../shared/data) data)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check unit train image-check audit soak fuzz reliability clean
+.PHONY: help serve test check unit train image-check audit soak fuzz reliability bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -53,7 +53,10 @@ fuzz: $(VENV)/.fuzz ## coverage-guided fuzzing of every decoder (SECONDS=120 eac
 	@$(VENV)/bin/python benchmarks/fuzz.py --seconds $(or $(SECONDS),120)
 
 reliability: $(VENV)/.dev ## write docs/reliability.md from the records beside it
-	@$(VENV)/bin/python benchmarks/reliability.py
+	@$(VENV)/bin/python benchmarks/page_writer.py reliability
+
+bench: $(VENV)/.dev ## measure speed beside the peers; writes docs/performance.md (ARGS="classify --rounds 5")
+	@$(VENV)/bin/python benchmarks/bench.py $(ARGS)
 
 $(VENV)/bin/python:
 	@command -v $(PYTHON) >/dev/null || { echo "latentd needs Python 3.11 or later: no '$(PYTHON)' found (set PYTHON=...)" >&2; exit 1; }

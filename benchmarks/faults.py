@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from records import FOLDER, Record, read_record, write_record
+from records import RELIABILITY, Record, read_record, write_record
 from servers import HOST
 
 PORT = 8917
@@ -276,7 +276,7 @@ def main() -> None:
 
 def keep(row: tuple[str | int | float, ...], command: str) -> None:
     """Put a row into the record, in place of the same fault's of an earlier run."""
-    file = FOLDER / "faults.json"
+    file = RELIABILITY / "faults.json"
     rows = [tuple(old) for old in read_record(file).rows] if file.exists() else []
     goal = (
         "a stop or a rolling restart loses no request that got through; a killed or hung worker "

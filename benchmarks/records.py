@@ -1,6 +1,7 @@
-"""The record that a reliability script leaves: `docs/reliability/<name>.json`.
+"""The record that a benchmark leaves: `<name>.json` in docs/reliability or docs/performance.
 
-`benchmarks/reliability.py` writes docs/reliability.md from all of them. A script does
+`benchmarks/page_writer.py` writes docs/reliability.md and docs/performance.md from all of them. A
+script does
 
     write_record(
         Record(
@@ -30,7 +31,9 @@ from typing import TypeAlias
 
 Cell: TypeAlias = str | int | float
 
-FOLDER = Path(__file__).parents[1] / "docs" / "reliability"
+_DOCS = Path(__file__).parents[1] / "docs"
+RELIABILITY = _DOCS / "reliability"
+PERFORMANCE = _DOCS / "performance"
 
 
 def describe_machine() -> str:
@@ -75,7 +78,7 @@ class Record:
     machine: str = field(default_factory=describe_machine)
 
 
-def write_record(record: Record, folder: Path = FOLDER) -> Path:
+def write_record(record: Record, folder: Path = RELIABILITY) -> Path:
     """Write a record to `<folder>/<name>.json` and return the file.
 
     Raises:

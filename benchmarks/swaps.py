@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from publishing import NAME, SOURCES, find_shipped, publish_copy, publish_spoiled
-from records import FOLDER, Cell, Record, write_record
+from records import RELIABILITY, Cell, Record, write_record
 from servers import HOST, Server, run_latentd
 
 CONNECTIONS = 32
@@ -255,7 +255,7 @@ def main() -> None:
     parser.add_argument("--swaps", type=int, nargs="+", default=[12, 60], help="versions published")
     parser.add_argument("--rate", type=float, default=60, help="requests a second")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--output", type=Path, default=FOLDER)
+    parser.add_argument("--output", type=Path, default=RELIABILITY)
     given = parser.parse_args()
     rows = [
         run(workers, swaps, given).to_row() for workers in given.workers for swaps in given.swaps

@@ -1,4 +1,4 @@
-"""Records of reliability, and the page that is written from them."""
+"""Records of benchmarks, and the pages that are written from them."""
 
 import json
 import math
@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from records import FOLDER, Record, read_record, write_record
-from reliability import PAGE, write_page
+from page_writer import FOLDERS, find_page, write_page
+from records import Record, read_record, write_record
 
 RECORD = Record(
     name="flood",
@@ -23,9 +23,10 @@ RECORD = Record(
 )
 
 
-def test_the_page_is_what_the_script_writes() -> None:
-    """docs/reliability.md is written from the records beside it, and by nobody else."""
-    assert PAGE.read_text() == write_page(FOLDER)
+@pytest.mark.parametrize("name", [name for name in FOLDERS if find_page(name).exists()])
+def test_a_page_is_what_the_script_writes(name: str) -> None:
+    """Each page of figures is written from the records beside it, and by nobody else."""
+    assert find_page(name).read_text() == write_page(name)
 
 
 def test_a_record_comes_back(tmp_path: Path) -> None:
@@ -41,14 +42,14 @@ def test_a_figure_of_nothing_is_a_dash(tmp_path: Path) -> None:
     file = write_record(replace(RECORD, rows=(("1x", math.nan),)), tmp_path)
 
     assert json.loads(file.read_text(), parse_constant=pytest.fail)["rows"] == [["1x", "-"]]
-    assert "| 1x | - |" in write_page(tmp_path)
+    assert "| 1x | - |" in write_page("reliability", tmp_path)
 
 
 def test_a_record_becomes_a_table(tmp_path: Path) -> None:
     """Each record is a section with its goal, table, command, date, seed, machine and remark."""
     write_record(RECORD, tmp_path)
 
-    page = write_page(tmp_path)
+    page = write_page("reliability", tmp_path)
 
     assert "## A flood\n" in page
     assert "**Must hold:** nothing is lost." in page
@@ -68,7 +69,11 @@ def test_an_uneven_record_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("file", sorted(FOLDER.glob("*.json")), ids=lambda file: file.stem)
+@pytest.mark.parametrize(
+    "file",
+    [file for folder in FOLDERS.values() for file in sorted(folder.glob("*.json"))],
+    ids=lambda file: file.stem,
+)
 def test_records_tell_no_place(file: Path) -> None:
     """No record names a path or a user of the machine that it was made on."""
     text = file.read_text()

@@ -1,0 +1,26 @@
+"""MLServer: a custom runtime that takes a picture as a base64 element of a BYTES tensor."""
+
+import numpy as np
+from classifier import Classifier
+from mlserver import MLModel
+from mlserver.codecs import Base64Codec, NumpyCodec, StringCodec
+from mlserver.types import InferenceRequest, InferenceResponse
+
+
+class ClassifierRuntime(MLModel):
+    """Gives pictures labels."""
+
+    async def load(self) -> bool:
+        """Load the graph."""
+        self.model = Classifier()
+        return True
+
+    async def predict(self, payload: InferenceRequest) -> InferenceResponse:
+        """Classify a picture."""
+        (image,) = Base64Codec.decode_input(payload.inputs[0])
+        label, probabilities = self.model.classify_file(image)
+        outputs = [
+            StringCodec.encode_output("label", [label], use_bytes=False),
+            NumpyCodec.encode_output("probabilities", np.array([probabilities], np.float32)),
+        ]
+        return InferenceResponse(model_name=self.name, outputs=outputs)
