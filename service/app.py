@@ -52,6 +52,7 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Lifecycle]]:
         if not served.models:
             _load(served)
+        admission.start()
         async with watching(served, settings.watch_seconds):
             yield {"lifecycle": engine.lifecycle}  # for the server: it knows when it must stop
         admission.close()

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import contextvars
+import threading
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -45,13 +46,27 @@ class Admission:
         self._patience = patience
         self._pending = 0
 
+    def start(self) -> None:
+        """Start the threads now: under load the system may have none to give.
+
+        Where it has none even now, they are started when there is work for them.
+        """
+        together = threading.Barrier(self._threads)
+        try:
+            started = [self._pool.submit(together.wait) for _ in range(self._threads)]
+        except RuntimeError:
+            together.abort()
+            return
+        for thread in started:
+            thread.result()
+
     async def run(self, work: Callable[[], T], seconds: float, waiter: Waiter | None = None) -> T:
         """Do `work`, which is predicted to take `seconds`, and return its result.
 
         Work that a thread has begun is finished, whoever has gone.
 
         Raises:
-            OverloadedError: the queue is full.
+            OverloadedError: the queue is full, or the system has no thread to give.
             DeadlineError: no thread was free in time.
             Exception: what the work or `waiter.gone` raised.
         """
@@ -59,8 +74,11 @@ class Admission:
             return work()
         self.check()
         job = _Job(work, self._release)
-        self._count(1)
-        job.start(self._pool)
+        try:
+            job.start(self._pool)
+        except RuntimeError as error:
+            raise OverloadedError("the system has no thread to give") from error
+        self._count(1)  # not before: what could not be handed over is never released
         try:
             with contextlib.ExitStack() as stack:
                 if waiter is not None:

@@ -269,3 +269,28 @@ def test_short_work_watches_nobody(
 
     assert asyncio.run(run()) == expected
     assert client.watched == 0
+
+
+def test_every_thread_is_there_from_the_start() -> None:
+    """Once started, long work needs no thread that the system might not have."""
+    admission = Admission(threads=3, queue=3)
+    before = threading.active_count()
+
+    admission.start()
+    started = threading.active_count() - before
+    admission.close()
+
+    assert started == 3
+    assert threading.active_count() == before
+
+
+def test_work_that_no_thread_takes_holds_no_place() -> None:
+    """Where work cannot be handed to a thread it is refused, and its place stays free."""
+    admission = Admission(threads=1, queue=1)
+    admission.close()
+
+    for _ in range(2):
+        with pytest.raises(OverloadedError, match="no thread to give"):
+            asyncio.run(admission.run(lambda: None, LONG))
+
+    assert not admission.is_full
