@@ -16,7 +16,17 @@ import page_writer
 from performance.options import Options
 from records import PERFORMANCE, write_record
 
-FIGURES = ("classify",)
+FIGURES = {
+    "classify": "classify",
+    "json": "json_bodies",
+    "tensors": "tensors",
+    "workers": "workers",
+    "latency": "latency",
+    "footprint": "footprint",
+    "training": "training_epoch",
+    "giant": "giant",
+}
+"""The module that measures each."""
 _PEERS = Path(__file__).parents[1] / "build" / "peers"
 
 
@@ -48,7 +58,7 @@ def main() -> int:
     for name in given.figures or FIGURES:
         print(name, flush=True)
         try:
-            record = importlib.import_module(f"performance.{name}").measure(options)
+            record = importlib.import_module(f"performance.{FIGURES[name]}").measure(options)
         except RuntimeError as error:
             failed.append(f"{name}: {error}")
             continue

@@ -90,8 +90,9 @@ def seed_manifest() -> list[bytes]:
 
 def aim_picture() -> Callable[[bytes], object]:
     """Return the way of a picture from bytes to pixels."""
-    from service.api.images import check_pixels, open_picture, to_batch  # noqa: PLC0415
+    from service.api.images import to_batch  # noqa: PLC0415
     from service.api.limits import Limits  # noqa: PLC0415
+    from service.api.pictures import check_pixels, open_picture  # noqa: PLC0415
     from service.artifact import ImageSpec  # noqa: PLC0415
 
     limits = Limits(1 << 25, 16, 1_000_000, 16, 1 << 23, 1_000_000)

@@ -29,6 +29,8 @@ class Request:
     body: bytes = b""
     content_type: str = "application/json"
     method: str = "POST"
+    headers: tuple[tuple[str, str], ...] = ()
+    """Names and values, besides those that every request has."""
 
     def pack(self) -> bytes:
         """Return its bytes."""
@@ -37,6 +39,7 @@ class Request:
             f"Host: {HOST}",
             f"Content-Type: {self.content_type}",
             f"Content-Length: {len(self.body)}",
+            *(f"{name}: {value}" for name, value in self.headers),
         ]
         return "\r\n".join([*lines, "\r\n"]).encode() + self.body
 

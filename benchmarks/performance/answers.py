@@ -44,7 +44,7 @@ def prepare(port: int, request: Request) -> urllib.request.Request:
     return urllib.request.Request(
         f"http://{HOST}:{port}{request.path}",
         request.body or None,
-        {"Content-Type": request.content_type},
+        {"Content-Type": request.content_type, **dict(request.headers)},
         method=request.method,
     )
 

@@ -61,13 +61,23 @@ class Contender:
         Raises:
             RuntimeError: an answer was not good.
         """
-        sender = find_cpus()[1]
         with self.serve() as server:
-            run_wrk(server.port, self.request, connections, options.warm_seconds, sender)
-            seen = run_wrk(server.port, self.request, connections, options.seconds, sender)
-        if seen.bad:
-            raise RuntimeError(f"{self.name}: {seen.bad} answers were not good")
-        return seen.rate
+            return load(server.port, self.request, options, connections, find_cpus()[1])
+
+
+def load(
+    port: int, request: Request, options: Options, connections: int, sender: int | None
+) -> float:
+    """Warm a server up and return its answers a second; wrk runs on the CPU `sender`, or on any.
+
+    Raises:
+        RuntimeError: an answer was not good.
+    """
+    run_wrk(port, request, connections, options.warm_seconds, sender)
+    seen = run_wrk(port, request, connections, options.seconds, sender)
+    if seen.bad:
+        raise RuntimeError(f"{request.path}: {seen.bad} answers were not good")
+    return seen.rate
 
 
 def make_latentd(request: Request, sends: str, cpus: Sequence[int] | None = None) -> Contender:

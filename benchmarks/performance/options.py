@@ -1,6 +1,8 @@
 """What a user may choose about a run, and which CPUs it has."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,3 +42,14 @@ def find_cpus() -> tuple[int, int]:
     if len(cpus) < _LEAST_CPUS:
         raise RuntimeError("two CPUs are needed: one for what is measured, one for who sends")
     return cpus[0], cpus[1]
+
+
+@contextlib.contextmanager
+def pinned(cpu: int) -> Iterator[None]:
+    """Keep this thread, and what it starts, on a CPU."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {cpu})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)

@@ -52,11 +52,13 @@ def run_wrk(
 def write_script(request: Request) -> str:
     """Return the Lua script that makes wrk send a request; every byte of its body is escaped."""
     body = "".join(f"\\{byte:03d}" for byte in request.body)
-    return (
-        f'wrk.method = "{request.method}"\n'
-        f'wrk.headers["Content-Type"] = "{request.content_type}"\n'
-        f'wrk.body = "{body}"\n'
-    )
+    headers = (("Content-Type", request.content_type), *request.headers)
+    lines = [
+        f'wrk.method = "{request.method}"',
+        *(f'wrk.headers["{name}"] = "{value}"' for name, value in headers),
+        f'wrk.body = "{body}"',
+    ]
+    return "\n".join([*lines, ""])
 
 
 def parse_output(text: str) -> Throughput:
