@@ -21,6 +21,7 @@ from service.api.limits import Limits
 from service.api.origins import OriginGuard
 from service.api.problems import install_handlers
 from service.api.reference import build_openapi
+from service.api.routing import Switch
 from service.api.security import secure
 from service.artifact.manifest import GraphFormat
 from service.inference.admission import Admission
@@ -71,6 +72,7 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
     )
     app.state.engine = engine
     install_handlers(app)
+    app.router.routes.insert(0, Switch(operations.router.routes))
     for part in (operations, models, oip, repository, system, playground):
         app.include_router(part.router)
     if settings.repository_control:

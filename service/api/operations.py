@@ -22,6 +22,7 @@ from service.api.answers import (
 from service.api.calls import receive
 from service.api.npy import MEDIA_TYPE as NPY
 from service.api.reference import describe
+from service.api.routing import OperationRoute
 from service.api.uploads import ENDS, IMAGES, LATENTS, NOTHING
 from service.artifact import SPACE_NETWORKS
 from service.errors import Flaw, InvalidInputError, UnavailableError
@@ -29,7 +30,7 @@ from service.inference import operations
 from service.inference.model import Model
 from service.runtimes import Floats
 
-router = APIRouter(prefix="/v1", tags=["operations"])
+router = APIRouter(prefix="/v1", tags=["operations"], route_class=OperationRoute)
 
 _ENDS_OF_A_LINE = 2
 _SEED_BITS = 53  # what JavaScript's numbers hold, so that every client can send it back
