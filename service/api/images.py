@@ -1,93 +1,23 @@
-"""Images in: from what a client sends to float32 NCHW arrays in [0, 1].
+"""Images in: from pictures and numbers that a client sends to float32 NCHW arrays in [0, 1]."""
 
-A picture is opened first, which reads only its header and lets its size be checked, and decoded
-later, where the work runs.
-"""
-
-import base64
-import binascii
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from service.api.limits import Limits
+from service.api.pictures import Picture
 from service.artifact import ImageSpec
 from service.artifact.latents import Floats
-from service.artifact.pixels import Invert, has_light_border, to_pixels
-from service.errors import Flaw, InvalidInputError, MalformedInputError, UnsupportedFormatError
+from service.artifact.pixels import Invert, has_light_border
+from service.errors import Flaw, InvalidInputError
 
-Item: TypeAlias = Image.Image | NDArray[np.float64]
+Item: TypeAlias = Picture | NDArray[np.float64]
 """One image as a client sent it: an opened picture, or numbers of (H, W) or (C, H, W)."""
 
-_SIGNATURES = {b"\x89PNG\r\n\x1a\n": "PNG", b"\xff\xd8\xff": "JPEG"}
-_OTHER_FORMATS = {
-    "GIF": (0, b"GIF8"),
-    "BMP": (0, b"BM"),
-    "TIFF": (0, b"II*\x00"),
-    "TIFF ": (0, b"MM\x00*"),
-    "WebP": (8, b"WEBP"),
-    "HEIF or AVIF": (4, b"ftyp"),
-    "JPEG 2000": (4, b"jP  "),
-    "ICO": (0, b"\x00\x00\x01\x00"),
-    "PSD": (0, b"8BPS"),
-    "PostScript": (0, b"%!PS"),
-    "PDF": (0, b"%PDF"),
-    "SVG": (0, b"<svg"),
-    "XML": (0, b"<?xml"),
-    "FITS": (0, b"SIMPLE"),
-}
 _MAX_DEPTH = 8
-
-# Pillow only warns of pictures that are large, and says of huge ones that they cannot be opened;
-# `check_pixels` refuses both, from their headers, and names the limit.
-Image.MAX_IMAGE_PIXELS = None
-
-
-def open_picture(content: bytes) -> Image.Image:
-    """Open a PNG or JPEG file, told by its first bytes; nothing is decoded yet.
-
-    Raises:
-        MalformedInputError: the file is broken.
-        UnsupportedFormatError: the file is of another format.
-    """
-    format_ = next((name for head, name in _SIGNATURES.items() if content.startswith(head)), None)
-    if format_ is None:
-        for name, (offset, mark) in _OTHER_FORMATS.items():
-            if content[offset : offset + len(mark)] == mark:
-                raise UnsupportedFormatError(f"a {name.strip()} file; PNG and JPEG are read")
-        raise MalformedInputError("the content is no PNG or JPEG file")
-    try:
-        return Image.open(io.BytesIO(content), formats=[format_])
-    except Exception as error:
-        raise MalformedInputError(f"the {format_} file is broken") from error
-
-
-def open_base64(text: str) -> Image.Image:
-    """Open a picture given as base64, or as a `data:` URL of base64.
-
-    Raises:
-        MalformedInputError: the text is no base64, or no picture.
-        UnsupportedFormatError: the picture is of another format.
-    """
-    head, separator, rest = text.partition(",")
-    encoded = rest if separator and head.startswith("data:") else text
-    try:
-        content = base64.b64decode(encoded, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise MalformedInputError("the text is no base64; URLs are not fetched") from error
-    return open_picture(content)
-
-
-def check_pixels(items: Iterable[Item], limits: Limits) -> int:
-    """Return the pixels of all opened pictures, which must be within the limit."""
-    pixels = sum(item.width * item.height for item in items if isinstance(item, Image.Image))
-    limits.check("pixels", pixels)
-    return pixels
+_WHITE = np.float32(255)
 
 
 def read_numbers(nested: object, pointer: str) -> NDArray[np.float64]:
@@ -146,21 +76,9 @@ def to_batch(
         if isinstance(item, np.ndarray):
             batch[index] = _check_array(item[None], spec, invert, pointer)[0]
         else:
-            batch[index] = _decode(item, spec, invert, pointer if in_json else None)
-            batch[index] /= 255
+            pixels = item.to_pixels(spec, invert, pointer if in_json else None)
+            np.divide(pixels, _WHITE, out=batch[index])
     return batch
-
-
-def _decode(
-    picture: Image.Image, spec: ImageSpec, invert: Invert, pointer: str | None
-) -> NDArray[np.uint8]:
-    try:
-        return to_pixels(picture, spec, invert)
-    except Exception as error:
-        detail = "the picture is truncated or broken"
-        if pointer is not None:
-            raise InvalidInputError(Flaw(pointer, detail)) from error
-        raise MalformedInputError(detail) from error
 
 
 def _check_array(
@@ -172,7 +90,7 @@ def _check_array(
         found = " x ".join(str(size) for size in array.shape)
         raise InvalidInputError(Flaw(pointer, f"images of {wanted} are wanted, got {found}"))
     if batch.dtype == np.uint8:
-        floats = batch.astype(np.float32) / np.float32(255)
+        floats = batch.astype(np.float32) / _WHITE
     else:
         _check_range(batch, pointer)
         floats = batch.astype(np.float32, copy=False)

@@ -10,17 +10,11 @@ from python_multipart import FormParser
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import File, parse_options_header
 
-from service.api.images import (
-    Item,
-    check_pixels,
-    open_base64,
-    open_picture,
-    read_numbers,
-    to_batch,
-)
+from service.api.images import Item, read_numbers, to_batch
 from service.api.limits import Limits
 from service.api.npy import MEDIA_TYPE as NPY
 from service.api.npy import read_npy
+from service.api.pictures import check_pixels, open_base64, open_picture
 from service.artifact import ImageSpec
 from service.artifact.latents import Floats
 from service.artifact.pixels import Invert

@@ -34,13 +34,17 @@ def to_pixels(image: Image.Image, spec: ImageSpec, invert: Invert = "false") -> 
     Raises:
         OSError, ValueError, SyntaxError and others that Pillow raises for broken files.
     """
-    upright = ImageOps.exif_transpose(image)
+    image.load()  # what tells its orientation may follow the pixels
+    upright = ImageOps.exif_transpose(image) if image.info else image
     background = tuple(round(255 * value) for value in spec.background)
-    converted = _flatten(_to_eight_bits(upright), background).convert(_MODES[spec.channels])
+    converted = _flatten(_to_eight_bits(upright), background)
+    if converted.mode != _MODES[spec.channels]:
+        converted = converted.convert(_MODES[spec.channels])
     if invert == "true" or (invert == "auto" and _is_light(converted)):
         converted = ImageOps.invert(converted)
-    pixels = np.asarray(_resize(converted, spec, background))
-    return np.ascontiguousarray(np.atleast_3d(pixels).transpose(2, 0, 1))
+    resized = _resize(converted, spec, background)
+    pixels = np.frombuffer(resized.tobytes(), np.uint8).reshape(spec.height, spec.width, -1)
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
 def has_light_border(image: NDArray[np.floating]) -> bool:

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pictures import make_noise, make_png, to_base64, to_npy
 
-from service.api.images import open_picture, read_numbers, to_batch
+from service.api.images import read_numbers, to_batch
 from service.api.limits import Limits
+from service.api.pictures import open_picture
 from service.api.uploads import ENDS, IMAGES, LATENTS, NOTHING, Taken, unpack
 from service.errors import InvalidInputError, LimitExceededError, RequestError
 

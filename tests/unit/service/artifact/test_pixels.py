@@ -1,8 +1,11 @@
 """The pixel rule, by value: every kind of picture becomes what a person would expect."""
 
+import io
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pictures import save
 from PIL import Image
 
 from service.artifact import ImageSpec
@@ -78,12 +81,14 @@ def test_a_transparent_palette_colour_lies_on_the_background() -> None:
     assert to_pixels(picture, make_spec(level=0.2)).max() == 51
 
 
-def test_orientation_is_applied() -> None:
-    """A picture that EXIF says to turn by a quarter is turned."""
-    picture = make_picture(make_half(0, 255))
-    picture.getexif()[ORIENTATION] = 6
+@pytest.mark.parametrize("form", ["PNG", "TIFF"])
+def test_orientation_is_applied(form: str) -> None:
+    """A file whose EXIF data say to turn it by a quarter is turned."""
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    content = save(make_picture(make_half(0, 255)), form, exif=exif)
 
-    turned = to_pixels(picture, make_spec())[0]
+    turned = to_pixels(Image.open(io.BytesIO(content)), make_spec())[0]
 
     assert turned[0].tolist() == [0] * 4
     assert turned[-1].tolist() == [255] * 4
