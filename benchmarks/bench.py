@@ -9,6 +9,7 @@ docs/performance; no figure named means all of them.
 import argparse
 import importlib
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def main() -> int:
         print(name, flush=True)
         try:
             record = importlib.import_module(f"performance.{FIGURES[name]}").measure(options)
-        except RuntimeError as error:
+        except (RuntimeError, OSError, subprocess.SubprocessError) as error:
             failed.append(f"{name}: {error}")
             continue
         write_record(record, given.output)

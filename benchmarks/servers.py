@@ -18,6 +18,7 @@ from pathlib import Path
 HOST = "127.0.0.1"
 _READY_SECONDS = 60.0
 _STOP_SECONDS = 30.0
+_POLL_SECONDS = 0.05
 _KIB = 1024
 _MARK = "BENCHMARK_RUN"
 """The variable by which the processes that a server started, and they started, are known."""
@@ -57,9 +58,18 @@ class Server:
 
 @contextlib.contextmanager
 def run_latentd(
-    arguments: Sequence[str] = (), cpu: int | None = None, cpus: Sequence[int] = ()
+    arguments: Sequence[str] = (),
+    cpu: int | None = None,
+    cpus: Sequence[int] = (),
+    poll: float = _POLL_SECONDS,
 ) -> Iterator[Server]:
     """Serve the shipped bundles on a free port, pinned to a CPU, or several, if any is named.
+
+    Args:
+        arguments: Flags of `latentd serve`.
+        cpu: The CPU, where it is one.
+        cpus: The CPUs, where they are several.
+        poll: Seconds between two looks at whether it is ready.
 
     Raises:
         RuntimeError: it was not ready in time, or did not stop cleanly.
@@ -68,7 +78,7 @@ def run_latentd(
     command = [sys.executable, "-m", "service.__main__", "serve", "--port", str(port), *arguments]
     ready = urllib.request.Request(f"http://{HOST}:{port}/readyz")
     pinned = cpus if cpu is None else (cpu,)
-    with run_server(command, port, ready, cpus=pinned) as (server, process):
+    with run_server(command, port, ready, cpus=pinned, poll=poll) as (server, process):
         yield server
         process.send_signal(signal.SIGTERM)
         if process.wait(_STOP_SECONDS):
@@ -84,6 +94,7 @@ def run_server(
     cpus: Sequence[int] = (),
     variables: Mapping[str, str] | None = None,
     folder: Path | None = None,
+    poll: float = _POLL_SECONDS,
 ) -> Iterator[tuple[Server, "subprocess.Popen[bytes]"]]:
     """Run a server and everything that it starts; what it says is dropped.
 
@@ -94,6 +105,7 @@ def run_server(
         cpus: What it, and all that it starts, is pinned to; none: nothing.
         variables: Of the environment, besides those that are there.
         folder: Where it runs.
+        poll: Seconds between two looks at whether it is ready.
 
     Raises:
         RuntimeError: it was not ready in time.
@@ -108,7 +120,7 @@ def run_server(
         start_new_session=True,
     )
     try:
-        _wait_until_ready(process, ready)
+        _wait_until_ready(process, ready, poll)
         yield Server(process.pid, port), process
     finally:
         _stop(process, mark)
@@ -127,7 +139,9 @@ def find_port() -> int:
         return port
 
 
-def _wait_until_ready(process: "subprocess.Popen[bytes]", ready: urllib.request.Request) -> None:
+def _wait_until_ready(
+    process: "subprocess.Popen[bytes]", ready: urllib.request.Request, poll: float
+) -> None:
     deadline = time.monotonic() + _READY_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         with (
@@ -135,7 +149,7 @@ def _wait_until_ready(process: "subprocess.Popen[bytes]", ready: urllib.request.
             urllib.request.urlopen(ready, timeout=5),  # noqa: S310 - the loopback
         ):
             return
-        time.sleep(0.05)
+        time.sleep(poll)
     raise RuntimeError(f"{ready.full_url} was not ready in time")
 
 
