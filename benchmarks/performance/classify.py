@@ -96,6 +96,16 @@ def make_ray(options: Options, bundle: Path, png: bytes) -> Contender:
     return starter.contend("Ray Serve", request.name, read_plain(read_classes(bundle)))
 
 
+def list_others(options: Options, bundle: Path, png: bytes, answer: Path) -> list[Contender]:
+    """Return all that latentd is compared with; `answer` is the file of what it answered."""
+    return [
+        make_bare(options, bundle, png, answer),
+        make_fastapi(options, bundle, Request("raw PNG", "/classify", png, "image/png")),
+        *(make(options, bundle, png) for make in (make_litserve, make_bentoml)),
+        *(make(options, bundle, png) for make in (make_mlserver, make_ray)),
+    ]
+
+
 def measure(options: Options) -> Record:
     """Measure all of them in turn."""
     bundle, pixels = find_bundle(), read_images(1)[0]
@@ -104,12 +114,7 @@ def measure(options: Options) -> Record:
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder) / "answer.json"
         answer.write_bytes(latentd.check(truth))
-        others = [
-            make_bare(options, bundle, png, answer),
-            make_fastapi(options, bundle, Request("raw PNG", "/classify", png, "image/png")),
-            *(make(options, bundle, png) for make in (make_litserve, make_bentoml)),
-            *(make(options, bundle, png) for make in (make_mlserver, make_ray)),
-        ]
+        others = list_others(options, bundle, png, answer)
         for other in others:
             other.check(truth)
         measures = {one.name: lambda one=one: one.measure(options) for one in (latentd, *others)}

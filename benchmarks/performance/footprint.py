@@ -116,6 +116,11 @@ def measure(options: Options) -> Record:
         to_row("memory of a worker (PSS), MB", pss, _MEMORY),
         to_row("installed for serving, MB", measure_install(), _DISK),
     ]
+    return write(options, rows)
+
+
+def write(options: Options, rows: list[tuple[Cell, ...]]) -> Record:
+    """Return the record."""
     versions = read_versions(sys.executable, ("latentd", "fastapi", "onnxruntime", "numpy"))
     return Record(
         name="footprint",

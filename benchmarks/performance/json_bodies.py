@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 from loads import Request
-from records import Record
+from records import Cell, Record
 
 from performance.answers import classify
 from performance.classify import CONNECTIONS, make_fastapi
@@ -62,7 +62,11 @@ def measure(options: Options) -> Record:
         )
         for form, pair in pairs.items()
     ]
-    versions = "; ".join(one.versions() for one in pairs["base64"])
+    return write(options, rows, "; ".join(one.versions() for one in pairs["base64"]))
+
+
+def write(options: Options, rows: list[tuple[Cell, ...]], versions: str) -> Record:
+    """Return the record."""
     return Record(
         name="json",
         title="Classify: a picture as JSON",

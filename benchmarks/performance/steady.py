@@ -41,6 +41,17 @@ class _Line:
     sent: float = 0.0
     received: bytearray = field(default_factory=bytearray)
 
+    def send(self, packed: bytes, due: float, now: float) -> None:
+        """Send a request."""
+        self.due, self.sent = due, now
+        self.socket.sendall(packed)
+
+    def finish(self) -> Sent:
+        """Return what came of the request, and be ready for the next."""
+        good = self.received.startswith(_OK)
+        self.received.clear()
+        return Sent(self.sent - self.due, time.perf_counter() - self.due, good)
+
     def take(self) -> bool:
         """Receive; tell whether the answer is complete.
 
@@ -76,31 +87,21 @@ def send_steadily(
     packed, count, done = request.pack(), int(rate * seconds), list[Sent]()
     with ExitStack() as stack, _without_collector(), select.epoll() as poll:
         lines = [_Line(stack.enter_context(_connect(port))) for _ in range(connections)]
-        by_number = {line.socket.fileno(): line for line in lines}
-        for number in by_number:
-            poll.register(number, select.EPOLLIN)
+        by_file = {line.socket.fileno(): line for line in lines}
+        for file in by_file:
+            poll.register(file, select.EPOLLIN)
         idle, number, start = lines[:], 0, time.perf_counter()
         while len(done) < count:
-            now = time.perf_counter()
+            now, due = time.perf_counter(), start + number / rate
             if now > start + seconds + _GRACE:
                 raise RuntimeError(f"{count - len(done)} answers did not come")
-            if number < count and idle and now >= start + number / rate:
-                line = idle.pop()
-                line.due, line.sent = start + number / rate, now
-                line.socket.sendall(packed)
+            if number < count and idle and now >= due:
+                idle.pop().send(packed, due, now)
                 number += 1
-            for ready, _ in poll.poll(0):
-                line = by_number[ready]
-                if line.take():
-                    done.append(_finish(line))
-                    idle.append(line)
+            finished = [by_file[file] for file, _ in poll.poll(0) if by_file[file].take()]
+            done += [line.finish() for line in finished]
+            idle += finished
     return done
-
-
-def _finish(line: _Line) -> Sent:
-    good = line.received.startswith(_OK)
-    line.received.clear()
-    return Sent(line.sent - line.due, time.perf_counter() - line.due, good)
 
 
 def _connect(port: int) -> socket.socket:

@@ -152,8 +152,8 @@ def measure(options: Options) -> Record:
         options.rounds,
     )
     rows = [
-        (way.name, way.network, *compare(figures[way.name], figures[way.network], way.goal))
-        for way in ways
+        (one.name, one.network, *compare(figures[one.name], figures[one.network], one.goal))
+        for one in ways
     ]
     return write(options, rows, make_latentd(ways[0].request, "").versions())
 

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from records import Record
+from records import Cell, Record
 
 from performance.environments import PEERS, ensure_environment, read_versions
 from performance.options import Options
@@ -81,11 +81,16 @@ def measure(options: Options) -> Record:
     }
     figures = alternate(own | ways, options.rounds)
     rows = [(name, *compare(figures["latentd"], figures[name], _GOAL)) for name in ways]
-    spec = describe(0)
     theirs = read_versions(
         packages.parents[2] / "bin" / "python", ("pytorch-lightning", "torchmetrics")
     )
     ours = read_versions(sys.executable, ("latentd", "torch", "torchvision"))
+    return write(options, rows, f"{ours}; {theirs}")
+
+
+def write(options: Options, rows: list[tuple[Cell, ...]], versions: str) -> Record:
+    """Return the record."""
+    spec = describe(0)
     return Record(
         name="training",
         title="Training: the reports' net on Fashion-MNIST",
@@ -100,6 +105,6 @@ def measure(options: Options) -> Record:
             "of its own; reading the files and importing are not counted. The other: "
             "`Trainer.fit` of report 003, `ToTensor` for every item, with so many processes that "
             f"load (the report has {_LOADERS[-1]}); the very same net and torch. "
-            f"{options.rounds} alternating rounds. {ours}; {theirs}. {options.remark}"
+            f"{options.rounds} alternating rounds. {versions}. {options.remark}"
         ).strip(),
     )

@@ -2,8 +2,9 @@
 
 import os
 import statistics
+from collections.abc import Sequence
 
-from records import Record
+from records import Cell, Record
 
 from performance.answers import classify
 from performance.classify import CONNECTIONS, send_png
@@ -13,6 +14,12 @@ from performance.pictures import find_bundle, read_images, to_png
 from performance.rounds import alternate, find_ratio, find_spread
 
 _MOST_WORKERS = 2
+
+
+def to_row(workers: int, found: Sequence[float], alone: Sequence[float]) -> tuple[Cell, ...]:
+    """Return the row of so many workers, beside one alone."""
+    ratio = float(f"{find_ratio(found, alone):.3g}")
+    return (workers, round(statistics.median(found)), ratio, find_spread(found, alone), "-", "-")
 
 
 def measure(options: Options) -> Record:
@@ -36,17 +43,13 @@ def measure(options: Options) -> Record:
         {str(number): lambda number=number: serve(number) for number in contenders},
         options.rounds,
     )
-    rows = [
-        (
-            number,
-            round(statistics.median(found)),
-            float(f"{find_ratio(found, figures['1']):.3g}"),
-            find_spread(found, figures["1"]),
-            *("-", "-"),
-        )
-        for number, found in zip(contenders, figures.values(), strict=True)
-    ]
+    rows = [to_row(number, figures[str(number)], figures["1"]) for number in contenders]
     place = "a CPU of its own" if spare else "the same two CPUs as the two workers"
+    return write(options, rows, place, contenders[1].versions())
+
+
+def write(options: Options, rows: list[tuple[Cell, ...]], place: str, versions: str) -> Record:
+    """Return the record; `place` is where wrk ran."""
     return Record(
         name="workers",
         title="Two workers",
@@ -56,6 +59,6 @@ def measure(options: Options) -> Record:
         rows=rows,
         remark=(
             f"Raw PNG files, `wrk -t1 -c{CONNECTIONS}`, one thread a worker; wrk ran on {place}. "
-            f"{options.describe_rounds()} {contenders[1].versions()}. {options.remark}"
+            f"{options.describe_rounds()} {versions}. {options.remark}"
         ).strip(),
     )
