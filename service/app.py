@@ -72,7 +72,6 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
     )
     app.state.engine = engine
     install_handlers(app)
-    app.router.routes.insert(0, Switch(operations.router.routes))
     for part in (operations, models, oip, repository, system, playground):
         app.include_router(part.router)
     if settings.repository_control:
@@ -80,6 +79,8 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
         app.include_router(repository.control, dependencies=[Depends(guard)])
     playground.mount_playground(app)  # before the folder that it lies in
     system.mount_static(app)
+    if spans is None:  # FastAPI names spans by routes that it finds itself
+        app.add_middleware(Switch, routes=operations.router.routes, answers=app.exception_handlers)
     app.add_middleware(Door, admission=admission, most=settings.max_pending_bytes)
     secure(app, keys, settings.cors_origins)
     app.add_middleware(RequestLog, traced=spans is not None)

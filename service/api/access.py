@@ -1,11 +1,10 @@
 """What is noted of every request: an id, a line in the log, a count and a duration."""
 
 import logging
+import random
 import re
-import secrets
 import time
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import metrics
@@ -13,7 +12,7 @@ from service.api.problems import Kind
 from service.logs import ACCESS
 from service.tracing import find_trace
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _MOST_PATH = 256
 _MESSAGE = "%s %s %d %.1fms id=%s"
 _MOST_DIGITS = 18
@@ -37,9 +36,7 @@ class RequestLog:
 
         async def send_and_note(message: Message) -> None:
             if message["type"] == "http.response.start":
-                note.status = message["status"]
-                MutableHeaders(scope=message)["X-Request-ID"] = note.identifier
-                note.answer = message["headers"]
+                note.mark(message)
             elif not message.get("more_body", False):
                 # Before it leaves: who has the answer finds it counted.
                 note.close()
@@ -72,19 +69,38 @@ def note_refusal(scope: Scope, kind: Kind, seconds: float) -> str:
 class _Note:
     """What is known of one request."""
 
-    __slots__ = ("_given", "_open", "_scope", "_traced", "answer", "identifier", "start", "status")
+    __slots__ = ("_length", "_open", "_scope", "_sizes", "_traced", "identifier", "start", "status")
 
     def __init__(self, scope: Scope, *, traced: bool) -> None:
         self.start = time.perf_counter()
         self._scope = scope
         self._traced = traced
         self._open = True
-        self._given = Headers(scope=scope)
-        given = self._given.get("x-request-id", "")
-        self.identifier = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
+        self._length = given = b""
+        for name, value in scope["headers"]:
+            if name == b"content-length":
+                self._length = value
+            elif name == b"x-request-id":
+                given = value
+        self.identifier = given.decode() if _REQUEST_ID.fullmatch(given) else _make_id()
         scope.setdefault("state", {})["request_id"] = self.identifier
         self.status = 500
-        self.answer: list[tuple[bytes, bytes]] = []
+        self._sizes: dict[str, object] = {}
+
+    def mark(self, start: Message) -> None:
+        """Put the id into the head of the answer, and remember what the head tells."""
+        self.status = start["status"]
+        headers = start.setdefault("headers", [])
+        is_marked = False
+        for name, value in headers:
+            if name == b"x-model":
+                self._sizes["model"] = value.decode("latin-1")
+            elif name == b"content-length":
+                self._sizes["bytes_out"] = int(value)
+            elif name == b"x-request-id":
+                is_marked = True
+        if not is_marked:
+            headers.append((b"x-request-id", self.identifier.encode()))
 
     def close(self) -> None:
         """Count the request and write its line, once."""
@@ -98,7 +114,9 @@ class _Note:
         if not _log.isEnabledFor(logging.INFO):
             return
         method = self._scope["method"]
-        path = self._scope["path"][:_MOST_PATH].encode("unicode_escape").decode()
+        path = self._scope["path"][:_MOST_PATH]
+        if not (path.isascii() and path.isprintable()) or "\\" in path:
+            path = path.encode("unicode_escape").decode()
         fields: dict[str, object] = {
             "method": method,
             "path": path,
@@ -106,7 +124,8 @@ class _Note:
             "status": self.status,
             "duration_ms": round(1000 * seconds, 3),
             "request_id": self.identifier,
-            **self._describe_sizes(),
+            **self._sizes,
+            **self._describe_rest(),
         }
         values = (method, path, self.status, 1000 * seconds, self.identifier)
         # Not `_log.info`, half of whose time goes into finding out who calls it.
@@ -114,19 +133,18 @@ class _Note:
         record.fields = fields
         _log.handle(record)
 
-    def _describe_sizes(self) -> dict[str, object]:
-        """Return what else is known: who asked, what answered, how many bytes."""
+    def _describe_rest(self) -> dict[str, object]:
+        """Return what else is known: who asked, with how many bytes, in which trace."""
         fields: dict[str, object] = {}
-        for name, value in self.answer:
-            if name == b"x-model":
-                fields["model"] = value.decode("latin-1")
-            elif name == b"content-length":
-                fields["bytes_out"] = int(value)
-        length = self._given.get("content-length", "")
-        if length.isdecimal() and len(length) <= _MOST_DIGITS:
-            fields["bytes_in"] = int(length)
+        if self._length.isdigit() and len(self._length) <= _MOST_DIGITS:
+            fields["bytes_in"] = int(self._length)
         if (key := self._scope["state"].get("key")) is not None:
             fields["key"] = key
         if self._traced and (trace := find_trace()) is not None:
             fields["trace_id"] = trace
         return fields
+
+
+def _make_id() -> str:
+    """Return an id that no other request has. It is no secret, and is not drawn as one."""
+    return f"{random.getrandbits(128):032x}"

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 
 from service.api.answers import choose_form
-from service.api.limits import Limits, read_body
+from service.api.limits import Limits, read_body, read_header
 from service.api.problems import to_flaws
 from service.api.uploads import JSON, Taken, Upload, unpack
 from service.errors import InvalidInputError, UnsupportedFormatError
@@ -58,8 +58,10 @@ class Engine:
     ) -> Response:
         """Do work that is predicted to take `seconds`, and name the model that did it."""
         response = await self.admission.run(work, seconds, waiter)
-        response.headers["X-Model"] = model.reference
-        response.headers["X-Model-Digest"] = model.bundle.digest
+        response.raw_headers += [
+            (b"x-model", model.reference.encode()),
+            (b"x-model-digest", model.bundle.digest.encode()),
+        ]
         return response
 
 
@@ -104,8 +106,8 @@ async def receive(request: Request, query: P, taken: Taken, offered: Sequence[st
         RequestError: of every kind, for what can be told before the model is known.
     """
     engine: Engine = request.app.state.engine
-    form = choose_form(", ".join(request.headers.getlist("accept")), offered)
-    content_type = request.headers.get("content-type", "")
+    form = choose_form(read_header(request, b"accept"), offered)
+    content_type = read_header(request, b"content-type")
     body = await receive_body(request, engine, is_json=content_type.startswith(JSON))
     waiter = watch(request)
     upload = await engine.admission.run(
@@ -123,7 +125,7 @@ async def receive_body(request: Request, engine: Engine, *, is_json: bool = Fals
         UnsupportedFormatError: it has a Content-Encoding.
         LimitExceededError: it is too long.
     """
-    if request.headers.get("content-encoding", "identity") != "identity":
+    if read_header(request, b"content-encoding") not in {"", "identity"}:
         raise UnsupportedFormatError("bodies are taken without Content-Encoding")
     body = await read_body(request, engine.limits, is_json=is_json)
     if len(body) > _SHORT_BODY:

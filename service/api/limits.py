@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from fastapi import Request
+from starlette.requests import ClientDisconnect
 
 from service.errors import LimitExceededError
 
@@ -54,13 +55,24 @@ async def read_body(request: Request, limits: Limits, *, is_json: bool = False) 
         OverloadedError: all bodies together are (see `service.api.door`).
     """
     limit = "json_bytes" if is_json and limits.json_bytes < limits.body_bytes else "body_bytes"
-    declared = request.headers.get("content-length", "")
+    declared = read_header(request, b"content-length")
     if declared.isdecimal():
         limits.check(limit, int(declared))
     chunks: list[bytes] = []
     received = 0
-    async for chunk in request.stream():
-        received += len(chunk)
+    more = True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunks.append(message.get("body", b""))
+        received += len(chunks[-1])
         limits.check(limit, received)
-        chunks.append(chunk)
+        more = message.get("more_body", False)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def read_header(request: Request, name: bytes) -> str:
+    """Return a header's value, "" where there is none; of a repeated one all values (RFC 9110)."""
+    values = [value for given, value in request.scope["headers"] if given == name]
+    return b", ".join(values).decode("latin-1")

@@ -217,17 +217,15 @@ def _check_ends(count: int) -> None:
 
 def _rank(probabilities: Floats, labels: tuple[str, ...], top_k: int) -> list[dict[str, object]]:
     """Return a prediction for each row of (N, K) probabilities."""
-    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k].tolist()
-    rows = probabilities.tolist()
-    return [
-        {
-            "label": labels[indices[0]],
-            "index": indices[0],
-            "probability": row[indices[0]],
-            "top": [{"label": labels[index], "probability": row[index]} for index in indices],
-        }
-        for indices, row in zip(order, rows, strict=True)
-    ]
+    predictions: list[dict[str, object]] = []
+    for row in probabilities.tolist():
+        order = sorted(range(len(row)), key=row.__getitem__, reverse=True)[:top_k]
+        top = [{"label": labels[index], "probability": row[index]} for index in order]
+        best = order[0]
+        predictions.append(
+            {"label": labels[best], "index": best, "probability": row[best], "top": top}
+        )
+    return predictions
 
 
 def _find_class(model: Model, source: str, wanted: int | str | None) -> int | None:

@@ -2,12 +2,12 @@
 
 FastAPI asks route after route whether a path is theirs and resolves a route's dependencies anew
 with every request. That takes longer than a small network runs. The routes of operations are
-FastAPI's, for the document and for everything that is not a plain request to them; but they read
-their query themselves, and `Switch` finds them by one look into a mapping.
+FastAPI's, for the document and for all but plain requests to them; but they read their query
+themselves, and `Switch` finds them by one look into a mapping.
 """
 
 import inspect
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar, get_args
 from urllib.parse import parse_qsl
@@ -17,8 +17,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 from starlette._utils import get_route_path
-from starlette.routing import BaseRoute, Match
-from starlette.types import Receive, Scope, Send
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 P = TypeVar("P", bound=BaseModel)
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -44,29 +44,47 @@ class OperationRoute(APIRoute):
         return handle
 
 
-class Switch(BaseRoute):
-    """Leads plain requests to operations; to be the first of an application's routes."""
+class Switch:
+    """Leads plain requests to operations straight there; to be the innermost middleware."""
 
-    def __init__(self, routes: Sequence[BaseRoute]) -> None:
-        """Lead to those of the routes that are operations'."""
+    def __init__(
+        self, app: ASGIApp, routes: Sequence[BaseRoute], answers: Mapping[Any, Callable[..., Any]]
+    ) -> None:
+        """Wrap an application.
+
+        Args:
+            app: The application, which takes all other requests.
+            routes: Routes, some of which are operations'.
+            answers: The application's answers to errors, by their classes.
+        """
+        self._app = app
         self._routes = {
             route.path: (route, route.get_route_handler())
             for route in routes
             if isinstance(route, OperationRoute)
         }
+        self._answers = answers
 
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Tell whether a request is one of these; others find their route, or none, as usual."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request."""
         found = scope["type"] == "http" and self._routes.get(get_route_path(scope))
         if not found or scope["method"] != "POST":
-            return Match.NONE, {}
-        route, handler = found
-        return Match.FULL, {"route": route, "endpoint": handler}
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
-        response = await scope["endpoint"](Request(scope, receive, send))
+            await self._app(scope, receive, send)
+            return
+        scope["route"], handle = found
+        request = Request(scope, receive, send)
+        try:
+            response = await handle(request)
+        except Exception as error:  # noqa: BLE001 - raised again where nobody knows it
+            response = self._answer(request, error)
         await response(scope, receive, send)
+
+    def _answer(self, request: Request, error: Exception) -> Response:
+        for ancestor in type(error).__mro__:
+            if ancestor in self._answers and ancestor is not Exception:
+                response: Response = self._answers[ancestor](request, error)
+                return response
+        raise error
 
 
 def read_query(parameters: type[P], query: bytes) -> P:

@@ -134,8 +134,11 @@ def unpack(content_type: str, body: bytes, taken: Taken, limits: Limits) -> Uplo
     """
     if not body and not content_type and taken is NOTHING:
         return Upload()
-    media_type, options = parse_options_header(content_type)
-    media = media_type.decode("latin-1")
+    media = content_type
+    options: dict[bytes, bytes] = {}
+    if media not in taken.media:  # it may have options
+        media_type, options = parse_options_header(content_type)
+        media = media_type.decode("latin-1")
     if media not in taken.media:
         raise UnsupportedFormatError(
             f"the content type {media!r} is not taken here; send {', '.join(taken.media)}"

@@ -72,18 +72,21 @@ class Model:
             outputs = _run_chunks(self.networks[network], batch)
         seconds = time.perf_counter() - start
         time_inference(self.bundle.name, network, self.backend, seconds)
-        if not all(np.isfinite(output).all() for output in outputs):
-            raise InvalidInputError(Flaw("", f"the {network} gives non-finite numbers for this"))
+        for output in outputs:
+            if not np.isfinite(output).all():
+                raise InvalidInputError(
+                    Flaw("", f"the {network} gives non-finite numbers for this")
+                )
         return outputs
 
 
 def _run_chunks(network: Network, batch: Floats) -> list[Floats]:
+    if len(batch) <= CHUNK:
+        return network.run(np.ascontiguousarray(batch))
     chunks = [
         network.run(np.ascontiguousarray(batch[start : start + CHUNK]))
         for start in range(0, len(batch), CHUNK)
     ]
-    if len(chunks) == 1:
-        return chunks[0]
     return [np.concatenate(parts) for parts in zip(*chunks, strict=True)]
 
 
