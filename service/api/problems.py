@@ -35,6 +35,7 @@ class Kind:
 
 
 INTERNAL = Kind(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "The service failed")
+_MEMORY = Kind(HTTPStatus.SERVICE_UNAVAILABLE, "memory", "The service is out of memory")
 
 KINDS: dict[type[errors.LatentdError], Kind] = {
     errors.MalformedInputError: Kind(
@@ -89,6 +90,7 @@ def install_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _answer_validation)
     app.add_exception_handler(HTTPException, _answer_http)
     app.add_exception_handler(ClientDisconnect, _answer_disconnect)
+    app.add_exception_handler(MemoryError, _answer_no_memory)
     app.add_exception_handler(Exception, _answer_unexpected)
 
 
@@ -134,6 +136,11 @@ def _answer_disconnect(request: Request, _error: Exception) -> Response:
     refusal: Kind | None = request.scope["state"].get(REFUSAL)
     count_error("client-closed-request" if refusal is None else refusal.slug)
     return Response(status_code=_CLIENT_CLOSED_REQUEST if refusal is None else refusal.status)
+
+
+def _answer_no_memory(request: Request, error: Exception) -> Response:
+    _log.error("request %s found no memory", _request_id(request), exc_info=error)
+    return _pack(request, _MEMORY, "there is no memory for the request just now")
 
 
 def _answer_unexpected(request: Request, error: Exception) -> Response:
