@@ -11,6 +11,7 @@ import os
 import statistics
 from dataclasses import dataclass
 
+from endings import conclude
 from loads import (
     Answer,
     Request,
@@ -20,7 +21,7 @@ from loads import (
     send_closed_loop,
     send_open_loop,
 )
-from records import Record, write_record
+from records import Record
 from servers import Server, run_latentd
 
 _IMAGES = 128
@@ -182,20 +183,17 @@ def main() -> int:
         f"At 10x goodput was {kept:.0%} of its peak; {recovery:.2f} s after it an answer was as "
         f"quick as ever. Service on CPU 0, sender on CPU 1. {given.remark}"
     )
-    write_record(
-        Record(
-            name="overload",
-            title="Overload: up to ten times the capacity",
-            command="python benchmarks/overload.py",
-            goal="at ten times the capacity goodput is at least 80 % of its peak; nothing is lost; "
-            f"`/livez` p99 is under {_MOST_PROBE_MS} ms; memory is flat (within {_GROWTH_MB} MB).",
-            columns=COLUMNS,
-            rows=[level.to_row() for level in levels],
-            remark=remark.strip(),
-        )
+    record = Record(
+        name="overload",
+        title="Overload: up to ten times the capacity",
+        command="python benchmarks/overload.py",
+        goal="at ten times the capacity goodput is at least 80 % of its peak; nothing is lost; "
+        f"`/livez` p99 is under {_MOST_PROBE_MS} ms; memory is flat (within {_GROWTH_MB} MB).",
+        columns=COLUMNS,
+        rows=[level.to_row() for level in levels],
+        remark=remark.strip(),
     )
-    print(remark, *findings, sep="\n")
-    return 1 if findings else 0
+    return conclude(record, findings)
 
 
 if __name__ == "__main__":

@@ -17,9 +17,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from endings import conclude
 from loads import Answer, Request, Sender, percentile, sample_often, send_open_loop
 from numpy.typing import NDArray
-from records import Record, write_record
+from records import Record
 from servers import Server, run_latentd
 
 _WINDOW = 60.0
@@ -242,21 +243,18 @@ def main() -> int:
         f"status. After the first minute memory changed by {slope:+.1f} MB/h; {left} descriptors "
         f"were left open. Service on CPU 0, sender on CPU 1. {given.remark}"
     )
-    write_record(
-        Record(
-            name="soak",
-            title="Soak: half the load, minute by minute",
-            seed=_SEED,
-            command="make soak",
-            goal="failed and wrong answers are 0; memory does not grow (under "
-            f"{_MOST_GROWTH:g} MB/h); descriptors and threads are as many as before.",
-            columns=COLUMNS,
-            rows=[minute.to_row(number) for number, minute in enumerate(minutes, 1)],
-            remark=remark.strip(),
-        )
+    record = Record(
+        name="soak",
+        title="Soak: half the load, minute by minute",
+        seed=_SEED,
+        command="make soak",
+        goal="failed and wrong answers are 0; memory does not grow (under "
+        f"{_MOST_GROWTH:g} MB/h); descriptors and threads are as many as before.",
+        columns=COLUMNS,
+        rows=[minute.to_row(number) for number, minute in enumerate(minutes, 1)],
+        remark=remark.strip(),
     )
-    print(remark, *findings, sep="\n")
-    return 1 if findings else 0
+    return conclude(record, findings)
 
 
 if __name__ == "__main__":
