@@ -22,6 +22,8 @@ _KILL_SECONDS = 5.0
 """How long past its time a worker may take to end."""
 _START_SECONDS = 60
 """How long a worker may load models before the one that it should replace is kept instead."""
+_STUCK_SECONDS = 1.0
+"""After how long without a turn an event loop does not answer for its process any more."""
 _REPLACED = signal.SIGUSR1
 """Tells a worker to end because another has taken its place: the service stays ready."""
 
@@ -71,6 +73,7 @@ class Server(uvicorn.Server):
         self._drain_seconds = config.patience.drain_seconds
         self._is_worker = is_worker
         self._stop_at = math.inf
+        self._turned = math.inf
         self._checker: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -95,9 +98,15 @@ class Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Tell, ten times a second, whether to stop."""
-        if time.monotonic() >= self._stop_at:
+        self._turned = time.monotonic()
+        if self._turned >= self._stop_at:
             self.should_exit = True
         return await super().on_tick(counter)
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether its event loop should turn and does not; any thread may ask."""
+        return not self.should_exit and time.monotonic() - self._turned > _STUCK_SECONDS
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's
         """Take a signal: the first begins to drain, the next ends at once."""
@@ -146,11 +155,18 @@ class Worker(multiprocess.Process):
     config: Config
 
     @property
-    def server(self) -> uvicorn.Server:
+    def server(self) -> Server:
         """The server, made in the worker's own process."""
-        if self._server is None:
+        if not isinstance(self._server, Server):
             self._server = Server(self.config, is_worker=True)
         return self._server
+
+    def pong(self) -> None:
+        """Answer the supervisor, who waits some seconds: from a thread, and for the event loop."""
+        self.child_conn.recv()
+        while self.server.is_stuck:
+            time.sleep(_CHECK_SECONDS)
+        self.child_conn.send(self.server.started)
 
     def terminate(self) -> None:
         """End a worker whose place another has taken."""
