@@ -11,6 +11,7 @@ from fakes import write_bundle
 from service import __main__ as command
 from service.__main__ import main
 from service.api.keys import find_key, read_keys
+from service.settings import Settings
 
 WRONG = "latentd_a-key-and-no-line-of-one"
 
@@ -124,7 +125,8 @@ def test_several_workers_get_their_keys(tmp_path: Path, monkeypatch: pytest.Monk
     """Workers read the keys, as all settings, from the environment they are started in."""
     write_bundle(tmp_path, "full")
     line = "ops infer " + "0" * 64
-    monkeypatch.setenv("LATENTD_API_KEYS", "")
+    for name in Settings.model_fields:  # so that what is set is taken back
+        monkeypatch.setenv(f"LATENTD_{name.upper()}", "")
     monkeypatch.setattr(command, "listen", lambda *_: 0)
     monkeypatch.setattr("service.inference.registry.Registry.load", lambda _: None)
 
