@@ -174,7 +174,8 @@ def _read_plain_file(path: Path, most: int) -> bytes:
             found = os.fstat(file.fileno())
             if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
                 raise ArtifactError(f"{path.name} is not a plain file of its own")
-            return file.read(most + 1)
+            # The memory for it is taken first, and `most` may be a manifest's lie.
+            return file.read(min(most, found.st_size) + 1)
     except OSError as error:
         raise ArtifactError(f"{path.name} cannot be read: {error.strerror}") from error
 

@@ -1,5 +1,6 @@
 """The store: whole bundles or nothing, whoever writes at the same time and whenever he dies."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -181,6 +182,18 @@ def test_a_spoiled_manifest_is_refused(bundle: Bundle, spoil: Callable[[Path], N
 
     with pytest.raises(ArtifactError, match="full@1"):
         open_bundle(bundle.folder.parents[1], "full", 1)
+
+
+def test_a_size_that_lies_takes_no_memory(bundle: Bundle) -> None:
+    """A file that the manifest calls huge is refused for what it is, without so much memory."""
+    file = bundle.folder / MANIFEST_FILE
+    manifest = json.loads(file.read_text())
+    manifest["files"]["encoder.onnx"]["bytes"] = 10**15
+    file.write_text(json.dumps(manifest))
+    lying = open_bundle(bundle.folder.parents[1], bundle.name, bundle.version)
+
+    with pytest.raises(ArtifactError, match="not the file that the manifest lists"):
+        lying.read("encoder.onnx")
 
 
 @pytest.mark.parametrize("depth", [0, 1])
