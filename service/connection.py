@@ -81,7 +81,6 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head = True
         self._has_moved = False
         self._unfinished_bytes = 0
-        self._head_bytes = 0
         self._fault: tuple[HTTPStatus, str] | None = None
         self._is_refused = False
         self._is_leaving = False
@@ -132,24 +131,6 @@ class BoundedProtocol(HttpToolsProtocol):
         except httptools.HttpParserUpgrade:
             pass  # an offer that is passed over is no fault
 
-    def on_message_begin(self) -> None:
-        """Begin a request."""
-        super().on_message_begin()
-        self._head_bytes = 0
-
-    def on_url(self, url: bytes) -> None:
-        """Take a piece of the path and query."""
-        super().on_url(url)
-        if len(self.url) > URI_BYTES:
-            self._stop(*_name_excess(is_uri=True))
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header."""
-        super().on_header(name, value)
-        self._head_bytes += len(name) + len(value) + len(": \r\n")
-        if self._head_bytes > HEAD_BYTES:
-            self._stop(*_name_excess(is_uri=False))
-
     def on_headers_complete(self) -> None:
         """Start to answer a request that may be answered."""
         self._check_head()
@@ -162,6 +143,10 @@ class BoundedProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = False  # the client's next connection may go elsewhere
 
     def _check_head(self) -> None:
+        if len(self.url) > URI_BYTES:
+            self._stop(*_name_excess(is_uri=True))
+        if sum(len(name) + len(value) + len(": \r\n") for name, value in self.headers) > HEAD_BYTES:
+            self._stop(*_name_excess(is_uri=False))
         version = self.parser.get_http_version()
         if version not in {"1.1", "1.0"}:
             is_newer = version > "1.1"

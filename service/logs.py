@@ -13,6 +13,7 @@ import sys
 import threading
 from collections import deque
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Literal
 
 import orjson
@@ -55,9 +56,8 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the object on one line."""
-        moment = datetime.fromtimestamp(record.created, UTC)
         content: dict[str, Any] = {
-            "time": moment.isoformat(timespec="milliseconds")[:-6] + "Z",
+            "time": f"{_format_second(int(record.created))}.{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
@@ -69,6 +69,11 @@ class JsonFormatter(logging.Formatter):
             return orjson.dumps(content, default=str).decode()
         except TypeError:  # a lone surrogate, as in the name of a file that is no UTF-8
             return json.dumps(content, default=str)
+
+
+@lru_cache(2)
+def _format_second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 class LineHandler(logging.Handler):

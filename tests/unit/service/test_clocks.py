@@ -14,6 +14,8 @@ WALL = {
     *("datetime.now", "datetime.utcnow", "datetime.today", "date.today"),
     *("datetime.datetime.now", "datetime.datetime.utcnow", "datetime.date.today"),
 }
+TOLD = {"access.py": ["time.time"]}
+"""What is read only to be written into a line of the log."""
 FROM_TIME = {"time", "time_ns", "localtime", "gmtime", "ctime"}
 
 
@@ -29,7 +31,7 @@ def list_readings(tree: ast.AST) -> Iterator[str]:
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_nothing_reads_the_wall_clock(file: Path) -> None:
     """Deadlines, durations and reloads stand on the monotonic clock, or on none."""
-    assert list(list_readings(ast.parse(file.read_text()))) == []
+    assert list(list_readings(ast.parse(file.read_text()))) == TOLD.get(file.name, [])
 
 
 def test_a_reading_is_found() -> None:
