@@ -128,7 +128,8 @@ async def infer(request: Request, name: ModelPath, version: Version) -> Response
 
     # The smallest an image can be is a byte a number; the batch is known only after parsing.
     most = len(body) // prod(model.manifest.networks[network].input.shape)
-    seconds = predict_reading(body) + most * model.seconds[network]
+    form = JSON if header_length is None else ""
+    seconds = predict_reading(body, form) + most * model.seconds[network]
     return await engine.answer(model, work, seconds, watch(request))
 
 

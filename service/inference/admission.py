@@ -15,6 +15,7 @@ from service.metrics import QUEUE_WAITING
 
 T = TypeVar("T")
 
+_UNWATCHED_SECONDS = 0.02
 INLINE_SECONDS = 0.001
 """Work predicted to be shorter stays on the event loop: a hop to a thread would cost more."""
 
@@ -104,19 +105,25 @@ class Admission:
         return OverloadedError(f"{self._queue} requests are waiting already")
 
     def _watch(self, job: "_Job[T]", waiter: Waiter, stack: contextlib.ExitStack) -> None:
-        """Drop the job at its deadline, or when its waiter goes; the stack ends the watch."""
+        """Drop the job at its deadline, or when its waiter goes; the stack ends the watch.
+
+        Most jobs are done before it would pay to look whether anybody still waits for them.
+        """
         loop = asyncio.get_running_loop()
         late = DeadlineError(f"no thread was free within {self._patience:g} seconds")
         left = waiter.since + self._patience - time.monotonic()
         stack.callback(loop.call_later(left, job.drop, late).cancel)
-        watch = loop.create_task(waiter.gone())
-        stack.callback(watch.cancel)
 
         def leave(task: asyncio.Task[NoReturn]) -> None:
             if not task.cancelled():
                 job.drop(task.exception())
 
-        watch.add_done_callback(leave)
+        def look() -> None:
+            watch = loop.create_task(waiter.gone())
+            stack.callback(watch.cancel)
+            watch.add_done_callback(leave)
+
+        stack.callback(loop.call_later(_UNWATCHED_SECONDS, look).cancel)
 
     def _release(self) -> None:
         self._count(-1)
