@@ -12,8 +12,11 @@ from service.api.answers import choose_form
 from service.api.limits import Limits, read_body, read_header
 from service.api.problems import to_flaws
 from service.api.uploads import JSON, MULTIPART, Taken, Upload, unpack
+from service.artifact.latents import Floats
+from service.artifact.manifest import NetworkName
 from service.errors import InvalidInputError, UnsupportedFormatError
-from service.inference.admission import Admission, Waiter
+from service.inference.admission import INLINE_SECONDS, Admission, Waiter
+from service.inference.gathering import Gathering
 from service.inference.model import Model
 from service.inference.registry import Registry
 from service.metrics import count_images
@@ -46,6 +49,7 @@ class Engine:
     registry: Registry
     admission: Admission
     limits: Limits
+    gathering: Gathering = field(default_factory=Gathering)
     lifecycle: Lifecycle = field(default_factory=Lifecycle)
 
     @property
@@ -58,12 +62,7 @@ class Engine:
         self, model: Model, work: Callable[[], Response], seconds: float, waiter: Waiter
     ) -> Response:
         """Do work that is predicted to take `seconds`, and name the model that did it."""
-        response = await self.admission.run(work, seconds, waiter)
-        response.raw_headers += [
-            (b"x-model", model.reference.encode()),
-            (b"x-model-digest", model.bundle.digest.encode()),
-        ]
-        return response
+        return name_model(model, await self.admission.run(work, seconds, waiter))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +87,48 @@ class Call(Generic[P]):
             images: How many images are worked on.
             seconds: Predicted duration of the networks' runs for one of them.
         """
-        predicted = images * (seconds + _SECONDS_AN_IMAGE) + self.upload.pixels * _SECONDS_A_PIXEL
+        predicted = self._predict(images, seconds)
         response = await self.engine.answer(model, work, predicted, self.waiter)
         count_images(self.operation, model.bundle.name, images)
         return response
+
+    async def answer_run(
+        self,
+        model: Model,
+        network: NetworkName,
+        unpack: Callable[[], Floats],
+        pack: Callable[[list[Floats]], Response],
+    ) -> Response:
+        """Answer with what one network gives; short runs are done together with others'.
+
+        Args:
+            model: The model; it has the network.
+            network: The network's name.
+            unpack: Returns the network's input.
+            pack: Makes the answer of the network's outputs.
+        """
+        predicted = self._predict(self.upload.count, model.seconds[network])
+        if predicted <= INLINE_SECONDS:
+            response = pack(await self.engine.gathering.run(model, network, unpack()))
+        else:
+            response = await self.engine.admission.run(
+                lambda: pack(model.run(network, unpack())), predicted, self.waiter
+            )
+        count_images(self.operation, model.bundle.name, self.upload.count)
+        return name_model(model, response)
+
+    def _predict(self, images: int, seconds: float) -> float:
+        """Return about how many seconds so many images take, each so many in the networks."""
+        return images * (seconds + _SECONDS_AN_IMAGE) + self.upload.pixels * _SECONDS_A_PIXEL
+
+
+def name_model(model: Model, response: Response) -> Response:
+    """Name in an answer the model that gave it."""
+    response.raw_headers += [
+        (b"x-model", model.reference.encode()),
+        (b"x-model-digest", model.bundle.digest.encode()),
+    ]
+    return response
 
 
 async def receive(request: Request, query: P, taken: Taken, offered: Sequence[str]) -> Call[P]:

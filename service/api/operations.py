@@ -32,6 +32,8 @@ from service.runtimes import Floats
 
 router = APIRouter(prefix="/v1", tags=["operations"], route_class=OperationRoute)
 
+_CODES = ("latents", "log_variances")
+"""What an encoder gives; that of an autoencoder only the first."""
 _ENDS_OF_A_LINE = 2
 _SEED_BITS = 53  # what JavaScript's numbers hold, so that every client can send it back
 
@@ -44,17 +46,15 @@ async def encode(request: Request, query: Annotated[schemas.EncodeParameters, Qu
     encoder, _ = SPACE_NETWORKS[parameters.space]
     model = call.engine.registry.find_network(parameters.model, encoder)
 
-    def work() -> Response:
-        images = call.upload.to_images(model.manifest.image, parameters.invert)
-        encoding = operations.encode(model, images, parameters.space)
-        if call.form == NPY:
-            return give_npy(encoding.latents)
-        content: dict[str, Floats] = {"latents": encoding.latents}
-        if encoding.log_variances is not None:
-            content["log_variances"] = encoding.log_variances
-        return give_json(content)
+    def unpack() -> Floats:
+        return call.upload.to_images(model.manifest.image, parameters.invert)
 
-    return await call.answer(model, work, call.upload.count, model.seconds[encoder])
+    def pack(outputs: list[Floats]) -> Response:
+        if call.form == NPY:
+            return give_npy(outputs[0])
+        return give_json(dict(zip(_CODES, outputs, strict=False)))
+
+    return await call.answer_run(model, encoder, unpack, pack)
 
 
 @router.post("/decode", **describe(schemas.DecodeParameters, LATENTS, IMAGE_FORMS, schemas.Images))
@@ -65,12 +65,13 @@ async def decode(request: Request, query: Annotated[schemas.DecodeParameters, Qu
     _, decoder = SPACE_NETWORKS[parameters.space]
     model = call.engine.registry.find_network(parameters.model, decoder)
 
-    def work() -> Response:
-        latents = call.upload.to_latents(model.space(parameters.space).latent_size)
-        images = operations.decode(model, latents, parameters.space)
-        return give_images(images, call.form, parameters.encoding)
+    def unpack() -> Floats:
+        return call.upload.to_latents(model.space(parameters.space).latent_size)
 
-    return await call.answer(model, work, call.upload.count, model.seconds[decoder])
+    def pack(outputs: list[Floats]) -> Response:
+        return give_images(outputs[0], call.form, parameters.encoding)
+
+    return await call.answer_run(model, decoder, unpack, pack)
 
 
 @router.post(
@@ -108,11 +109,13 @@ async def denoise(
     parameters = call.parameters
     model = call.engine.registry.find_network(parameters.model, "denoiser")
 
-    def work() -> Response:
-        images = call.upload.to_images(model.manifest.image, parameters.invert)
-        return give_images(operations.denoise(model, images), call.form, parameters.encoding)
+    def unpack() -> Floats:
+        return call.upload.to_images(model.manifest.image, parameters.invert)
 
-    return await call.answer(model, work, call.upload.count, model.seconds["denoiser"])
+    def pack(outputs: list[Floats]) -> Response:
+        return give_images(outputs[0], call.form, parameters.encoding)
+
+    return await call.answer_run(model, "denoiser", unpack, pack)
 
 
 @router.post(
@@ -130,12 +133,13 @@ async def classify(
     if parameters.top_k > len(labels):
         raise InvalidInputError(Flaw("/top_k", f"{model.reference} has {len(labels)} classes"))
 
-    def work() -> Response:
-        images = call.upload.to_images(model.manifest.image, parameters.invert)
-        probabilities = operations.classify(model, images)
-        return give_json({"predictions": _rank(probabilities, labels, parameters.top_k)})
+    def unpack() -> Floats:
+        return call.upload.to_images(model.manifest.image, parameters.invert)
 
-    return await call.answer(model, work, call.upload.count, model.seconds["classifier"])
+    def pack(outputs: list[Floats]) -> Response:
+        return give_json({"predictions": _rank(outputs[0], labels, parameters.top_k)})
+
+    return await call.answer_run(model, "classifier", unpack, pack)
 
 
 @router.post("/sample", **describe(schemas.SampleParameters, NOTHING, IMAGE_FORMS, schemas.Sampled))
