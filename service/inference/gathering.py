@@ -5,12 +5,12 @@ than as many single images. Nothing waits for company: what is alone in its turn
 """
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from service.artifact.manifest import NetworkName
-from service.errors import LatentdError
 from service.inference.model import Model
 from service.runtimes import Floats
 from service.tracing import is_traced
@@ -47,12 +47,11 @@ class Gathering:
     def _run(self, key: tuple[int, NetworkName]) -> None:
         group = self._groups.pop(key)
         wanted = [(batch, outputs) for batch, outputs in group.asked if not outputs.done()]
-        try:
-            if len(wanted) > 1:
+        if len(wanted) > 1:
+            # One of them may be to blame for an error: then each is run alone.
+            with contextlib.suppress(Exception):
                 _run_together(group, wanted)
                 return
-        except LatentdError:
-            pass  # one of them may be to blame: each is run alone
         for batch, outputs in wanted:
             try:
                 outputs.set_result(group.model.run(group.network, batch))

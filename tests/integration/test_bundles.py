@@ -38,6 +38,21 @@ def read_test_set(name: str) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     return pixels.reshape(-1, 1, 28, 28).astype(np.float32) / 255, labels
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_company_changes_no_bit(name: str) -> None:
+    """On ONNX Runtime an image gives the same numbers alone and in a batch of any size."""
+    images, _ = read_test_set(name)
+    model = load(name, "onnx")
+    for network in ("encoder", "classifier", "denoiser"):
+        alone = [model.run(network, images[index : index + 1])[0] for index in range(40)]
+        for size in (2, 3, 8, 40):
+            together = [
+                model.run(network, images[start : min(start + size, 40)])[0]
+                for start in range(0, 40, size)
+            ]
+            assert np.array_equal(np.concatenate(alone), np.concatenate(together))
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(
     ("name", "mse", "accuracy"), [("fashion-mnist", 0.0172, 83.5), ("mnist", 0.0172, 98.3)]
