@@ -56,7 +56,7 @@ IMAGES = Counter(
 )
 INFERENCE_SECONDS = Histogram(
     "latentd_inference_seconds",
-    "Seconds of a network's run, for one request or for several together.",
+    "Seconds that a network ran for one request, alone or together with others.",
     ["model", "network", "backend"],
     buckets=_SECONDS,
     registry=REGISTRY,

@@ -60,7 +60,8 @@ class Gathering:
 
 
 def _run_together(group: _Group, wanted: list[tuple[Floats, asyncio.Future[list[Floats]]]]) -> None:
-    whole = group.model.run(group.network, np.concatenate([batch for batch, _ in wanted]))
+    together = np.concatenate([batch for batch, _ in wanted])
+    whole = group.model.run(group.network, together, requests=len(wanted))
     start = 0
     for batch, outputs in wanted:
         end = start + len(batch)

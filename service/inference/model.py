@@ -50,12 +50,13 @@ class Model:
         """Return the description of a latent space that the bundle has."""
         return self.manifest.spaces[name]
 
-    def run(self, network: NetworkName, batch: Floats) -> list[Floats]:
+    def run(self, network: NetworkName, batch: Floats, requests: int = 1) -> list[Floats]:
         """Run a network that the bundle has over a batch of any size.
 
         Args:
             network: Its name.
             batch: (N, *input shape) float32, N at least 1.
+            requests: For how many requests; the duration is noted for each.
 
         Returns:
             One (N, *output shape) float32 array for each output.
@@ -71,7 +72,8 @@ class Model:
         else:
             outputs = _run_chunks(self.networks[network], batch)
         seconds = time.perf_counter() - start
-        time_inference(self.bundle.name, network, self.backend, seconds)
+        for _ in range(requests):
+            time_inference(self.bundle.name, network, self.backend, seconds)
         for output in outputs:
             if not np.isfinite(output).all():
                 raise InvalidInputError(
