@@ -1,7 +1,7 @@
 """The operations' routes: each receives a call, runs one operation and packs its result.
 
-To add an operation: its parameters and answer in `schemas`, its work in
-`service.inference.operations`, and a route here.
+To add an operation: its parameters and answer in `schemas`, a route here, and its work in
+`service.inference.operations` where it is more than one run of a network.
 """
 
 import secrets
@@ -104,7 +104,7 @@ async def reconstruct(
 async def denoise(
     request: Request, query: Annotated[schemas.DenoiseParameters, Query()]
 ) -> Response:
-    """Remove noise from images."""
+    """Remove noise from images (Vincent et al., ICML 2008; report 000)."""
     call = await receive(request, query, IMAGES, IMAGE_FORMS)
     parameters = call.parameters
     model = call.engine.registry.find_network(parameters.model, "denoiser")

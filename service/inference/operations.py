@@ -1,4 +1,4 @@
-"""The operations, on arrays.
+"""The operations that are more than one run of a network, on arrays.
 
 Letters in shapes: N images, C channels, H height, W width, L latent size, K classes. Images are
 float32 NCHW in [0, 1]; latents are float32.
@@ -65,16 +65,6 @@ def reconstruct(model: Model, images: Floats, space: SpaceName) -> Reconstructio
     reference = model.errors[space]
     rank = np.searchsorted(reference, mse.astype(reference.dtype), side="right")
     return Reconstruction(rebuilt, mse, 100 * rank / len(reference))
-
-
-def denoise(model: Model, images: Floats) -> Floats:
-    """Remove noise from images of (N, C, H, W) (Vincent et al., ICML 2008; report 000)."""
-    return model.run("denoiser", images)[0]
-
-
-def classify(model: Model, images: Floats) -> Floats:
-    """Return class probabilities, (N, K), rows summing to 1."""
-    return model.run("classifier", images)[0]
 
 
 def sample(

@@ -65,7 +65,7 @@ def test_figures_are_those_of_the_manifest(
     model = load(name, backend)
 
     measured_mse = operations.reconstruct(model, images, "autoencoder").mse.mean()
-    predicted = operations.classify(model, images).argmax(axis=1)
+    predicted = model.run("classifier", images)[0].argmax(axis=1)
     measured_accuracy = 100 * (predicted == labels).mean()
 
     metrics = model.manifest.metrics
@@ -83,7 +83,7 @@ def test_denoising_is_better_than_the_report(name: str, most: float) -> None:
     model = load(name, "onnx")
     noise = np.random.default_rng(5).standard_normal(images.shape, dtype=np.float32)
 
-    denoised = operations.denoise(model, np.clip(images + np.float32(0.3) * noise, 0, 1))
+    denoised = model.run("denoiser", np.clip(images + np.float32(0.3) * noise, 0, 1))[0]
 
     measured = np.square(denoised - images).mean()
     assert measured == pytest.approx(model.manifest.metrics["denoise_mse_0.3"].value, rel=0.02)
@@ -140,7 +140,7 @@ def test_samples_of_a_class_are_of_that_class(name: str) -> None:
     for label in range(len(model.manifest.classes or ())):
         generator = np.random.Generator(np.random.PCG64(label))
         drawn = operations.sample(model, "kde", 200, generator, label=label).images
-        hits.append((operations.classify(model, drawn).argmax(axis=1) == label).mean())
+        hits.append((model.run("classifier", drawn)[0].argmax(axis=1) == label).mean())
 
     assert np.mean(hits) > 0.7
 

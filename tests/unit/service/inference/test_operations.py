@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from fakes import CLASSES, LATENT_SIZE, NOISE_SIZE
+from fakes import LATENT_SIZE, NOISE_SIZE
 
 from service.errors import InvalidInputError
 from service.inference import operations
@@ -72,19 +72,6 @@ def test_reconstruct_measures_each_image(model: Model) -> None:
     assert result.mse == pytest.approx([0, 0.01, 0.25], abs=1e-7)
     assert result.anomaly_percentile[[0, 2]].tolist() == [25, 100]
     assert result.anomaly_percentile[1] in {25, 50}
-
-
-def test_classify_gives_probabilities(model: Model) -> None:
-    """Rows sum to one."""
-    probabilities = operations.classify(model, make_images(0, 0.3, 1))
-
-    assert probabilities.shape == (3, len(CLASSES))
-    assert probabilities.sum(axis=1) == pytest.approx([1, 1, 1])
-
-
-def test_denoise_keeps_the_shape(model: Model) -> None:
-    """Images come back as images."""
-    assert operations.denoise(model, make_images(0.1, 0.9)).shape == (2, 1, 8, 6)
 
 
 def test_sample_decodes_what_it_drew(model: Model) -> None:
