@@ -176,6 +176,14 @@ class Worker(multiprocess.Process):
             self._server = Server(self.config, is_worker=True)
         return self._server
 
+    def start(self) -> None:
+        """Start the process and let go of its end of the pipe, or its death would not close it.
+
+        The supervisor would wait its five seconds for an answer of a process that is gone.
+        """
+        super().start()
+        self.child_conn.close()
+
     def pong(self) -> None:
         """Answer the supervisor, who waits some seconds: from a thread, and for the event loop."""
         self.child_conn.recv()
