@@ -16,6 +16,7 @@ from service.metrics import QUEUE_WAITING
 T = TypeVar("T")
 
 _UNWATCHED_SECONDS = 0.02
+"""How long work waits before anybody looks whether its client is still there."""
 INLINE_SECONDS = 0.001
 """Work predicted to be shorter stays on the event loop: a hop to a thread would cost more."""
 

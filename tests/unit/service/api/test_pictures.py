@@ -48,6 +48,18 @@ def read_by_pillow(content: bytes) -> NDArray[np.uint8] | None:
         return None
 
 
+def check_against_pillow(content: bytes) -> None:
+    """Check that a file gives Pillow's pixels, or an error of ours where it is broken."""
+    expected = read_by_pillow(content)
+    try:
+        pixels = read(open_picture(content))
+    except LatentdError:
+        assert expected is None
+    else:
+        assert expected is not None
+        assert np.array_equal(pixels[0], expected)
+
+
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 @pytest.mark.parametrize("parts", [1, 3])
 def test_a_plain_file_is_decoded_without_pillows_reader(mode: str, parts: int) -> None:
@@ -89,15 +101,8 @@ PLAIN = write_png(parts=2)
 def test_a_damaged_file_is_what_pillow_says(place: int, value: int, cut: bool) -> None:
     """One wrong byte, or a cut, gives the pixels that Pillow finds, or an error of ours."""
     content = PLAIN[:place] if cut else PLAIN[:place] + bytes([value]) + PLAIN[place + 1 :]
-    expected = read_by_pillow(content)
 
-    try:
-        pixels = read(open_picture(content))
-    except LatentdError:
-        assert expected is None
-    else:
-        assert expected is not None
-        assert np.array_equal(pixels[0], expected)
+    check_against_pillow(content)
 
 
 @given(data=st.binary(max_size=80), mode=st.sampled_from(["L", "RGB"]))
@@ -108,12 +113,4 @@ def test_wrong_pixels_in_a_whole_file_are_what_pillow_says(data: bytes, mode: st
     for stream in (data, zlib.compress(data)):
         end = make_chunk(b"IDAT", stream) + make_chunk(b"IEND", b"")
         content = whole[:start] + end
-        expected = read_by_pillow(content)
-
-        try:
-            pixels = read(open_picture(content))
-        except LatentdError:
-            assert expected is None
-        else:
-            assert expected is not None
-            assert np.array_equal(pixels[0], expected)
+        check_against_pillow(content)
