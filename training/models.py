@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils import fusion
 
 from training.config import AutoencoderRecipe, ClassifierRecipe, VaeRecipe
+from training.convolutions import GreyConvTranspose2d
 
 Shape: TypeAlias = tuple[int, int, int]
 
@@ -286,6 +287,5 @@ def _mirror(plan: Plan, index: int) -> nn.ConvTranspose2d:
         target - ((size - 1) * _STRIDE - 2 * pad + _KERNEL)
         for size, target, pad in zip(before[1:], after[1:], padding, strict=True)
     ]
-    return nn.ConvTranspose2d(
-        before[0], after[0], _KERNEL, _STRIDE, padding, output_padding=(lost[0], lost[1])
-    )
+    kind = GreyConvTranspose2d if after[0] == 1 else nn.ConvTranspose2d
+    return kind(before[0], after[0], _KERNEL, _STRIDE, padding, output_padding=(lost[0], lost[1]))

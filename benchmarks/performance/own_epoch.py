@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch._dynamo  # or the first optimiser would import it, for two seconds, while time is taken
 
 from training.config import AutoencoderRecipe
 from training.images import LabelledImages

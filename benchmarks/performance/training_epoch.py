@@ -104,7 +104,8 @@ def write(options: Options, rows: list[tuple[Cell, ...]], versions: str) -> Reco
             f"batches of {spec['batch_size']}, Adam, {spec['threads']} threads, each in a process "
             "of its own; reading the files and importing are not counted. The other: "
             "`Trainer.fit` of report 003, `ToTensor` for every item, with so many processes that "
-            f"load (the report has {_LOADERS[-1]}); the very same net and torch. "
+            f"load (the report has {_LOADERS[-1]}); the net as its report "
+            "prints it, and the same torch. "
             f"{options.rounds} alternating rounds. {versions}. {options.remark}"
         ).strip(),
     )
