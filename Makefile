@@ -35,7 +35,7 @@ check: $(VENV)/.dev
 
 unit: $(VENV)/.dev
 	@echo "Running the tests"
-	@$(VENV)/bin/pytest
+	@$(VENV)/bin/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 train: $(VENV)/.dev ## train and publish a bundle: make train ARGS="--dataset my_images"
 	@$(VENV)/bin/latentd train $(ARGS)

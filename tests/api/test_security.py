@@ -115,7 +115,7 @@ def test_the_admin_right_is_no_right_to_infer(closed: httpx.Client) -> None:
     check_refusal(closed.post("/v1/sample", headers=bring(ADMIN_TEXT)), 403)
 
 
-@pytest.mark.parametrize("text", [INFER_TEXT, ADMIN_TEXT])
+@pytest.mark.parametrize("text", [INFER_TEXT, ADMIN_TEXT], ids=[INFER, ADMIN])
 def test_metrics_need_any_key(closed: httpx.Client, text: str) -> None:
     """A collector of metrics may have any key."""
     assert closed.get("/metrics", headers=bring(text)).status_code not in {401, 403}
