@@ -1,4 +1,10 @@
-"""The server's worker processes, as their supervisor sees them."""
+"""The server's processes: as their supervisor sees them, and as they serve."""
+
+import gc
+
+import httpx
+from fastapi import FastAPI
+from serving import TLS, run_server
 
 from service.connection import Config, Patience
 from service.server import Worker
@@ -20,3 +26,14 @@ def test_the_end_of_a_worker_is_seen_at_once() -> None:
 
     assert worker.parent_conn.poll(0)
     assert not worker.ping()
+
+
+def test_requests_do_not_make_the_collector_look_through_what_stays() -> None:
+    """What was there at the start is out of its sight, and it starts for many objects only."""
+    gc.unfreeze()
+    gc.set_threshold(700)
+
+    with run_server(FastAPI()) as url:
+        assert httpx.get(url, verify=TLS).status_code == 404
+        assert gc.get_freeze_count() > 100_000
+        assert gc.get_threshold()[0] > 10_000
