@@ -1,6 +1,5 @@
 """Pictures classified a second, by latentd and by others, with one worker on one CPU."""
 
-import tempfile
 from pathlib import Path
 
 from loads import Request
@@ -39,7 +38,7 @@ def send_png(content: bytes) -> Request:
     return Request("png", "/v1/classify?top_k=10", content, "image/png")
 
 
-def make_bare(options: Options, bundle: Path, png: bytes, answer: Path) -> Contender:
+def make_bare(options: Options, bundle: Path, png: bytes, answer: bytes) -> Contender:
     """Return the callable that answers what latentd answered, under latentd's own uvicorn."""
     starter = Starter(
         "asgi",
@@ -48,7 +47,7 @@ def make_bare(options: Options, bundle: Path, png: bytes, answer: Path) -> Conte
         Request("png", "/classify", png, "image/png"),
         (*_UVICORN, "--loop=uvloop", "--http=httptools", "--no-access-log"),
         ("uvicorn", "uvloop", "httptools"),
-        {"BENCHMARK_ANSWER": str(answer)},
+        {"BENCHMARK_ANSWER": answer.decode()},
     )
     return starter.contend("bare ASGI", "raw PNG", read_latentd)
 
@@ -96,8 +95,8 @@ def make_ray(options: Options, bundle: Path, png: bytes) -> Contender:
     return starter.contend("Ray Serve", request.name, read_plain(read_classes(bundle)))
 
 
-def list_others(options: Options, bundle: Path, png: bytes, answer: Path) -> list[Contender]:
-    """Return all that latentd is compared with; `answer` is the file of what it answered."""
+def list_others(options: Options, bundle: Path, png: bytes, answer: bytes) -> list[Contender]:
+    """Return all that latentd is compared with; `answer` is what it answered."""
     return [
         make_bare(options, bundle, png, answer),
         make_fastapi(options, bundle, Request("raw PNG", "/classify", png, "image/png")),
@@ -111,14 +110,11 @@ def measure(options: Options) -> Record:
     bundle, pixels = find_bundle(), read_images(1)[0]
     png, truth = to_png(pixels), classify(find_bundle(), pixels)
     latentd = make_latentd(send_png(png), "raw PNG")
-    with tempfile.TemporaryDirectory() as folder:
-        answer = Path(folder) / "answer.json"
-        answer.write_bytes(latentd.check(truth))
-        others = list_others(options, bundle, png, answer)
-        for other in others:
-            other.check(truth)
-        measures = {one.name: lambda one=one: one.measure(options) for one in (latentd, *others)}
-        figures = alternate(measures, options.rounds)
+    others = list_others(options, bundle, png, latentd.check(truth))
+    for other in others:
+        other.check(truth)
+    measures = {one.name: lambda one=one: one.measure(options) for one in (latentd, *others)}
+    figures = alternate(measures, options.rounds)
     rows = [
         (one.name, one.sends, *compare(figures["latentd"], figures[one.name], _GOALS[one.name]))
         for one in others
