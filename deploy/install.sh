@@ -7,7 +7,7 @@ folder=$1
 extra=${2:+[$2]}
 cd "$(dirname "$0")/.."
 
-rm -rf build # setuptools would install whatever an earlier build left there
+rm -rf build/lib build/bdist.* # setuptools would install whatever an earlier build left there
 python3 -m venv "$folder"
 "$folder/bin/pip" install --quiet --disable-pip-version-check --no-cache-dir \
     --constraint constraints.txt ".$extra"
