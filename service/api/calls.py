@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 
 from service.api.answers import choose_form
-from service.api.limits import Limits, read_body, read_header
+from service.api.limits import Limits, read_body
 from service.api.problems import to_flaws
 from service.api.uploads import JSON, MULTIPART, Taken, Upload, unpack
 from service.artifact.latents import Floats
@@ -144,9 +144,10 @@ async def receive(request: Request, query: P, taken: Taken, offered: Sequence[st
         RequestError: of every kind, for what can be told before the model is known.
     """
     engine: Engine = request.app.state.engine
-    form = choose_form(read_header(request, b"accept"), offered)
-    content_type = read_header(request, b"content-type")
-    body = await receive_body(request, engine, is_json=content_type.startswith(JSON))
+    head = read_head(request)
+    form = choose_form(head.get(b"accept", ""), offered)
+    content_type = head.get(b"content-type", "")
+    body = await receive_body(request, head, engine, is_json=content_type.startswith(JSON))
     waiter = watch(request)
     upload = await engine.admission.run(
         lambda: unpack(content_type, body, taken, engine.limits),
@@ -157,17 +158,35 @@ async def receive(request: Request, query: P, taken: Taken, offered: Sequence[st
     return Call(engine, operation, merge(query, upload.members), upload, form, waiter)
 
 
-async def receive_body(request: Request, engine: Engine, *, is_json: bool = False) -> bytes:
+def read_head(request: Request) -> dict[bytes, str]:
+    """Return the headers; of a repeated one all values, as one (RFC 9110, section 5.3)."""
+    head: dict[bytes, str] = {}
+    for name, value in request.scope["headers"]:
+        text = value.decode("latin-1")
+        head[name] = f"{head[name]}, {text}" if name in head else text
+    return head
+
+
+async def receive_body(
+    request: Request, head: dict[bytes, str], engine: Engine, *, is_json: bool = False
+) -> bytes:
     """Return the body, which must come as it is.
+
+    Args:
+        request: The request.
+        head: Its headers.
+        engine: Tells the limits, and whether there is a place in the queue.
+        is_json: Whether the bound on JSON counts too.
 
     Raises:
         OverloadedError: the queue is full, and the work for so long a body would be queued.
         UnsupportedFormatError: it has a Content-Encoding.
         LimitExceededError: it is too long.
     """
-    if read_header(request, b"content-encoding") not in {"", "identity"}:
+    if head.get(b"content-encoding", "") not in {"", "identity"}:
         raise UnsupportedFormatError("bodies are taken without Content-Encoding")
-    body = await read_body(request, engine.limits, is_json=is_json)
+    declared = head.get(b"content-length", "")
+    body = await read_body(request, declared, engine.limits, is_json=is_json)
     if len(body) > _SHORT_BODY:
         engine.admission.check()  # or unpacking what is refused would take the others' time
     return body

@@ -45,17 +45,24 @@ class Limits:
             )
 
 
-async def read_body(request: Request, limits: Limits, *, is_json: bool = False) -> bytes:
+async def read_body(
+    request: Request, declared: str, limits: Limits, *, is_json: bool = False
+) -> bytes:
     """Return the whole body, counting while it arrives.
 
     FastAPI's own `max_body_size` answers in plain text, without the limit's name.
+
+    Args:
+        request: The request.
+        declared: Its `Content-Length`; empty where there is none.
+        limits: What one request may hold.
+        is_json: Whether the bound on JSON counts too.
 
     Raises:
         LimitExceededError: it is longer than the limit, or says that it will be.
         OverloadedError: all bodies together are (see `service.api.door`).
     """
     limit = "json_bytes" if is_json and limits.json_bytes < limits.body_bytes else "body_bytes"
-    declared = read_header(request, b"content-length")
     if declared.isdecimal():
         limits.check(limit, int(declared))
     chunks: list[bytes] = []
@@ -70,9 +77,3 @@ async def read_body(request: Request, limits: Limits, *, is_json: bool = False) 
         limits.check(limit, received)
         more = message.get("more_body", False)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-
-def read_header(request: Request, name: bytes) -> str:
-    """Return a header's value, "" where there is none; of a repeated one all values (RFC 9110)."""
-    values = [value for given, value in request.scope["headers"] if given == name]
-    return b", ".join(values).decode("latin-1")

@@ -11,7 +11,7 @@ from typing import Annotated, cast, get_args
 from fastapi import APIRouter, Depends, Path, Request, Response
 
 from service.api.answers import JSON, give_json
-from service.api.calls import Engine, predict_reading, receive_body, watch
+from service.api.calls import Engine, predict_reading, read_head, receive_body, watch
 from service.api.reference import OIP_UNKNOWN, describe_inference
 from service.api.tensors import DATATYPE, LENGTH_HEADER, read_inference, write_inference
 from service.artifact import TensorSpec
@@ -110,7 +110,7 @@ async def infer(request: Request, name: ModelPath, version: Version) -> Response
     """Run a network on a batch, with tensors in JSON or as bytes."""
     engine = _engine(request)
     model, network = _find(request, name, version)
-    body = await receive_body(request, engine)
+    body = await receive_body(request, read_head(request), engine)
     header_length = request.headers.get(LENGTH_HEADER)
 
     def work() -> Response:

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from service.api.answers import JSON, give_json
-from service.api.calls import Engine, receive_body
+from service.api.calls import Engine, read_head, receive_body
 from service.api.reference import OIP_ERRORS
 from service.api.schemas import RepositoryEntry
 from service.api.uploads import read_members
@@ -101,7 +101,7 @@ async def _read(request: Request, form: type[M]) -> M:
         InvalidInputError: it says what is not taken, as where to load from.
     """
     engine: Engine = request.app.state.engine
-    body = await receive_body(request, engine)
+    body = await receive_body(request, read_head(request), engine)
     if request.query_params:
         raise InvalidInputError(Flaw("", "no query parameters are taken"))
     try:
