@@ -10,5 +10,6 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 # that does anything else besides, a short training took more than twice as long. Without spinning,
 # a step of the reports' net took a third longer on a quiet machine. So they spin for the time
 # between two layers, and sleep then. Read when torch is loaded; the second by GNU's OpenMP alone.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    os.environ.setdefault("GOMP_SPINCOUNT", "3000")

@@ -28,13 +28,16 @@ class GreyConvTranspose2d(nn.ConvTranspose2d):
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:  # noqa: A002 - torch's name
         """Return what `nn.ConvTranspose2d` returns."""
-        is_plain = output_size is None and self.bias is not None and input.dtype == torch.float32
-        autocast = torch.is_autocast_enabled(input.device.type)
-        if not self.training or autocast or input.device.type != "cpu" or not is_plain:
+        if output_size is not None or not self.training or not self._can_multiply(input):
             return super().forward(input, output_size)
         geometry = self._measure(input)
         grey: Tensor = _Product.apply(input, self.weight, self.bias, geometry)  # type: ignore[no-untyped-call]
         return grey
+
+    def _can_multiply(self, maps: Tensor) -> bool:
+        is_plain = maps.device.type == "cpu" and maps.dtype == torch.float32 and maps.dim() == 4  # noqa: PLR2004 - N, C, H, W
+        is_grey = self.out_channels == 1 and self.dilation == (1, 1) and self.bias is not None
+        return is_plain and is_grey and not torch.is_autocast_enabled("cpu")
 
     def _measure(self, maps: Tensor) -> _Geometry:
         kernel, stride, rest = self.kernel_size, self.stride, self.output_padding

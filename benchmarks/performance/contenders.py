@@ -145,11 +145,11 @@ class Starter:
         """Serve on the first CPU."""
         port = find_port()
         programs = self.find_programs()
-        program, *arguments = [part.format(port=port) for part in self.command]
+        program, *arguments = [part.replace("{port}", str(port)) for part in self.command]
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
             variables = {
                 **QUIET,
-                **{key: text.format(port=port) for key, text in self.variables.items()},
+                **{key: text.replace("{port}", str(port)) for key, text in self.variables.items()},
                 "BENCHMARK_BUNDLE": str(self.bundle),
                 "PYTHONPATH": str(PEERS / "common"),
                 "RAY_TMPDIR": scratch,

@@ -14,14 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-import torch._dynamo  # or the first optimiser would import it, for two seconds, while time is taken
 
 from training.config import AutoencoderRecipe
 from training.images import LabelledImages
 from training.loop import Examples, Fit, fit
 from training.losses import reconstruction_loss
 from training.models import Autoencoder
+
+# isort: split
+# After `training`, which chooses how torch's threads wait, as in `latentd train`.
+import torch
+import torch._dynamo  # or the first optimiser would import it, for two seconds, while time is taken
 
 _SHAPE = (1, 28, 28)
 _HEADER_BYTES = 16

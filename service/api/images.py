@@ -77,8 +77,8 @@ def to_batch(
             batch[index] = _check_array(item[None], spec, invert, pointer)[0]
         else:
             pixels = item.to_pixels(spec, invert, pointer if in_json else None)
-            # In two steps: from uint8 at once, NumPy converts through a buffer, for twice the time.
-            batch[index] = pixels.astype(np.float32) / _WHITE
+            batch[index] = pixels
+            batch[index] /= _WHITE
     return batch
 
 

@@ -37,7 +37,7 @@ def list_pids(base: str) -> set[int]:
     found = set()
     for _ in range(10):
         with contextlib.suppress(httpx.TransportError):
-            found.add(httpx.get(base, verify=TLS, timeout=0.2).json())
+            found.add(httpx.get(base, verify=TLS, timeout=1).json())
     return found
 
 
@@ -45,7 +45,7 @@ def test_a_worker_that_hangs_is_replaced(base: str) -> None:
     """Within some seconds two workers answer again, and the one that hung is none of them."""
     before = list_pids(base)
     with contextlib.suppress(httpx.TimeoutException):
-        httpx.post(f"{base}/block", verify=TLS, timeout=0.5)
+        httpx.post(f"{base}/block", verify=TLS, timeout=1)
     (hung,) = before - list_pids(base)
     told = time.monotonic()
 

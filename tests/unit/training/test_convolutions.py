@@ -1,10 +1,14 @@
 """The transposed convolution that trains faster is torch's own in all but time."""
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
 
+from training.config import AutoencoderRecipe
 from training.convolutions import GreyConvTranspose2d
+from training.models import Autoencoder
 
 LAYERS = {
     "28 x 28": (8, (14, 14), (1, 1), (1, 1)),
@@ -51,6 +55,44 @@ def test_training_takes_the_faster_way() -> None:
     layer, _, maps = make_pair("28 x 28")
 
     assert "Product" in layer(maps).grad_fn.name()
+
+
+def test_a_network_learns_the_same() -> None:
+    """In the reports' net, laid out as it is trained, and where the weights are frozen."""
+    images = torch.rand(4, 1, 28, 28)
+    recipe = AutoencoderRecipe(architecture="seed", latent_size=4)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        ours = Autoencoder((1, 28, 28), recipe).to(memory_format=torch.channels_last)
+    theirs = copy.deepcopy(ours)
+    theirs.decoder.convolutions[-1].__class__ = nn.ConvTranspose2d
+    for network in (ours, theirs):
+        network.decoder.convolutions[-1].weight.requires_grad_(requires_grad=False)
+        nn.functional.mse_loss(network(images), images).backward()
+
+    for (name, own), other in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        assert (own.grad is None) == (other.grad is None), name
+        if own.grad is not None:
+            torch.testing.assert_close(own.grad, other.grad, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        GreyConvTranspose2d(8, 1, 3, 2, dilation=2),
+        GreyConvTranspose2d(8, 2, 3, 2),
+        GreyConvTranspose2d(8, 1, 3, 2, bias=False),
+    ],
+    ids=["dilation", "two channels", "no bias"],
+)
+def test_what_it_is_not_made_for_is_torchs(layer: GreyConvTranspose2d) -> None:
+    """The class takes what torch's takes, and may not give something else for it."""
+    theirs = copy.deepcopy(layer)
+    theirs.__class__ = nn.ConvTranspose2d
+    maps = torch.rand(2, 8, 5, 5)
+
+    assert torch.equal(layer(maps), theirs(maps))
+    assert torch.equal(layer(maps[0]), theirs(maps[0]))
 
 
 def test_all_else_is_torchs_own_to_the_bit() -> None:
