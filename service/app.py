@@ -25,6 +25,7 @@ from service.api.routing import Switch
 from service.api.security import secure
 from service.artifact.manifest import GraphFormat
 from service.inference.admission import Admission
+from service.inference.batching import QueueBatcher
 from service.inference.registry import Registry
 from service.inference.watching import watching
 from service.runtimes import Runtime, open_runtime
@@ -45,8 +46,9 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
     settings = settings or Settings()
     keys = read_keys(settings.api_keys, settings.api_keys_file)
     served = registry or build_registry(settings)
-    admission = Admission(count_threads(settings), settings.max_queue, settings.request_seconds)
-    engine = Engine(served, admission, _limits(settings))
+    threads = count_threads(settings)
+    admission = Admission(threads, settings.max_queue, settings.request_seconds)
+    engine = Engine(served, admission, _limits(settings), QueueBatcher(threads))
     spans = start_tracing(settings.otlp_endpoint) if settings.otlp_endpoint else None
 
     @contextlib.asynccontextmanager

@@ -16,7 +16,7 @@ from service.artifact.latents import Floats
 from service.artifact.manifest import NetworkName
 from service.errors import InvalidInputError, UnsupportedFormatError
 from service.inference.admission import INLINE_SECONDS, Admission, Waiter
-from service.inference.gathering import Gathering
+from service.inference.batching import QueueBatcher, TurnBatcher
 from service.inference.model import Model
 from service.inference.registry import Registry
 from service.metrics import count_images
@@ -49,7 +49,8 @@ class Engine:
     registry: Registry
     admission: Admission
     limits: Limits
-    gathering: Gathering = field(default_factory=Gathering)
+    queue_batcher: QueueBatcher
+    turn_batcher: TurnBatcher = field(default_factory=TurnBatcher)
     lifecycle: Lifecycle = field(default_factory=Lifecycle)
 
     @property
@@ -99,7 +100,7 @@ class Call(Generic[P]):
         unpack: Callable[[], Floats],
         pack: Callable[[list[Floats]], Response],
     ) -> Response:
-        """Answer with what one network gives; short runs are done together with others'.
+        """Answer with what one network gives; runs that wait together are done together.
 
         Args:
             model: The model; it has the network.
@@ -109,11 +110,13 @@ class Call(Generic[P]):
         """
         predicted = self._predict(self.upload.count, model.seconds[network])
         if predicted <= INLINE_SECONDS:
-            response = pack(await self.engine.gathering.run(model, network, unpack()))
+            response = pack(await self.engine.turn_batcher.run(model, network, unpack()))
         else:
-            response = await self.engine.admission.run(
-                lambda: pack(model.run(network, unpack())), predicted, self.waiter
-            )
+            queue = self.engine.queue_batcher.queue
+            with queue(model, network, self.upload.count, unpack) as run:
+                response = await self.engine.admission.run(
+                    lambda: pack(run()), predicted, self.waiter
+                )
         count_images(self.operation, model.bundle.name, self.upload.count)
         return name_model(model, response)
 
@@ -160,11 +163,10 @@ async def receive(request: Request, query: P, taken: Taken, offered: Sequence[st
 
 def read_head(request: Request) -> dict[bytes, str]:
     """Return the headers; of a repeated one all values, as one (RFC 9110, section 5.3)."""
-    head: dict[bytes, str] = {}
+    head: dict[bytes, list[bytes]] = {}
     for name, value in request.scope["headers"]:
-        text = value.decode("latin-1")
-        head[name] = f"{head[name]}, {text}" if name in head else text
-    return head
+        head.setdefault(name, []).append(value)
+    return {name: b", ".join(values).decode("latin-1") for name, values in head.items()}
 
 
 async def receive_body(

@@ -8,7 +8,7 @@ import pytest
 from fakes import LATENT_SIZE
 
 from service.errors import InferenceError, InvalidInputError
-from service.inference.gathering import Gathering
+from service.inference.batching import TurnBatcher
 from service.inference.model import Model
 from service.runtimes import Floats
 
@@ -39,9 +39,9 @@ async def gather(
     model: Model, wanted: Sequence[tuple[str, Floats]]
 ) -> list[list[Floats] | BaseException]:
     """Ask for runs in one turn; return what each gives or raises."""
-    gathering = Gathering()
+    batcher = TurnBatcher()
     return await asyncio.gather(
-        *(gathering.run(model, network, batch) for network, batch in wanted),
+        *(batcher.run(model, network, batch) for network, batch in wanted),
         return_exceptions=True,
     )
 
@@ -61,12 +61,12 @@ def test_turns_and_networks_are_kept_apart(model: Model, sizes: list[tuple[str, 
     """Runs of another network, and of a later turn, are runs of their own."""
 
     async def ask() -> None:
-        gathering = Gathering()
+        batcher = TurnBatcher()
         latents = make_latents(0.5)
         await asyncio.gather(
-            gathering.run(model, "decoder", latents), gathering.run(model, "vae_decoder", latents)
+            batcher.run(model, "decoder", latents), batcher.run(model, "vae_decoder", latents)
         )
-        await gathering.run(model, "decoder", latents)
+        await batcher.run(model, "decoder", latents)
 
     asyncio.run(ask())
 
@@ -100,9 +100,9 @@ def test_who_has_gone_is_left_out(model: Model, sizes: list[tuple[str, int]]) ->
     """A request that was given up before its turn came is not run."""
 
     async def ask() -> list[Floats]:
-        gathering = Gathering()
+        batcher = TurnBatcher()
         gone, staying = (
-            asyncio.ensure_future(gathering.run(model, "decoder", make_latents(level)))
+            asyncio.ensure_future(batcher.run(model, "decoder", make_latents(level)))
             for level in (0.25, 0.75)
         )
         asyncio.get_running_loop().call_soon(gone.cancel)
