@@ -9,6 +9,7 @@ import gc
 import select
 import socket
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -90,13 +91,14 @@ def send_steadily(
         by_file = {line.socket.fileno(): line for line in lines}
         for file in by_file:
             poll.register(file, select.EPOLLIN)
-        idle, number, start = lines[:], 0, time.perf_counter()
+        # The one that rested longest is next, or a server would hang up on those that always rest.
+        idle, number, start = deque(lines), 0, time.perf_counter()
         while len(done) < count:
             now, due = time.perf_counter(), start + number / rate
             if now > start + seconds + _GRACE:
                 raise RuntimeError(f"{count - len(done)} answers did not come")
             if number < count and idle and now >= due:
-                idle.pop().send(packed, due, now)
+                idle.popleft().send(packed, due, now)
                 number += 1
             finished = [by_file[file] for file, _ in poll.poll(0) if by_file[file].take()]
             done += [line.finish() for line in finished]
