@@ -121,6 +121,15 @@ def test_batches_are_bounded_by_their_time(model: Model, sizes: list[int]) -> No
     assert sizes == [1, 1]
 
 
+def test_batches_are_bounded_by_their_images(model: Model, sizes: list[int]) -> None:
+    """Large requests gain nothing from company, and would be in memory together."""
+    with queue(QueueBatcher(1), model, (0.25,) * 40, (0.5,) * 40, (0.75,) * 100) as runs:
+        answers = [read_levels(run()) for run in runs]
+
+    assert sizes == [40, 40, 100]
+    assert answers == [[0.25] * 40, [0.5] * 40, [0.75] * 100]
+
+
 def test_what_fails_fails_alone(model: Model) -> None:
     """An input that cannot be unpacked, or is absurd, is refused, and no other."""
     batcher = QueueBatcher(1)
