@@ -10,6 +10,7 @@ from pictures import read_png
 from playwright.sync_api import Browser, Page, Request
 
 Opener = Callable[..., contextlib.AbstractContextManager[Page]]
+_GIVEN_UP = "net::ERR_ABORTED"
 _REFUSAL = "Failed to load resource: the server responded with a status of 4"
 
 
@@ -33,7 +34,8 @@ def open_page(
     page.wait_for_load_state("networkidle")
     yield page
     context.close()
-    assert [fault for fault in faults if not (refusals and fault.startswith(_REFUSAL))] == []
+    left = [fault for fault in faults if not (refusals and fault.startswith(_REFUSAL))]
+    assert not left, left
 
 
 def _watch(page: Page, address: str, faults: list[str]) -> None:
@@ -43,9 +45,14 @@ def _watch(page: Page, address: str, faults: list[str]) -> None:
         if not request.url.startswith((origin, "data:", "blob:")):
             faults.append(request.url)
 
+    def fail(request: Request) -> None:
+        # What is on its way while a page is loaded again or closed, the browser itself gives up.
+        if request.failure != _GIVEN_UP:
+            faults.append(f"failed: {request.url}: {request.failure}")
+
     page.on("console", lambda m: faults.append(m.text) if m.type == "error" else None)
     page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("requestfailed", lambda request: faults.append(f"failed: {request.url}"))
+    page.on("requestfailed", fail)
     page.on("request", see)
 
 
