@@ -21,8 +21,8 @@ class GreyConvTranspose2d(nn.ConvTranspose2d):
     """A transposed convolution to one channel: (N, C, h, w) -> (N, 1, H, W).
 
     The numbers are those of `nn.ConvTranspose2d`, but for rounding. oneDNN computes many channels
-    side by side; for a single one that was a quarter of a training step of the reports' net. A
-    product of matrices, whose columns are then added up where they overlap, took a fifth of that.
+    side by side, so that a single one made this the slowest layer of the reports' net. A product of
+    matrices, whose columns are then added up where they overlap, takes less than half as long.
     So it is done where a network is trained on the CPU in float32; all else is torch's.
     """
 
