@@ -6,14 +6,14 @@ from typing import Any
 
 import httpx
 import pytest
-from fakes import IMAGE, open_fake_backend, write_bundle
-from pictures import make_png, to_base64
-from refusals import check_refusal
-from serving import TLS, run_server
 
 from service.app import build_registry, create_app
 from service.artifact import ImageSpec
 from service.settings import Settings
+from tests.support.fakes import IMAGE, open_fake_backend, write_bundle
+from tests.support.image_files import make_png, to_base64
+from tests.support.problem_checks import check_refusal
+from tests.support.servers import TLS, run_server
 
 COLOUR = ImageSpec(channels=3, height=6, width=6, background=(0.0, 0.0, 0.0))
 

@@ -8,13 +8,14 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from fakes import IMAGE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
-from pictures import to_npy
-from serving import TLS
+
+from tests.support.fakes import IMAGE
+from tests.support.image_files import to_npy
+from tests.support.servers import TLS
 
 Batch = NDArray[np.float32]
 

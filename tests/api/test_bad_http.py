@@ -8,7 +8,8 @@ from typing import Any
 
 import httpx
 import pytest
-from serving import exchange, wait_until
+
+from tests.support.servers import exchange, wait_until
 
 Refuse = Callable[..., dict[str, Any]]
 

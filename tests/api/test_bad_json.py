@@ -5,9 +5,10 @@ from functools import reduce
 from typing import Any
 
 import pytest
-from fakes import LATENT_SIZE
-from pictures import make_png, to_base64
-from refusals import ON_IMAGES, OPERATIONS
+
+from tests.support.fakes import LATENT_SIZE
+from tests.support.image_files import make_png, to_base64
+from tests.support.problem_checks import ON_IMAGES, OPERATIONS
 
 Refuse = Callable[..., dict[str, Any]]
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import httpx
 import pytest
-from pictures import make_png, to_base64
+
+from tests.support.image_files import make_png, to_base64
 
 Refuse = Callable[..., dict[str, Any]]
 

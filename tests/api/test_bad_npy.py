@@ -7,9 +7,10 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from fakes import LATENT_SIZE
 from numpy.typing import NDArray
-from pictures import to_npy
+
+from tests.support.fakes import LATENT_SIZE
+from tests.support.image_files import to_npy
 
 Refuse = Callable[..., dict[str, Any]]
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import httpx
 import pytest
-from pictures import make_png, to_base64
-from refusals import ON_IMAGES, OPERATIONS
+
+from tests.support.image_files import make_png, to_base64
+from tests.support.problem_checks import ON_IMAGES, OPERATIONS
 
 Refuse = Callable[..., dict[str, Any]]
 

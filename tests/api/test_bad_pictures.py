@@ -6,8 +6,9 @@ from typing import Any
 
 import httpx
 import pytest
-from pictures import forge_png, make_chunk, make_noise, make_png, save, to_base64
 from PIL import Image
+
+from tests.support.image_files import forge_png, make_chunk, make_noise, make_png, save, to_base64
 
 Refuse = Callable[..., dict[str, Any]]
 

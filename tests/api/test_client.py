@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fakes import CLASSES, LATENT_SIZE
 from PIL import Image
-from serving import run_service
 
 from service.api.keys import INFER, make_key
 from service.client import AsyncClient, Client, RefusedError, calls
 from service.client.answers import Generated, Reconstructed
 from service.settings import Settings
+from tests.support.fakes import CLASSES, LATENT_SIZE
+from tests.support.servers import run_service
 
 GREY = np.full((2, 1, 8, 6), 0.5, np.float32)
 OPERATIONS = {

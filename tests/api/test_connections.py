@@ -9,14 +9,14 @@ from pathlib import Path
 import httpx
 import orjson
 import pytest
-from fakes import open_fake_backend
-from pictures import make_png
-from serving import TLS, connect, count_files, exchange, run_server, wait_until
 
 from service.api.schemas import Problem
 from service.app import build_registry, create_app
 from service.connection import HEAD_BYTES, URI_BYTES, Patience
 from service.settings import Settings
+from tests.support.fakes import open_fake_backend
+from tests.support.image_files import make_png
+from tests.support.servers import TLS, connect, count_files, exchange, run_server, wait_until
 
 HEAD = b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
 SHORT = Patience(header_seconds=0.5, body_seconds=1.0)

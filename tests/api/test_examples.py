@@ -5,12 +5,12 @@ from typing import Any
 
 import httpx
 import pytest
-from fakes import write_bundle
-from refusals import OPERATIONS
-from serving import run_service
 
 from service.artifact import ImageSpec
 from service.settings import Settings
+from tests.support.fakes import write_bundle
+from tests.support.problem_checks import OPERATIONS
+from tests.support.servers import run_service
 
 BARE = frozenset({"denoiser", "classes", "vae", "gan"})
 

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import httpx
 import pytest
-from serving import connect, count_files, wait_until
+
+from tests.support.servers import connect, count_files, wait_until
 
 HEAD = b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
 

@@ -2,15 +2,14 @@
 
 from pathlib import Path
 
-from fakes import FakeNetwork, FakeRuntime, write_bundle
-from pictures import make_png, to_base64
-from refusals import check_refusal
-from serving import run_service
-
 from service.artifact import NetworkSpec
 from service.artifact.manifest import GraphFormat
 from service.runtimes import Floats, Network
 from service.settings import Settings
+from tests.support.fakes import FakeNetwork, FakeRuntime, write_bundle
+from tests.support.image_files import make_png, to_base64
+from tests.support.problem_checks import check_refusal
+from tests.support.servers import run_service
 
 ONE = {"images": [to_base64(make_png(77))]}
 MANY = {"images": [to_base64(make_png(77))] * 3}

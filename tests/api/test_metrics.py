@@ -8,11 +8,11 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from fakes import write_bundle
-from pictures import make_png, to_npy
-from serving import run_service, wait_until
 
 from service.settings import Settings
+from tests.support.fakes import write_bundle
+from tests.support.image_files import make_png, to_npy
+from tests.support.servers import run_service, wait_until
 
 CLASSIFY = {"operation": "classify", "model": "full"}
 

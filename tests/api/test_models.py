@@ -5,11 +5,11 @@ from collections.abc import Callable
 import httpx
 import numpy as np
 import pytest
-from fakes import CLASSES, LATENT_SIZE, REPORT, make_map
-from pictures import make_png, to_base64
 
 from service.api.listing import MapInfo, ModelInfo, ModelList
 from service.api.models import _round
+from tests.support.fakes import CLASSES, LATENT_SIZE, REPORT, make_map
+from tests.support.image_files import make_png, to_base64
 
 
 def test_the_highest_version_of_each_model_is_listed(client: httpx.Client) -> None:

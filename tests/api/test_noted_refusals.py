@@ -10,12 +10,12 @@ from typing import Any
 import httpx
 import orjson
 import pytest
-from fakes import open_fake_backend
-from serving import TLS, connect, run_server, wait_until
 
 from service.app import build_registry, create_app
 from service.connection import HEAD_BYTES, URI_BYTES, Patience
 from service.settings import Settings
+from tests.support.fakes import open_fake_backend
+from tests.support.servers import TLS, connect, run_server, wait_until
 
 IMAGE_HEAD = b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
 CHUNKED = IMAGE_HEAD + b"Transfer-Encoding: chunked\r\n\r\n"

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 import httpx
 import numpy as np
 import pytest
-from fakes import LATENT_SIZE
 from numpy.typing import NDArray
 from tritonclient import http as triton
 from tritonclient.utils import InferenceServerException
+
+from tests.support.fakes import LATENT_SIZE
 
 IMAGES = np.linspace(0, 1, 3 * 48, dtype=np.float32).reshape(3, 1, 8, 6)
 MEANS = IMAGES.reshape(3, -1).mean(axis=1)

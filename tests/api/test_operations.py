@@ -5,8 +5,9 @@ import base64
 import httpx
 import numpy as np
 import pytest
-from fakes import LATENT_SIZE, NOISE_SIZE
-from pictures import make_png, read_npy, read_png, to_base64, to_npy
+
+from tests.support.fakes import LATENT_SIZE, NOISE_SIZE
+from tests.support.image_files import make_png, read_npy, read_png, to_base64, to_npy
 
 GREY = 51 / 255
 

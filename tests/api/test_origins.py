@@ -5,12 +5,12 @@ from pathlib import Path
 
 import httpx
 import pytest
-from fakes import write_bundle
-from serving import run_service
 from tritonclient import http as triton
 
 from service.api.keys import ADMIN, make_key
 from service.settings import Settings
+from tests.support.fakes import write_bundle
+from tests.support.servers import run_service
 
 TEXT, KEY = make_key("ops", frozenset({ADMIN}))
 LOAD = "/v2/repository/models/bare/load"

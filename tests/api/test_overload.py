@@ -11,16 +11,16 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from fakes import LATENT_SIZE, FakeRuntime, write_bundle
-from pictures import to_npy
-from refusals import check_refusal
-from serving import run_service, wait_until
 
 from service.artifact import NetworkSpec
 from service.artifact.manifest import GraphFormat
 from service.metrics import QUEUE_WAITING
 from service.runtimes import Floats, Network
 from service.settings import Settings
+from tests.support.fakes import LATENT_SIZE, FakeRuntime, write_bundle
+from tests.support.image_files import to_npy
+from tests.support.problem_checks import check_refusal
+from tests.support.servers import run_service, wait_until
 
 LONG = {"count": 50, "seed": 1}
 """Enough samples to be sent to a thread."""

@@ -4,14 +4,14 @@ import re
 from pathlib import Path
 
 import httpx
-from fakes import open_fake_backend
 from fastapi import FastAPI
-from serving import TLS, run_server
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from service.app import build_registry, create_app
 from service.settings import Settings
+from tests.support.fakes import open_fake_backend
+from tests.support.servers import TLS, run_server
 
 PLAYGROUND = Path(__file__).parents[2] / "service" / "playground"
 ADDRESSES = re.compile(

@@ -8,12 +8,12 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from fakes import LATENT_SIZE
-from pictures import make_noise, to_npy
-from refusals import OPERATIONS
 
 from service.api import schemas
 from service.api.problems import KINDS
+from tests.support.fakes import LATENT_SIZE
+from tests.support.image_files import make_noise, to_npy
+from tests.support.problem_checks import OPERATIONS
 
 Document = dict[str, Any]
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import httpx
 import pytest
-from fakes import write_bundle
-from pictures import make_png, to_base64
-from serving import run_service, wait_until
 from tritonclient import http as triton
 from tritonclient.utils import InferenceServerException
 
 from service.artifact import ImageSpec
 from service.settings import Settings
+from tests.support.fakes import write_bundle
+from tests.support.image_files import make_png, to_base64
+from tests.support.servers import run_service, wait_until
 
 ENCODE = {"images": [to_base64(make_png(77))]}
 

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import httpx
 import pytest
-from fakes import FakeRuntime, write_bundle
-from pictures import make_noise, to_base64
-from refusals import check_refusal
-from serving import run_service, wait_until
 
 from service.artifact import NetworkSpec
 from service.artifact.manifest import GraphFormat
 from service.runtimes import Floats, Network
 from service.settings import Settings
+from tests.support.fakes import FakeRuntime, write_bundle
+from tests.support.image_files import make_noise, to_base64
+from tests.support.problem_checks import check_refusal
+from tests.support.servers import run_service, wait_until
 
 LONG = {"count": 50, "seed": 1}
 """Enough samples to be sent to a thread."""

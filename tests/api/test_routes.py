@@ -5,13 +5,13 @@ from typing import Any
 
 import httpx
 import pytest
-from fakes import open_fake_backend
-from pictures import make_png
-from serving import TLS, run_server
 
 from service.api.routing import Switch
 from service.app import build_registry, create_app
 from service.settings import Settings
+from tests.support.fakes import open_fake_backend
+from tests.support.image_files import make_png
+from tests.support.servers import TLS, run_server
 
 PNG = {"content": make_png(77), "headers": [("Content-Type", "image/png")]}
 TWICE = [("Content-Type", "image/png"), ("Accept", "image/png"), ("Accept", "application/json")]

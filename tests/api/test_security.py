@@ -5,11 +5,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from refusals import check_refusal
-from serving import exchange, run_service, wait_until
 
 from service.api.keys import ADMIN, INFER, make_key
 from service.settings import Settings
+from tests.support.problem_checks import check_refusal
+from tests.support.servers import exchange, run_service, wait_until
 
 INFER_TEXT, INFER_KEY = make_key("ci", frozenset({INFER}))
 ADMIN_TEXT, ADMIN_KEY = make_key("ops", frozenset({ADMIN}))

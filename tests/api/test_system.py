@@ -5,10 +5,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from fakes import write_bundle
-from serving import run_service
 
 from service.settings import Settings
+from tests.support.fakes import write_bundle
+from tests.support.servers import run_service
 
 URLS = re.compile(r"""(?:src|href)=["']([^"']+)["']|url: ["']([^"']+)["']|spec-url=["']([^"']+)""")
 

@@ -5,15 +5,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fakes import open_fake_backend, write_bundle
-from mapped import copy_with_maps
-from needs import need_program
-from pages import Opener, open_page
 from playwright.sync_api import Browser, sync_playwright
-from serving import run_server
 
 from service.app import build_registry, create_app
 from service.settings import Settings
+from tests.support.browser_pages import Opener, open_page
+from tests.support.fakes import open_fake_backend, write_bundle
+from tests.support.mapped_bundles import copy_with_maps
+from tests.support.requirements import need_program
+from tests.support.servers import run_server
 
 _QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
 _MAP_POINTS = 300

@@ -1,7 +1,8 @@
 """The documentation pages in a real browser, with no internet."""
 
-from pages import Opener
 from playwright.sync_api import expect
+
+from tests.support.browser_pages import Opener
 
 
 def test_swagger_ui_tries_an_operation_out(visit: Opener, url: str) -> None:

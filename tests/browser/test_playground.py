@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from pages import Opener, draw, read_picture, settle
 from playwright.sync_api import Page, Route, expect
+
+from tests.support.browser_pages import Opener, draw, read_picture, settle
 
 RING = [(0.5 + 0.2 * np.sin(angle), 0.5 - 0.3 * np.cos(angle)) for angle in np.linspace(0, 6.3, 13)]
 DIGITS = {

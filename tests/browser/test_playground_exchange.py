@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pages import Opener, read_picture, settle
-from pictures import read_npy, read_png, save
 from PIL import Image, ImageDraw
 from playwright.sync_api import Page, expect
+
+from tests.support.browser_pages import Opener, read_picture, settle
+from tests.support.image_files import read_npy, read_png, save
 
 PANELS = ("#input", "#classify", "#reconstruct", "#denoise", "#code", "#line", ".batch >> nth=0")
 

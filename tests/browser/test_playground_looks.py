@@ -5,9 +5,10 @@ import json
 from pathlib import Path
 
 import pytest
-from needs import need_file
-from pages import Opener, settle
 from playwright.sync_api import Browser, Page, expect
+
+from tests.support.browser_pages import Opener, settle
+from tests.support.requirements import need_file
 
 AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
 SIZES = {390: 844, 1280: 1000, 1920: 1100}

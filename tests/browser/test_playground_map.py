@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from pages import Opener, draw, settle
 from playwright.sync_api import Page, expect
+
+from tests.support.browser_pages import Opener, draw, settle
 
 COUNT_INK = """canvas => {
     const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;

@@ -6,10 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import open_fake_backend, write_bundle
-from pages import Opener, draw, read_picture, settle
 from playwright.sync_api import expect
-from serving import run_server
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
@@ -17,6 +14,9 @@ from service.api.keys import INFER, make_key
 from service.app import build_registry, create_app
 from service.artifact import ImageSpec
 from service.settings import Settings
+from tests.support.browser_pages import Opener, draw, read_picture, settle
+from tests.support.fakes import open_fake_backend, write_bundle
+from tests.support.servers import run_server
 
 COLOUR = ImageSpec(channels=3, height=12, width=20, background=(1.0, 0.9, 0.2))
 TEXT, KEY = make_key("visitor", frozenset({INFER}))

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from needs import need_data
 from numpy.typing import NDArray
 
 from service.artifact import SPACE_NETWORKS, list_bundles, open_bundle
 from service.inference import operations
 from service.inference.model import Model, load_model
 from service.runtimes import open_runtime
+from tests.support.requirements import need_data
 
 STORE = Path(__file__).parents[2] / "models_store"
 FOLDERS = {"fashion-mnist": "FashionMNIST", "mnist": "MNIST"}

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from serving import TLS, wait_until
 
-TESTS = Path(__file__).parents[1]
+from tests.support.servers import TLS, wait_until
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -21,9 +22,9 @@ def base() -> Iterator[str]:
     """The URL of a service of two workers that can be made to hang."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    path = {"PYTHONPATH": str(TESTS)}
-    command = [sys.executable, str(TESTS / "blocking.py"), str(port)]
-    process = subprocess.Popen(command, cwd=TESTS.parent, env=os.environ | path)
+    path = {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "tests.support.blocking_app", str(port)]
+    process = subprocess.Popen(command, cwd=ROOT, env=os.environ | path)
     try:
         wait_until(lambda: len(list_pids(f"http://127.0.0.1:{port}")) == 2, timeout=30)
         yield f"http://127.0.0.1:{port}"

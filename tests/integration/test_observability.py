@@ -12,10 +12,10 @@ from typing import Any
 
 import httpx
 import pytest
-from commands import ROOT, Service, find_workers, start
-from serving import TLS, wait_until
 
 from service import metrics
+from tests.support.servers import TLS, wait_until
+from tests.support.service_process import ROOT, Service, find_workers, start
 
 PAGE = (ROOT / "docs" / "observability.md").read_text()
 DASHBOARD: dict[str, Any] = json.loads((ROOT / "deploy" / "grafana.json").read_text())

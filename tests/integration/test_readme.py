@@ -14,8 +14,9 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from pictures import read_png
 from PIL import Image
+
+from tests.support.image_files import read_png
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from serving import TLS, wait_until
+
+from tests.support.servers import TLS, wait_until
 
 ROOT = Path(__file__).parents[2]
 SLOW = {"json": {"count": 512, "encoding": "png"}}

@@ -10,9 +10,10 @@ from typing import Any
 
 import httpx
 import pytest
-from commands import ROOT, start
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from serving import TLS
+
+from tests.support.servers import TLS
+from tests.support.service_process import ROOT, start
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = "b7ad6b7169203331"

@@ -6,12 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from fakes import write_bundle
 
 from service import __main__ as command
 from service.__main__ import main
 from service.api.keys import find_key, read_keys
 from service.settings import Settings
+from tests.support.fakes import write_bundle
 
 WRONG = "latentd_a-key-and-no-line-of-one"
 

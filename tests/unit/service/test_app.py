@@ -5,7 +5,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from fakes import FakeRuntime, open_fake_backend, write_bundle
 from fastapi import FastAPI
 
 from service import app as composition
@@ -13,6 +12,7 @@ from service.app import build_registry, count_threads, create_app
 from service.artifact.manifest import GraphFormat
 from service.errors import ArtifactError
 from service.settings import Settings
+from tests.support.fakes import FakeRuntime, open_fake_backend, write_bundle
 
 
 def get(app: FastAPI, *paths: str) -> list[httpx.Response]:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fakes import write_bundle
 
 from service.__main__ import main
+from tests.support.fakes import write_bundle
 
 
 def serve(store: Path, *flags: str) -> subprocess.CompletedProcess[str]:

@@ -4,10 +4,10 @@ import gc
 
 import httpx
 from fastapi import FastAPI
-from serving import TLS, run_server
 
 from service.connection import Config, Patience
 from service.server import Worker
+from tests.support.servers import TLS, run_server
 
 
 class GoneProcess:

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from pictures import to_npy
 
 from service.api.npy import read_npy, write_npy
 from service.errors import MalformedInputError, RequestError, UnsupportedFormatError
+from tests.support.image_files import to_npy
 
 TYPES = st.sampled_from(["<f4", ">f4", "<f8", ">f8", "|u1"])
 FLOAT_16 = to_npy(np.zeros(3, np.float16))

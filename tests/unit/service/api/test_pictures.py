@@ -10,12 +10,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from pictures import make_chunk
 from PIL import Image
 
 from service.api.pictures import Picture, open_picture
 from service.artifact import ImageSpec
 from service.errors import LatentdError
+from tests.support.image_files import make_chunk
 
 SIDE = 6
 SPEC = ImageSpec(channels=1, height=SIDE, width=SIDE)

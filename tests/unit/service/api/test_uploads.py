@@ -5,16 +5,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fakes import IMAGE, LATENT_SIZE
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pictures import make_noise, make_png, to_base64, to_npy
 
 from service.api.images import read_numbers, to_batch
 from service.api.limits import Limits
 from service.api.pictures import open_picture
 from service.api.uploads import ENDS, IMAGES, LATENTS, NOTHING, Taken, unpack
 from service.errors import InvalidInputError, LimitExceededError, RequestError
+from tests.support.fakes import IMAGE, LATENT_SIZE
+from tests.support.image_files import make_noise, make_png, to_base64, to_npy
 
 LIMITS = Limits(
     body_bytes=100_000, images=20, pixels=40_000, samples=300, json_bytes=50_000, json_values=10_000

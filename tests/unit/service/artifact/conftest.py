@@ -4,9 +4,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from fakes import write_bundle
 
 from service.artifact import Bundle, open_bundle
+from tests.support.fakes import write_bundle
 
 
 @pytest.fixture(scope="session")

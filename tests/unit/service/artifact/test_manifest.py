@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from fakes import FakeRuntime, write_bundle
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +12,7 @@ from service.artifact import Bundle
 from service.artifact.manifest import MAX_MANIFEST_BYTES, parse_manifest
 from service.errors import ArtifactError
 from service.inference.model import load_model
+from tests.support.fakes import FakeRuntime, write_bundle
 
 Members = dict[str, Any]
 

@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fakes import make_map
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
 from service.artifact.maps import LatentMap
 from service.errors import ArtifactError
+from tests.support.fakes import make_map
 
 
 def change(**changes: Any) -> bytes:  # noqa: ANN401 - tensors of any kind

@@ -5,11 +5,11 @@ import io
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from pictures import save
 from PIL import Image
 
 from service.artifact import ImageSpec
 from service.artifact.pixels import has_light_border, to_pixels
+from tests.support.image_files import save
 
 ORIENTATION = 0x0112
 

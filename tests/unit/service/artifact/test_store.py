@@ -11,19 +11,19 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import fakes
 import pytest
-from fakes import write_bundle
 
 from service.artifact import Bundle, list_bundles, open_bundle, publish, stage
 from service.artifact.store import MANIFEST_FILE
 from service.errors import ArtifactError
+from tests.support import fakes
+from tests.support.fakes import write_bundle
 
 WRITER = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from fakes import write_bundle
+from tests.support.fakes import write_bundle
 while True:
     write_bundle(Path(sys.argv[2]), "full")
     print("published", flush=True)

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from pictures import read_npy, read_png
 from PIL import Image
 
 from service.client import calls
+from tests.support.image_files import read_npy, read_png
 
 
 def test_an_array_goes_as_npy() -> None:

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from fakes import FakeRuntime, write_bundle
 
 from service.inference.model import Model, load_model
+from tests.support.fakes import FakeRuntime, write_bundle
 
 
 @pytest.fixture(scope="session")

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from fakes import LATENT_SIZE
 
 from service.errors import InferenceError, InvalidInputError
 from service.inference.batching import TurnBatcher
 from service.inference.model import Model
 from service.runtimes import Floats
+from tests.support.fakes import LATENT_SIZE
 
 HUGE = 3e38
 """A latent from which the fake decoder, as a real one, gives no finite image."""

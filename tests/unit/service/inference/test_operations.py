@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from fakes import LATENT_SIZE, NOISE_SIZE
 
 from service.errors import InvalidInputError
 from service.inference import operations
 from service.inference.model import CHUNK, Model
+from tests.support.fakes import LATENT_SIZE, NOISE_SIZE
 
 
 def make_images(*levels: float) -> np.ndarray:

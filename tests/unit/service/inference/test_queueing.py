@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-from fakes import LATENT_SIZE
-from serving import wait_until
 
 from service.errors import InvalidInputError
 from service.inference import batching
 from service.inference.batching import QueueBatcher
 from service.inference.model import Model
 from service.runtimes import Floats
+from tests.support.fakes import LATENT_SIZE
+from tests.support.servers import wait_until
 
 HUGE = 3e38
 """A latent from which the fake decoder, as a real one, gives no finite image."""

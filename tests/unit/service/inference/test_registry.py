@@ -5,10 +5,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from fakes import FakeRuntime, write_bundle
 
 from service.errors import ArtifactError, ModelNotFoundError, UnavailableError
 from service.inference.registry import Registry
+from tests.support.fakes import FakeRuntime, write_bundle
 
 
 @pytest.fixture(scope="session")

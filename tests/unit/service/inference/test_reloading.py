@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import FakeRuntime, write_bundle
 
 from service.artifact import NetworkSpec
 from service.errors import ModelNotFoundError, NotReadyError, UnavailableError
 from service.inference.registry import Registry
 from service.metrics import RELOADS
 from service.runtimes import Network
+from tests.support.fakes import FakeRuntime, write_bundle
 
 ZEROS = np.zeros((1, 1, 8, 6), np.float32)
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import FakeRuntime, write_bundle
 
 from service.artifact import list_bundles
 from service.errors import ArtifactError, InferenceError, MissingExtraError
 from service.inference.repository import Repository
 from service.runtimes import Floats, Runtime, open_runtime
+from tests.support.fakes import FakeRuntime, write_bundle
 
 ROOT = Path(__file__).parents[4]
 KEY = ("mnist", 1)

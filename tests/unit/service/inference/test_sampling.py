@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import FakeRuntime, write_bundle
 from numpy.typing import NDArray
 
 from service.artifact import Bundle, SamplerSpec
@@ -13,6 +12,7 @@ from service.artifact.densities import KernelDensity
 from service.errors import ArtifactError
 from service.inference.model import load_model
 from service.inference.sampling import load_sampler
+from tests.support.fakes import FakeRuntime, write_bundle
 
 CODES = np.zeros((3, 4), dtype=np.float32)
 LABELS = np.array([0, 1, 1])

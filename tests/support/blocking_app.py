@@ -1,4 +1,4 @@
-"""An application that can be made to hang, behind two workers: `python tests/blocking.py PORT`."""
+"""An application that can be made to hang, behind two workers: `python -m tests.support.blocking_app PORT`."""
 
 import os
 import sys
@@ -27,4 +27,4 @@ def create_app() -> FastAPI:
 
 if __name__ == "__main__":
     settings = Settings(port=int(sys.argv[1]), workers=2, drain_seconds=0, body_seconds=1)
-    sys.exit(listen(settings, "blocking:create_app", None))
+    sys.exit(listen(settings, "tests.support.blocking_app:create_app", None))

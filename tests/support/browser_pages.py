@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-from pictures import read_png
 from playwright.sync_api import Browser, Page, Request
+
+from tests.support.image_files import read_png
 
 Opener = Callable[..., contextlib.AbstractContextManager[Page]]
 _GIVEN_UP = "net::ERR_ABORTED"

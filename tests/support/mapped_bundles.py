@@ -9,7 +9,7 @@ from service.artifact.store import describe_content, open_bundle
 from training.config import MapRecipe
 from training.maps import fit_map
 
-SHIPPED = Path(__file__).parents[1] / "models_store"
+SHIPPED = Path(__file__).parents[2] / "models_store"
 _FILE = "autoencoder_map.safetensors"
 
 

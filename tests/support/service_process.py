@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import IO, Any
 
 import httpx
-from pictures import make_png
-from serving import TLS, wait_until
 
-ROOT = Path(__file__).parents[1]
+from tests.support.image_files import make_png
+from tests.support.servers import TLS, wait_until
+
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass

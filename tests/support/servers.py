@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 
 import httpx
-from fakes import open_fake_backend
 from fastapi import FastAPI
 
 from service.app import build_registry, create_app
@@ -18,6 +17,7 @@ from service.connection import Config, Patience
 from service.runtimes import Runtime
 from service.server import Server
 from service.settings import Settings
+from tests.support.fakes import open_fake_backend
 
 PATIENCE = Patience()
 TLS = ssl.create_default_context()

@@ -1,0 +1,1 @@
+"""Support code of the tests: fakes, servers, browser pages and image files."""
