@@ -90,10 +90,10 @@ def seed_manifest() -> list[bytes]:
 
 def aim_picture() -> Callable[[bytes], object]:
     """Return the way of a picture from bytes to pixels."""
-    from service.api.images import to_batch  # noqa: PLC0415
-    from service.api.limits import Limits  # noqa: PLC0415
-    from service.api.pictures import check_pixels, open_picture  # noqa: PLC0415
     from service.artifact import ImageSpec  # noqa: PLC0415
+    from service.codecs.image_batches import to_batch  # noqa: PLC0415
+    from service.codecs.image_files import check_pixels, open_picture  # noqa: PLC0415
+    from service.http.limits import Limits  # noqa: PLC0415
 
     limits = Limits(1 << 25, 16, 1_000_000, 16, 1 << 23, 1_000_000)
     spec = ImageSpec(channels=1, height=8, width=6)
@@ -110,16 +110,16 @@ def aim_picture() -> Callable[[bytes], object]:
 
 def aim_npy() -> Callable[[bytes], object]:
     """Return the reader of arrays."""
-    from service.api.npy import read_npy  # noqa: PLC0415
+    from service.codecs.npy import read_npy  # noqa: PLC0415
 
     return read_npy
 
 
 def aim_tensors() -> Callable[[bytes], object]:
     """Return the reader of inference requests; the first two bytes are the JSON's length."""
-    from service.api.limits import Limits  # noqa: PLC0415
-    from service.api.tensors import read_inference  # noqa: PLC0415
     from service.artifact.manifest import parse_manifest  # noqa: PLC0415
+    from service.http.limits import Limits  # noqa: PLC0415
+    from service.oip.tensors import read_inference  # noqa: PLC0415
 
     spec = parse_manifest(seed_manifest()[0]).networks["encoder"]
     limits = Limits(1 << 25, 16, 1_000_000, 16, 1 << 23, 1_000_000)
@@ -134,9 +134,9 @@ def aim_tensors() -> Callable[[bytes], object]:
 
 def aim_json() -> Callable[[bytes], object]:
     """Return the way of a JSON body to images and latents."""
-    from service.api.limits import Limits  # noqa: PLC0415
-    from service.api.uploads import ENDS, unpack  # noqa: PLC0415
     from service.artifact import ImageSpec  # noqa: PLC0415
+    from service.codecs.request_body import ENDS, unpack  # noqa: PLC0415
+    from service.http.limits import Limits  # noqa: PLC0415
 
     limits = Limits(1 << 25, 16, 1_000_000, 16, 1 << 23, 1_000_000)
     spec = ImageSpec(channels=1, height=8, width=6)

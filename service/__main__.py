@@ -15,15 +15,15 @@ from fastapi import FastAPI
 from pydantic import ValidationError
 from pydantic_settings import CliApp, SettingsError
 
-from service.api.keys import ADMIN, INFER, is_read_by_others, make_key, read_keys
 from service.app import build_registry, create_app
 from service.errors import ExposedError, KeysError, LatentdError, MissingExtraError
+from service.http.api_keys import ADMIN, INFER, is_read_by_others, make_key, read_keys
 from service.inference.registry import Registry
-from service.logs import describe_logging
-from service.scrape import share_folder
-from service.server import listen
+from service.observability.exposition import share_folder
+from service.observability.logs import describe_logging
+from service.observability.tracing import require_sdk
+from service.server.serve import listen
 from service.settings import Settings, explain
-from service.tracing import require_sdk
 
 _USAGE = 2
 _CANNOT_SERVE = 3

@@ -12,26 +12,31 @@ from fastapi.telemetry import TelemetryConfig
 from opentelemetry.trace import TracerProvider
 from starlette._utils import get_route_path
 
-from service.api import models, oip, operations, playground, repository, system
-from service.api.access import RequestLog
-from service.api.calls import Engine, Lifecycle
-from service.api.door import Door
-from service.api.keys import read_keys
-from service.api.limits import Limits
-from service.api.origins import OriginGuard
-from service.api.problems import install_handlers
-from service.api.reference import build_openapi
-from service.api.routing import Switch
-from service.api.security import secure
+from service.api import health as system
+from service.api import models, operations
+from service.api import pages as playground
+from service.api.openapi import build_openapi
+from service.api.request_context import Engine, Lifecycle
+from service.api.router import Switch
 from service.artifact.manifest import GraphFormat
+from service.http.access_log import RequestLog
+from service.http.api_keys import read_keys
+from service.http.csrf import OriginGuard
+from service.http.limits import Limits
+from service.http.load_shedding import Door
+from service.http.problems import install_handlers
+from service.http.security_headers import secure
 from service.inference.admission import Admission
 from service.inference.batching import QueueBatcher
 from service.inference.registry import Registry
-from service.inference.watching import watching
+from service.inference.store_watcher import watching
+from service.observability.tracing import start_tracing
+from service.oip import endpoints as oip
+from service.oip import repository
+from service.oip.tensors import InferRequest
 from service.runtimes import Runtime, open_runtime
 from service.runtimes.cpus import count_cpus
 from service.settings import Settings
-from service.tracing import start_tracing
 
 _UNTRACED = frozenset({"/livez", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready"})
 
@@ -175,7 +180,9 @@ def _openapi_of(
         models = [] if default is None else [default, *others]
         digests = [model.bundle.digest for model in models]
         if app.openapi_schema is None or digests != described:
-            app.openapi_schema = build_openapi(app, models, needs_key=needs_key)
+            app.openapi_schema = build_openapi(
+                app, models, needs_key=needs_key, requests=[InferRequest]
+            )
             described = digests
         return app.openapi_schema
 

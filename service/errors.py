@@ -1,4 +1,4 @@
-"""Everything latentd raises on purpose. No HTTP here: `service.api.problems` maps each class once.
+"""Everything latentd raises on purpose. No HTTP here: `service.http.problems` maps each class once.
 
 LatentdError
 ├── RequestError                  the caller can mend it

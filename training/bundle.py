@@ -18,9 +18,9 @@ from service.artifact import (
     stage,
     write_manifest,
 )
-from service.artifact.latents import write_reference_errors
 from service.artifact.manifest import SpaceName
 from service.artifact.store import describe_content
+from service.artifact.tensor_files import write_reference_errors
 from training.export import BATCH_SIZES, SUFFIXES, Source, export_graphs, list_sources
 from training.images import Splits
 from training.provenance import describe_provenance

@@ -12,9 +12,7 @@ import numpy as np
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 
-from service.api.answers import give_json
-from service.api.calls import Engine, watch
-from service.api.listing import (
+from service.api.model_info import (
     MapInfo,
     ModelInfo,
     ModelList,
@@ -22,10 +20,12 @@ from service.api.listing import (
     SourceInfo,
     TensorInfo,
 )
-from service.api.reference import EXTRAS, UNKNOWN
+from service.api.openapi import EXTRAS, UNKNOWN
+from service.api.request_context import Engine, watch
 from service.artifact import NetworkSpec, TensorSpec
-from service.artifact.latents import Floats
 from service.artifact.maps import LatentMap
+from service.artifact.tensor_files import Floats
+from service.codecs.responses import give_json
 from service.inference.model import Model
 from service.inference.registry import Registry
 

@@ -11,7 +11,13 @@ import numpy as np
 from fastapi import APIRouter, Query, Request, Response
 
 from service.api import schemas
-from service.api.answers import (
+from service.api.openapi import describe
+from service.api.request_context import receive
+from service.api.router import OperationRoute
+from service.artifact import SPACE_NETWORKS
+from service.codecs.npy import MEDIA_TYPE as NPY
+from service.codecs.request_body import ENDS, IMAGES, LATENTS, NOTHING
+from service.codecs.responses import (
     IMAGE_FORMS,
     JSON_ONLY,
     TENSOR_FORMS,
@@ -19,12 +25,6 @@ from service.api.answers import (
     give_json,
     give_npy,
 )
-from service.api.calls import receive
-from service.api.npy import MEDIA_TYPE as NPY
-from service.api.reference import describe
-from service.api.routing import OperationRoute
-from service.api.uploads import ENDS, IMAGES, LATENTS, NOTHING
-from service.artifact import SPACE_NETWORKS
 from service.errors import Flaw, InvalidInputError, UnavailableError
 from service.inference import operations
 from service.inference.model import Model

@@ -9,13 +9,10 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from service.artifact.manifest import SourceSpace
+from service.codecs.responses import Encoding
 
 Space: TypeAlias = Annotated[
     Literal["autoencoder", "vae"], Field(description="The latent space: whose encoder or decoder.")
-]
-Encoding: TypeAlias = Annotated[
-    Literal["png", "array"],
-    Field(description="Images inside a JSON answer: base64 PNG files, or nested C x H x W floats."),
 ]
 MAX_SEED = 2**64 - 1
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from service.artifact.latents import Floats, read_tensors
+from service.artifact.tensor_files import Floats, read_tensors
 from service.errors import ArtifactError
 
 Labels: TypeAlias = NDArray[np.int64]

@@ -18,8 +18,8 @@ from service.artifact.densities import (
     ProjectedDensity,
     is_matrix,
 )
-from service.artifact.latents import Floats, read_tensors
 from service.artifact.manifest import NetworkName
+from service.artifact.tensor_files import Floats, read_tensors
 from service.errors import ArtifactError
 
 RunNetwork: TypeAlias = Callable[[NetworkName, Floats], list[Floats]]

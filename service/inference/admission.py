@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, NoReturn, TypeVar
 
 from service.errors import DeadlineError, OverloadedError
-from service.metrics import QUEUE_WAITING
+from service.observability.metrics import QUEUE_WAITING
 
 T = TypeVar("T")
 

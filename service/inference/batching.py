@@ -16,8 +16,8 @@ import numpy as np
 
 from service.artifact.manifest import NetworkName
 from service.inference.model import Model
+from service.observability.tracing import is_traced
 from service.runtimes import Floats
-from service.tracing import is_traced
 
 Outcome: TypeAlias = list[Floats] | Exception
 """What a run gives, or what it raised, to be raised where it is awaited."""

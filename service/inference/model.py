@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from service.artifact import Bundle, Manifest, NetworkSpec, SpaceSpec
-from service.artifact.latents import read_reference_errors
 from service.artifact.manifest import GraphFormat, NetworkName, SpaceName
 from service.artifact.maps import LatentMap
 from service.artifact.sources import Source
+from service.artifact.tensor_files import read_reference_errors
 from service.errors import ArtifactError, Flaw, InvalidInputError, LatentdError
 from service.inference.sampling import load_sampler
-from service.metrics import time_inference
+from service.observability.metrics import time_inference
+from service.observability.tracing import is_traced, trace_run
 from service.runtimes import Floats, Network, Runtime
-from service.tracing import is_traced, trace_run
 
 CHUNK = 256
 """Images in one run: larger batches are split, which bounds the memory of activations."""

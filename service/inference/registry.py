@@ -9,9 +9,9 @@ from pathlib import Path
 from service.artifact.manifest import NetworkName
 from service.errors import ArtifactError, ModelNotFoundError, NotReadyError, UnavailableError
 from service.inference.model import Model
-from service.inference.repository import Key, Repository
+from service.inference.model_loading import Key, Repository
 from service.inference.served import Models, Served
-from service.metrics import RELOADS, hide_model, show_model
+from service.observability.metrics import RELOADS, hide_model, show_model
 from service.runtimes import Runtime
 
 _log = logging.getLogger(__name__)

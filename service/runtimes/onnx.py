@@ -13,7 +13,7 @@ from service.artifact import NetworkSpec
 from service.artifact.manifest import GraphFormat
 from service.errors import ArtifactError, InferenceError
 from service.runtimes.base import Floats
-from service.runtimes.graphs import check_graph
+from service.runtimes.onnx_validation import check_graph
 
 _ERRORS_ONLY = 3
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.api.keys import INFER, make_key
 from service.client import AsyncClient, Client, RefusedError, calls
 from service.client.answers import Generated, Reconstructed
+from service.http.api_keys import INFER, make_key
 from service.settings import Settings
 from tests.support.fakes import CLASSES, LATENT_SIZE
 from tests.support.servers import run_service

@@ -12,7 +12,7 @@ import pytest
 
 from service.api.schemas import Problem
 from service.app import build_registry, create_app
-from service.connection import HEAD_BYTES, URI_BYTES, Patience
+from service.server.connection import HEAD_BYTES, URI_BYTES, Patience
 from service.settings import Settings
 from tests.support.fakes import open_fake_backend
 from tests.support.image_files import make_png

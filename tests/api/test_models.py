@@ -6,7 +6,7 @@ import httpx
 import numpy as np
 import pytest
 
-from service.api.listing import MapInfo, ModelInfo, ModelList
+from service.api.model_info import MapInfo, ModelInfo, ModelList
 from service.api.models import _round
 from tests.support.fakes import CLASSES, LATENT_SIZE, REPORT, make_map
 from tests.support.image_files import make_png, to_base64

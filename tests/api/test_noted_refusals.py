@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from service.app import build_registry, create_app
-from service.connection import HEAD_BYTES, URI_BYTES, Patience
+from service.server.connection import HEAD_BYTES, URI_BYTES, Patience
 from service.settings import Settings
 from tests.support.fakes import open_fake_backend
 from tests.support.servers import TLS, connect, run_server, wait_until

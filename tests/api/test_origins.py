@@ -7,7 +7,7 @@ import httpx
 import pytest
 from tritonclient import http as triton
 
-from service.api.keys import ADMIN, make_key
+from service.http.api_keys import ADMIN, make_key
 from service.settings import Settings
 from tests.support.fakes import write_bundle
 from tests.support.servers import run_service

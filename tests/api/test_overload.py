@@ -14,7 +14,7 @@ import pytest
 
 from service.artifact import NetworkSpec
 from service.artifact.manifest import GraphFormat
-from service.metrics import QUEUE_WAITING
+from service.observability.metrics import QUEUE_WAITING
 from service.runtimes import Floats, Network
 from service.settings import Settings
 from tests.support.fakes import LATENT_SIZE, FakeRuntime, write_bundle

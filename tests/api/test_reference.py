@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from service.api import schemas
-from service.api.problems import KINDS
+from service.http.problems import KINDS
 from tests.support.fakes import LATENT_SIZE
 from tests.support.image_files import make_noise, to_npy
 from tests.support.problem_checks import OPERATIONS

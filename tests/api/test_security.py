@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.api.keys import ADMIN, INFER, make_key
+from service.http.api_keys import ADMIN, INFER, make_key
 from service.settings import Settings
 from tests.support.problem_checks import check_refusal
 from tests.support.servers import exchange, run_service, wait_until

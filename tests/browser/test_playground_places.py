@@ -10,9 +10,9 @@ from playwright.sync_api import expect
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from service.api.keys import INFER, make_key
 from service.app import build_registry, create_app
 from service.artifact import ImageSpec
+from service.http.api_keys import INFER, make_key
 from service.settings import Settings
 from tests.support.browser_pages import Opener, draw, read_picture, settle
 from tests.support.fakes import open_fake_backend, write_bundle

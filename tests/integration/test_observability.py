@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service import metrics
+from service.observability import metrics
 from tests.support.servers import TLS, wait_until
 from tests.support.service_process import ROOT, Service, find_workers, start
 

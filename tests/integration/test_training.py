@@ -10,7 +10,7 @@ from PIL import Image
 
 from service.artifact import open_bundle
 from service.artifact.densities import KernelDensity
-from service.artifact.latents import read_reference_errors
+from service.artifact.tensor_files import read_reference_errors
 from service.inference import operations
 from service.inference.model import load_model
 from service.runtimes.onnx import OnnxRuntime

@@ -1,4 +1,7 @@
-"""An application that can be made to hang, behind two workers: `python -m tests.support.blocking_app PORT`."""
+"""An application that can be made to hang, behind two workers.
+
+Usage: `python -m tests.support.blocking_app PORT`.
+"""
 
 import os
 import sys
@@ -6,7 +9,7 @@ import time
 
 from fastapi import FastAPI
 
-from service.server import listen
+from service.server.serve import listen
 from service.settings import Settings
 
 

@@ -26,10 +26,10 @@ from service.artifact import (
     write_manifest,
 )
 from service.artifact.densities import KernelDensity
-from service.artifact.latents import write_reference_errors
 from service.artifact.manifest import GraphFormat
 from service.artifact.maps import LatentMap
 from service.artifact.store import describe_content
+from service.artifact.tensor_files import write_reference_errors
 from service.errors import ArtifactError
 from service.runtimes import Floats, Network
 

@@ -4,8 +4,8 @@ import shutil
 from pathlib import Path
 
 from service.artifact import Bundle, write_manifest
-from service.artifact.latents import read_tensors
 from service.artifact.store import describe_content, open_bundle
+from service.artifact.tensor_files import read_tensors
 from training.config import MapRecipe
 from training.maps import fit_map
 

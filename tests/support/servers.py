@@ -13,9 +13,9 @@ from fastapi import FastAPI
 
 from service.app import build_registry, create_app
 from service.artifact.manifest import GraphFormat
-from service.connection import Config, Patience
 from service.runtimes import Runtime
-from service.server import Server
+from service.server.connection import Config, Patience
+from service.server.serve import Server
 from service.settings import Settings
 from tests.support.fakes import open_fake_backend
 

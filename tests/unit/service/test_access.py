@@ -9,7 +9,7 @@ import pytest
 
 from service import __main__ as command
 from service.__main__ import main
-from service.api.keys import find_key, read_keys
+from service.http.api_keys import find_key, read_keys
 from service.settings import Settings
 from tests.support.fakes import write_bundle
 

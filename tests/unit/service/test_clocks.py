@@ -14,7 +14,7 @@ WALL = {
     *("datetime.now", "datetime.utcnow", "datetime.today", "date.today"),
     *("datetime.datetime.now", "datetime.datetime.utcnow", "datetime.date.today"),
 }
-TOLD = {"access.py": ["time.time"]}
+TOLD = {"access_log.py": ["time.time"]}
 """What is read only to be written into a line of the log."""
 FROM_TIME = {"time", "time_ns", "localtime", "gmtime", "ctime"}
 

@@ -13,7 +13,7 @@ import pytest
 from service.artifact import NetworkSpec
 from service.errors import ModelNotFoundError, NotReadyError, UnavailableError
 from service.inference.registry import Registry
-from service.metrics import RELOADS
+from service.observability.metrics import RELOADS
 from service.runtimes import Network
 from tests.support.fakes import FakeRuntime, write_bundle
 
@@ -103,7 +103,7 @@ def test_nothing_is_loaded_where_nothing_changed(
     """As long as the store is as it was no manifest is read, and models stay the very same."""
     before = registry.models
     loaded = runtime.loaded
-    monkeypatch.setattr("service.inference.repository.open_bundle", None)
+    monkeypatch.setattr("service.inference.model_loading.open_bundle", None)
 
     registry.refresh()
 

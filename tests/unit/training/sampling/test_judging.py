@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from service.artifact import Metric
-from service.artifact.latents import Floats
 from service.artifact.manifest import NetworkName
+from service.artifact.tensor_files import Floats
 from training.config import DataRecipe, JudgeRecipe, Recipe
 from training.data import read_data
 from training.errors import TrainingError

@@ -1,0 +1,1 @@
+"""Bytes to arrays and back: image files, .npy, JSON, multipart bodies and responses."""

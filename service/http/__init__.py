@@ -1,0 +1,1 @@
+"""HTTP concerns of every route: access log, API keys, CSRF, limits, load shedding, errors."""

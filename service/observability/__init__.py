@@ -1,0 +1,1 @@
+"""Logs, metrics, their Prometheus exposition, and traces."""

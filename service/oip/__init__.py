@@ -1,0 +1,1 @@
+"""The Open Inference Protocol ("v2", as KServe and Triton speak it), under `/v2`."""

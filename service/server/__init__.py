@@ -1,0 +1,1 @@
+"""The server process: uvicorn's server, worker supervision and connection limits."""

@@ -1,0 +1,224 @@
+"""Log lines: what they say, and that nobody waits for them."""
+
+import fcntl
+import json
+import logging
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.observability.logs import ACCESS, JsonFormatter, LineHandler, describe_logging
+from service.observability.metrics import LOGS_DROPPED
+
+
+def make_record(message: str, *values: object, name: str = "service.some") -> logging.LogRecord:
+    """Return a record at level info."""
+    return logging.LogRecord(name, logging.INFO, __file__, 1, message, values, None)
+
+
+def count_dropped() -> float:
+    """Return how many lines were dropped so far."""
+    return sum(
+        sample.value
+        for metric in LOGS_DROPPED.collect()
+        for sample in metric.samples
+        if sample.name.endswith("_total")
+    )
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    """A pipe's ends, as small as a pipe can be."""
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    yield reader, writer
+    os.close(reader)
+    os.close(writer)
+
+
+def test_a_record_is_one_object() -> None:
+    """Time in UTC, level, logger, message and further fields make one JSON line."""
+    record = make_record("loaded %s", "mnist@1")
+    record.fields = {"status": 200}
+
+    told = json.loads(JsonFormatter().format(record))
+
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", told.pop("time"))
+    assert told == {
+        "level": "info",
+        "logger": "service.some",
+        "message": "loaded mnist@1",
+        "status": 200,
+    }
+
+
+@pytest.mark.parametrize("text", ["a\nb", 'a"b', "\x1b[31m", "\ud800", "caf\u00e9"])
+def test_any_text_is_one_line(text: str) -> None:
+    """Whatever a message holds, it comes back from the one line that it is."""
+    line = JsonFormatter().format(make_record("%s", text))
+
+    assert "\n" not in line
+    assert "\x1b" not in line
+    assert json.loads(line)["message"] == text
+
+
+def test_an_exception_is_one_field() -> None:
+    """A traceback stands on the record's own line."""
+    record = make_record("it failed")
+    try:
+        raise ValueError("cause")  # noqa: TRY301 - to have a traceback
+    except ValueError:
+        record.exc_info = sys.exc_info()
+
+    line = JsonFormatter().format(record)
+
+    assert "\n" not in line
+    assert json.loads(line)["exception"].endswith("ValueError: cause")
+
+
+def test_lines_come_in_order_and_whole(tmp_path: Path) -> None:
+    """All that was logged is written by the time that the handler is closed."""
+    with (tmp_path / "log").open("wb") as file:
+        handler = LineHandler(file.fileno())
+        for number in range(1000):
+            handler.handle(make_record("%d", number, name=ACCESS))
+        handler.close()
+
+    assert (tmp_path / "log").read_text().split() == [str(number) for number in range(1000)]
+
+
+def test_what_is_no_request_is_written_at_once(tmp_path: Path) -> None:
+    """A failure's line is out when the call returns, whatever then becomes of the process."""
+    with (tmp_path / "log").open("wb") as file:
+        handler = LineHandler(file.fileno())
+        handler.handle(make_record("request", name=ACCESS))
+        handler.handle(make_record("failure"))
+        written = (tmp_path / "log").read_text()
+        handler.close()
+
+    assert written == "request\nfailure\n"
+
+
+def test_a_stuck_reader_holds_nobody_up(pipe: tuple[int, int]) -> None:
+    """With a reader that does not read, lines are dropped and counted, and the rest comes later."""
+    reader, writer = pipe
+    handler = LineHandler(writer, most_bytes=10_000)
+    before = count_dropped()
+
+    start = time.monotonic()
+    for _ in range(1000):
+        handler.handle(make_record("x" * 99, name=ACCESS))
+    handler.handle(make_record("failure"))
+    seconds = time.monotonic() - start
+    dropped = int(count_dropped() - before)
+    received = b""
+    while received.count(b"\n") < 1001 - dropped:
+        received += os.read(reader, 65_536)
+    handler.close()
+
+    assert 700 < dropped < 1000
+    assert seconds < 1
+
+
+def test_closing_does_not_wait_for_a_stuck_reader(pipe: tuple[int, int]) -> None:
+    """A process can end although nobody reads its last lines."""
+    handler = LineHandler(pipe[1])
+    for _ in range(100):
+        handler.handle(make_record("x" * 99, name=ACCESS))
+
+    start = time.monotonic()
+    handler.close()
+    seconds = time.monotonic() - start
+    os.read(pipe[0], 65_536)
+    os.set_blocking(pipe[0], False)
+    time.sleep(0.1)
+    os.read(pipe[0], 65_536)
+
+    assert seconds < 1
+
+
+def test_a_reader_that_is_gone_costs_the_lines(pipe: tuple[int, int]) -> None:
+    """Lines that cannot be written any more are dropped and counted."""
+    writer = os.dup(pipe[1])
+    read_only = os.open("/dev/null", os.O_RDONLY)
+    handler = LineHandler(read_only)
+    before = count_dropped()
+
+    handler.handle(make_record("one"))
+    handler.handle(make_record("two"))
+    handler.close()
+    os.close(read_only)
+    os.close(writer)
+
+    assert count_dropped() - before == 2
+
+
+def test_a_non_blocking_pipe_loses_nothing(pipe: tuple[int, int]) -> None:
+    """Where another process has made the pipe non-blocking the writer waits for room."""
+    reader, writer = pipe
+    os.set_blocking(writer, False)
+    handler = LineHandler(writer)
+
+    for _ in range(100):
+        handler.handle(make_record("x" * 99, name=ACCESS))
+    received = b""
+    while len(received) < 10_000:
+        received += os.read(reader, 65_536)
+    handler.close()
+
+    assert received == (b"x" * 99 + b"\n") * 100
+
+
+def test_a_record_that_cannot_be_formatted_fails_nobody(tmp_path: Path) -> None:
+    """A mistake in a log call is counted, and not the business of who made it."""
+    before = count_dropped()
+    with (tmp_path / "log").open("wb") as file:
+        handler = LineHandler(file.fileno())
+        handler.handle(make_record("%d", "no number"))
+        handler.close()
+
+    assert count_dropped() - before == 1
+
+
+@pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full"])
+def test_a_process_lives_without_standard_error(redirection: str) -> None:
+    """With standard error closed, or its disk full, logging does nothing and breaks nothing."""
+    program = (
+        "import logging.config; from service.observability.logs import describe_logging; "
+        "logging.config.dictConfig(describe_logging('info', 'json')); "
+        "logging.getLogger('a').error('b'); print('alive')"
+    )
+
+    ended = subprocess.run(
+        ["sh", "-c", f'exec "$0" -c "$1" {redirection}', sys.executable, program],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+
+    assert (ended.returncode, ended.stdout) == (0, "alive\n")
+
+
+@pytest.mark.parametrize(("form", "first"), [("json", "{"), ("text", "2")])
+def test_the_form_is_a_choice(form: str, first: str) -> None:
+    """The configuration gives JSON, or text that begins with the time."""
+    program = (
+        "import logging.config; from service.observability.logs import describe_logging; "
+        f"logging.config.dictConfig(describe_logging('info', {form!r})); "
+        "logging.getLogger('a').debug('unseen'); logging.getLogger('a').error('b')"
+    )
+
+    ended = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=30
+    )
+
+    (line,) = ended.stderr.splitlines()
+    assert line[0] == first
+    assert describe_logging("info", "json")["root"]["level"] == "INFO"
