@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.http.problems import Kind
 from service.observability import metrics
 from service.observability.logs import ACCESS
-from service.observability.tracing import find_trace
+from service.observability.tracing import current_trace_id
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _MOST_PATH = 256
@@ -154,7 +154,7 @@ class _Note:
             fields["bytes_in"] = int(self._length)
         if (key := self._scope["state"].get("key")) is not None:
             fields["key"] = key
-        if self._traced and (trace := find_trace()) is not None:
+        if self._traced and (trace := current_trace_id()) is not None:
             fields["trace_id"] = trace
         return fields
 
