@@ -52,7 +52,7 @@ class Settings(BaseSettings):
     versions: Annotated[
         int, Field(ge=1, description="How many of each model's highest versions are served.")
     ] = 2
-    serve_good: Annotated[
+    skip_broken_models: Annotated[
         bool,
         Field(description="Serve the other models where a bundle is broken, instead of none."),
     ] = False

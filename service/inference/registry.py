@@ -40,7 +40,7 @@ class Registry(Served):
         versions: int,
         *,
         default: str | None = None,
-        serve_good: bool = False,
+        skip_broken_models: bool = False,
     ) -> None:
         """Prepare an empty registry.
 
@@ -50,12 +50,12 @@ class Registry(Served):
             versions: How many of each name's highest versions are served, at least 1.
             default: Name of the model that answers when none is asked for; None for the
                 first name in order.
-            serve_good: Serve the other models where one must not be served, instead of none.
+            skip_broken_models: Serve the other models where one must not be served, instead of none.
         """
         super().__init__(default)
         self._repository = Repository(store, runtime_for)
         self._versions = versions
-        self._serve_good = serve_good
+        self._skip_broken_models = skip_broken_models
         self._writing = threading.Lock()
         self._missing: Mapping[Key, str] | None = None
         self._unloaded: Mapping[str, tuple[Listing, ...]] = {}
@@ -77,7 +77,7 @@ class Registry(Served):
                 )
             models = {
                 name: self._gather(name, versions)
-                if self._serve_good
+                if self._skip_broken_models
                 else self._take(name, versions)
                 for name, versions in found.items()
             }
@@ -181,7 +181,7 @@ class Registry(Served):
                 if self._missing is not None:
                     RELOADS.labels("loaded").inc()
         if self._missing is None and after:
-            self._missing = self._repository.refused if self._serve_good else {}
+            self._missing = self._repository.refused if self._skip_broken_models else {}
 
     def _worsen(self, trouble: str) -> None:
         if trouble and trouble != self._trouble:

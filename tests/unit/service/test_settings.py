@@ -17,7 +17,7 @@ VALUES = {
     "model_backends": '{"mnist": "torchscript"}',
     "default_model": "mnist",
     "versions": "5",
-    "serve_good": "true",
+    "skip_broken_models": "true",
     "watch_seconds": "0.5",
     "threads": "2",
     "max_queue": "7",
@@ -47,7 +47,7 @@ BAD = [
     ("workers", "0"),
     ("backend", "tensorflow"),
     ("versions", "0"),
-    ("serve_good", "perhaps"),
+    ("skip_broken_models", "perhaps"),
     ("watch_seconds", "-1"),
     ("threads", "-1"),
     ("max_queue", "0"),
@@ -118,7 +118,7 @@ def test_a_bad_variable_stops_the_start(
     assert told[0].startswith(f"LATENTD_{name.upper()} (--{name.replace('_', '-')}): ")
 
 
-@pytest.mark.parametrize(("name", "value"), [bad for bad in BAD if bad[0] != "serve_good"])
+@pytest.mark.parametrize(("name", "value"), [bad for bad in BAD if bad[0] != "skip_broken_models"])
 def test_a_bad_flag_stops_the_start(
     capsys: pytest.CaptureFixture[str], name: str, value: str
 ) -> None:
