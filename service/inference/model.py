@@ -12,7 +12,7 @@ from service.artifact.manifest import GraphFormat, NetworkName, SpaceName
 from service.artifact.maps import LatentMap
 from service.artifact.sources import Source
 from service.artifact.tensor_files import read_reference_errors
-from service.errors import ArtifactError, Flaw, InvalidInputError, LatentdError
+from service.errors import ArtifactError, InvalidInputError, LatentdError, Violation
 from service.inference.sampling import load_sampler
 from service.observability.metrics import time_inference
 from service.observability.tracing import is_traced, trace_run
@@ -77,7 +77,7 @@ class Model:
         for output in outputs:
             if not np.isfinite(output).all():
                 raise InvalidInputError(
-                    Flaw("", f"the {network} gives non-finite numbers for this")
+                    Violation("", f"the {network} gives non-finite numbers for this")
                 )
         return outputs
 

@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.artifact.manifest import NetworkName
-from service.errors import ArtifactError, ModelNotFoundError, NotReadyError, UnavailableError
+from service.errors import (
+    ArtifactError,
+    ModelNotFoundError,
+    NotReadyError,
+    UnsupportedOperationError,
+)
 from service.inference.model import Model
 from service.inference.model_loading import Key, Repository
 from service.inference.served import Models, Served
@@ -50,7 +55,7 @@ class Registry(Served):
             versions: How many of each name's highest versions are served, at least 1.
             default: Name of the model that answers when none is asked for; None for the
                 first name in order.
-            skip_broken_models: Serve the other models where one must not be served, instead of none.
+            skip_broken_models: Serve the other models if a bundle is broken, instead of none.
         """
         super().__init__(default)
         self._repository = Repository(store, runtime_for)
@@ -113,7 +118,7 @@ class Registry(Served):
 
         Raises:
             ModelNotFoundError: the store holds no bundle of that name.
-            UnavailableError: its highest version must not be served; the ones before it serve on.
+            UnsupportedOperationError: its highest version is rejected; earlier ones stay loaded.
             NotReadyError: the store cannot be read.
         """
         with self._writing:
@@ -129,7 +134,7 @@ class Registry(Served):
             self._swap({**self._models, name: self._gather(name, found[name])})
         reason = self._repository.refused.get((name, found[name][0]))
         if reason is not None:
-            raise UnavailableError(reason)
+            raise UnsupportedOperationError(reason)
 
     def unload(self, name: str) -> None:
         """Serve a bundle no more until it is loaded again; requests in flight are finished.

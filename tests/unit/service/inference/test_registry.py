@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import ArtifactError, ModelNotFoundError, UnavailableError
+from service.errors import ArtifactError, ModelNotFoundError, UnsupportedOperationError
 from service.inference.registry import Registry
 from tests.support.fakes import FakeRuntime, write_bundle
 
@@ -162,7 +162,9 @@ def test_nothing_good_stops_the_start(tmp_path: Path) -> None:
 def test_a_network_is_found_or_said_where(registry: Registry) -> None:
     """A model without the network is told from one with it, which is named."""
     assert registry.find_network("full", "denoiser").reference == "full@3"
-    with pytest.raises(UnavailableError, match="bare@1 has no denoiser; these have it: full@3"):
+    with pytest.raises(
+        UnsupportedOperationError, match="bare@1 has no denoiser; these have it: full@3"
+    ):
         registry.find_network("bare", "denoiser")
 
 
@@ -170,7 +172,7 @@ def test_a_source_is_found_or_said_where(registry: Registry) -> None:
     """No source is the model's default; one that it lacks is said to be elsewhere, or nowhere."""
     assert registry.find_source("full", None)[1] == "kde"
     assert registry.find_source("full", "prior")[1] == "prior"
-    with pytest.raises(UnavailableError, match="these have it: full@3, full@2"):
+    with pytest.raises(UnsupportedOperationError, match="these have it: full@3, full@2"):
         registry.find_source("bare", "prior")
-    with pytest.raises(UnavailableError, match="no model served has it"):
+    with pytest.raises(UnsupportedOperationError, match="no model served has it"):
         registry.find_source("full", "other")
