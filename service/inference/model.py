@@ -10,7 +10,7 @@ import numpy as np
 from service.artifact import Bundle, Manifest, NetworkSpec, SpaceSpec
 from service.artifact.manifest import GraphFormat, NetworkName, SpaceName
 from service.artifact.maps import LatentMap
-from service.artifact.sources import Source
+from service.artifact.samplers import Sampler
 from service.artifact.tensor_files import read_reference_errors
 from service.errors import ArtifactError, InvalidInputError, LatentdError, Violation
 from service.inference.sampling import load_sampler
@@ -31,7 +31,7 @@ class Model:
     bundle: Bundle
     backend: GraphFormat
     networks: Mapping[NetworkName, Network]
-    samplers: Mapping[str, Source]
+    samplers: Mapping[str, Sampler]
     errors: Mapping[SpaceName, Floats]
     seconds: Mapping[NetworkName, float]
     """Seconds for one image, measured when the network was warmed."""
@@ -122,7 +122,7 @@ def load_model(bundle: Bundle, runtime: Runtime) -> Model:
         raise ArtifactError(prefix + str(error).removeprefix(prefix)) from error
 
 
-def _load_samplers(model: Model) -> dict[str, Source]:
+def _load_samplers(model: Model) -> dict[str, Sampler]:
     """Load the samplers, some of which run the model's networks."""
     specs = model.manifest.samplers
     return {name: load_sampler(model.bundle, spec, model.run) for name, spec in specs.items()}

@@ -91,7 +91,7 @@ class Served:
             UnsupportedOperationError: it has no such sampler; the text says which models do.
         """
         model = self.find(reference)
-        chosen = source or model.manifest.choose_source(of_class=of_class)
+        chosen = source or model.manifest.find_default_source(class_conditional=of_class)
         if chosen is None or chosen not in model.samplers:
             what = f"sample source {chosen!r:.80}"
             raise self._unavailable(model, what, lambda other: chosen in other.samplers)
