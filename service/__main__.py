@@ -19,11 +19,11 @@ from service.app import build_registry, create_app
 from service.errors import ApiKeysError, InsecureSettingsError, LatentdError, MissingExtraError
 from service.http.api_keys import ADMIN, INFER, is_read_by_others, make_key, read_keys
 from service.inference.registry import Registry
-from service.observability.exposition import share_folder
-from service.observability.logs import describe_logging
+from service.observability.exposition import share_metrics_folder
+from service.observability.logs import build_logging_config
 from service.observability.tracing import require_sdk
 from service.server.serve import listen
-from service.settings import Settings, explain
+from service.settings import Settings, format_errors
 
 _USAGE = 2
 _CANNOT_SERVE = 3
@@ -52,12 +52,12 @@ def serve(arguments: list[str]) -> int:
         if settings.otlp_endpoint:
             require_sdk()
     except ValidationError as error:
-        print(explain(error), file=sys.stderr)
+        print(format_errors(error), file=sys.stderr)
         return _USAGE
     except (SettingsError, MissingExtraError) as error:
         print(f"latentd serve: {error}", file=sys.stderr)
         return _USAGE
-    logging.config.dictConfig(describe_logging(settings.log_level, settings.log_format))
+    logging.config.dictConfig(build_logging_config(settings.log_level, settings.log_format))
     try:
         _check_access(settings)
     except ApiKeysError as error:
@@ -72,7 +72,7 @@ def serve(arguments: list[str]) -> int:
             # Before any worker starts: uvicorn would start a worker that fails again and again.
             registry.load()
             if settings.workers > 1:
-                stack.enter_context(share_folder())
+                stack.enter_context(share_metrics_folder())
         except LatentdError as error:
             print(f"latentd serve: {error}", file=sys.stderr)
             return _CANNOT_SERVE
@@ -134,7 +134,7 @@ def _listen(settings: Settings, registry: Registry) -> int:
     else:
         application = "service.app:create_app"
         _export(settings)
-    log_config = describe_logging(settings.log_level, settings.log_format)
+    log_config = build_logging_config(settings.log_level, settings.log_format)
     return listen(settings, application, log_config)
 
 

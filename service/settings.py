@@ -139,7 +139,7 @@ class Settings(BaseSettings):
         return on
 
 
-def explain(error: ValidationError) -> str:
+def format_errors(error: ValidationError) -> str:
     """Return a line for each bad setting: its name, the value and what was wanted."""
     return "\n".join(
         f"LATENTD_{name.upper()} (--{name.replace('_', '-')}): "

@@ -14,7 +14,7 @@ from service.artifact.samplers import Sampler
 from service.artifact.tensor_files import read_reference_errors
 from service.errors import ArtifactError, InvalidInputError, LatentdError, Violation
 from service.inference.sampling import load_sampler
-from service.observability.metrics import time_inference
+from service.observability.metrics import observe_inference
 from service.observability.tracing import is_traced, trace_run
 from service.runtimes import Floats, Network, Runtime
 
@@ -73,7 +73,7 @@ class Model:
             outputs = _run_chunks(self.networks[network], batch)
         seconds = time.perf_counter() - start
         for _ in range(requests):
-            time_inference(self.bundle.name, network, self.backend, seconds)
+            observe_inference(self.bundle.name, network, self.backend, seconds)
         for output in outputs:
             if not np.isfinite(output).all():
                 raise InvalidInputError(

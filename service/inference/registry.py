@@ -16,7 +16,7 @@ from service.errors import (
 from service.inference.model import Model
 from service.inference.model_loading import Key, Repository
 from service.inference.served import Models, Served
-from service.observability.metrics import RELOADS, hide_model, show_model
+from service.observability.metrics import RELOADS, add_model_info, remove_model_info
 from service.runtimes import Runtime
 
 _log = logging.getLogger(__name__)
@@ -179,10 +179,10 @@ class Registry(Served):
         for reference, model in before.items():
             if after.get(reference) is not model:
                 _log.info("dropped %s", reference)
-                hide_model(*_label(model))
+                remove_model_info(*_label(model))
         for reference, model in after.items():
             if before.get(reference) is not model:
-                show_model(*_label(model))
+                add_model_info(*_label(model))
                 if self._missing is not None:
                     RELOADS.labels("loaded").inc()
         if self._missing is None and after:

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from service.__main__ import main
-from service.settings import Settings, explain
+from service.settings import Settings, format_errors
 
 VALUES = {
     "host": "0.0.0.0",  # noqa: S104 - a value
@@ -155,7 +155,7 @@ def test_all_bad_values_are_told_at_once() -> None:
     with pytest.raises(ValidationError) as caught:
         Settings(port=-1, workers=0)
 
-    lines = explain(caught.value).splitlines()
+    lines = format_errors(caught.value).splitlines()
     assert [line.partition(" ")[0] for line in lines] == ["LATENTD_PORT", "LATENTD_WORKERS"]
     assert lines[0].endswith("got -1")
 
