@@ -1,8 +1,7 @@
 """What all endpoints share: models, scheduler, limits and the state of the process."""
 
-from dataclasses import dataclass, field
-
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import Request

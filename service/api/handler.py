@@ -14,9 +14,9 @@ from service.api.schemas import Parameters
 from service.artifact.manifest import NetworkName
 from service.codecs.request_body import RequestBody, decode_body, predict_decoding
 from service.codecs.responses import JSON, negotiate
-from service.errors import InvalidInputError, UnavailableError, UnsupportedFormatError
+from service.errors import InvalidInputError, UnsupportedFormatError, UnsupportedOperationError
 from service.http.limits import Limits
-from service.http.problems import to_flaws
+from service.http.problems import to_violations
 from service.http.request_context import RequestContext
 from service.inference.batching import Work
 from service.inference.model import Model
@@ -49,7 +49,7 @@ class OperationHandler(Generic[P]):
 
         Raises:
             RequestError: the request is invalid.
-            OverloadedError, DeadlineError: it cannot be served now.
+            OverloadedError, DeadlineExceededError: it cannot be served now.
         """
         operation, engine = self._operation, self._engine
         context.route = self._route
@@ -103,7 +103,7 @@ def _parse(parameters: type[P], query: bytes) -> P:
     try:
         return parameters.model_validate(given)
     except ValidationError as error:
-        raise InvalidInputError(*to_flaws(error.errors())) from error
+        raise InvalidInputError(*to_violations(error.errors())) from error
 
 
 _parse_cached = lru_cache(_CACHED_QUERIES)(_parse)
@@ -121,7 +121,7 @@ def merge_parameters(query: P, members: Mapping[str, object]) -> P:
     try:
         body = type(query).model_validate(members, strict=True)
     except ValidationError as error:
-        raise InvalidInputError(*to_flaws(error.errors())) from error
+        raise InvalidInputError(*to_violations(error.errors())) from error
     return query.model_copy(update={name: getattr(body, name) for name in body.model_fields_set})
 
 
@@ -132,20 +132,21 @@ def find_model(
 
     Raises:
         ModelNotFoundError: the model is not loaded.
-        UnavailableError: it lacks a network or the sample source; the text lists models that do
-            not.
+        UnsupportedOperationError: it lacks a network or the sample source; the text lists models
+            that have it.
     """
     model = registry.find(parameters.model)
     try:
         return model, operation.require(model.manifest, parameters)
-    except UnavailableError as error:
+    except UnsupportedOperationError as error:
         others = [
             other.reference
-            for other in registry.list_models()
+            for versions in registry.models.values()
+            for other in versions.values()
             if operation.is_available(other.manifest, parameters)
         ]
         available = f"available in {', '.join(others)}" if others else "no loaded model has it"
-        raise UnavailableError(f"{model.reference} has {error}; {available}.") from error
+        raise UnsupportedOperationError(f"{model.reference} has {error}; {available}.") from error
 
 
 async def read_plain_body(

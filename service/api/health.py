@@ -9,7 +9,7 @@ from fastapi.responses import PlainTextResponse
 from service.api.engine import get_engine
 from service.api.schemas import Liveness, Readiness
 from service.codecs.responses import respond_json
-from service.observability.exposition import CONTENT_TYPE, expose
+from service.observability.exposition import CONTENT_TYPE, render_metrics
 
 router = APIRouter(tags=["system"])
 
@@ -47,4 +47,4 @@ async def readyz(request: Request) -> Response:
 )
 def metrics() -> Response:  # on a thread: reading the files of several workers takes milliseconds
     """Return the metrics of all workers in Prometheus' text format."""
-    return Response(expose(), headers={"Content-Type": CONTENT_TYPE})
+    return Response(render_metrics(), headers={"Content-Type": CONTENT_TYPE})

@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 from service.api.schemas import Latents
 from service.artifact import ImageSpec, Metric
-from service.artifact.manifest import SourceSpace
+from service.artifact.manifest import SamplerSpace
 
 
 class TensorInfo(BaseModel):
@@ -29,7 +29,7 @@ class SourceInfo(BaseModel):
 
     name: str
     kind: str
-    space: SourceSpace
+    space: SamplerSpace
     class_conditional: bool
     quality: Annotated[
         dict[str, Metric],
@@ -44,7 +44,9 @@ class ModelInfo(BaseModel):
     version: int
     versions: Annotated[list[int], Field(description="All loaded versions, highest first.")]
     default: Annotated[bool, Field(description="Whether it is the default model.")]
-    digest: Annotated[str, Field(description="SHA-256 of the manifest, which contains those of all files.")]
+    digest: Annotated[
+        str, Field(description="SHA-256 of the manifest, which contains those of all files.")
+    ]
     backend: str
     operations: list[str]
     image: ImageSpec
@@ -54,9 +56,7 @@ class ModelInfo(BaseModel):
     sources: list[SourceInfo]
     default_source: str | None
     maps: Annotated[list[str], Field(description="Latent spaces with a map.")]
-    report: Annotated[
-        str | None, Field(description="Path of the training report, or null.")
-    ]
+    report: Annotated[str | None, Field(description="Path of the training report, or null.")]
     metrics: dict[str, Metric]
     provenance: dict[str, Any]
 

@@ -113,7 +113,9 @@ def _describe_map(space: str, found: LatentMap) -> dict[str, object]:
 def _round(points: Floats) -> Floats:
     """Round points (N, D) to four significant digits of the largest value in each column."""
     largest = np.abs(points).max(axis=0).astype(np.float64)
-    digits = _SIGNIFICANT_DIGITS - np.ceil(np.log10(largest, where=largest > 0, out=np.zeros_like(largest)))
+    digits = _SIGNIFICANT_DIGITS - np.ceil(
+        np.log10(largest, where=largest > 0, out=np.zeros_like(largest))
+    )
     rounded: Floats = (np.round(points * 10**digits) / 10**digits).astype(np.float32)
     return rounded
 

@@ -219,7 +219,7 @@ def make_examples(
 
 def _make_inputs(model: Model) -> dict[str, list[Any]]:
     """Return two images and two latents of a model: from its sampler, or decoded from zeros."""
-    source = model.manifest.choose_source(of_class=False)
+    source = model.manifest.find_default_source(class_conditional=False)
     if source is None:
         zeros = np.zeros((2, model.space("autoencoder").latent_size), np.float32)
         images = arrays.run_alone(model, arrays.decode(zeros, "autoencoder"))

@@ -35,7 +35,7 @@ from service.codecs.responses import (
     respond_json,
     respond_npy,
 )
-from service.errors import Flaw, InvalidInputError, UnavailableError
+from service.errors import InvalidInputError, UnsupportedOperationError, Violation
 from service.inference import operations
 from service.inference.model import Model
 from service.inference.operations import Steps
@@ -75,7 +75,7 @@ class Operation(Generic[P]):
     response: type[BaseModel]
     """Its JSON response."""
     networks: Callable[[Manifest, P], tuple[NetworkName, ...]]
-    """The networks that it runs, in order. Raises UnavailableError if a bundle lacks another part."""
+    """The networks that it runs, in order; raises UnsupportedOperationError without the source."""
     run: Callable[[Call[P]], Steps[Response]]
     """Decodes the images or latents, runs networks, encodes the response."""
     example: dict[str, object]
@@ -87,19 +87,19 @@ class Operation(Generic[P]):
         """Return the networks that it runs.
 
         Raises:
-            UnavailableError: the bundle lacks one of them, or the sample source.
+            UnsupportedOperationError: the bundle lacks one of them, or the sample source.
         """
         networks = self.networks(manifest, parameters)
         for network in networks:
             if network not in manifest.networks:
-                raise UnavailableError(f"no {network}")
+                raise UnsupportedOperationError(f"no {network}")
         return networks
 
     def is_available(self, manifest: Manifest, parameters: P | None = None) -> bool:
         """Return whether a bundle has everything that the operation needs."""
         try:
             self.require(manifest, self.parameters() if parameters is None else parameters)
-        except UnavailableError:
+        except UnsupportedOperationError:
             return False
         return True
 
@@ -141,7 +141,7 @@ def _classify(call: Call[schemas.ClassifyParameters]) -> Steps[Response]:
     labels, top_k = call.model.manifest.classes or (), call.parameters.top_k
     if top_k > len(labels):
         detail = f"{call.model.reference} has {len(labels)} classes, got {top_k}."
-        raise InvalidInputError(Flaw("/top_k", detail))
+        raise InvalidInputError(Violation("/top_k", detail))
     predictions = []
     for found in (yield from operations.classify(_decode_images(call), top_k)):
         top = [
@@ -155,10 +155,12 @@ def _classify(call: Call[schemas.ClassifyParameters]) -> Steps[Response]:
 def _choose_source(manifest: Manifest, parameters: schemas.SampleParameters) -> str:
     """Return the requested sample source, or the default one."""
     is_conditional = parameters.class_ is not None
-    source = parameters.source or manifest.choose_source(of_class=is_conditional)
+    source = parameters.source or manifest.find_default_source(class_conditional=is_conditional)
     if source is None or source not in manifest.samplers:
         requested = "sample source" if source is None else f"sample source {source!r:.80}"
-        raise UnavailableError(f"no {requested}; it has {', '.join(manifest.samplers) or 'none'}")
+        raise UnsupportedOperationError(
+            f"no {requested}; it has {', '.join(manifest.samplers) or 'none'}"
+        )
     return source
 
 
@@ -193,7 +195,7 @@ def _find_class(model: Model, source: str, requested: int | str | None) -> int |
     """Return the index of a class given by label or index.
 
     Raises:
-        UnavailableError: the source is not class-conditional.
+        UnsupportedOperationError: the source is not class-conditional.
         InvalidInputError: the model does not have the class.
     """
     if requested is None:
@@ -201,7 +203,7 @@ def _find_class(model: Model, source: str, requested: int | str | None) -> int |
     samplers = model.manifest.samplers
     if not samplers[source].class_conditional:
         conditional = ", ".join(name for name, spec in samplers.items() if spec.class_conditional)
-        raise UnavailableError(
+        raise UnsupportedOperationError(
             f"The sample source {source!r} of {model.reference} is not class-conditional; "
             f"class-conditional sources: {conditional or 'none'}."
         )
@@ -211,7 +213,7 @@ def _find_class(model: Model, source: str, requested: int | str | None) -> int |
     indices = {str(index): index for index in range(len(labels))}
     if str(requested) not in indices:
         detail = f"Unknown class {requested!r:.80}; classes: {', '.join(labels)}."
-        raise InvalidInputError(Flaw("/class", detail))
+        raise InvalidInputError(Violation("/class", detail))
     return indices[str(requested)]
 
 
@@ -219,7 +221,7 @@ def _interpolate(call: Call[schemas.InterpolateParameters]) -> Steps[Response]:
     space, body = call.parameters.space, call.body
     if body.count not in {0, _ENDS}:  # without input, decoding reports the missing member
         detail = f"Expected two images or two latents, got {body.count}."
-        raise InvalidInputError(Flaw("", detail))
+        raise InvalidInputError(Violation("", detail))
     if body.has_latents:
         ends = body.to_latents(call.model.space(space).latent_size)
     else:
@@ -300,9 +302,9 @@ OPERATIONS: tuple[Operation[Any], ...] = (
         accepts=PARAMETERS_ONLY,
         offers=IMAGE_TYPES,
         response=schemas.Sampled,
-        networks=lambda manifest, parameters: manifest.samplers[
-            _choose_source(manifest, parameters)
-        ].networks,
+        networks=lambda manifest, parameters: (
+            manifest.samplers[_choose_source(manifest, parameters)].networks
+        ),
         run=_sample,
         example={"count": 2, "seed": 7},
         count=lambda parameters: parameters.count,

@@ -7,11 +7,12 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from service.artifact.manifest import SourceSpace
+from service.artifact.manifest import SamplerSpace
 from service.codecs.responses import Encoding
 
 Space: TypeAlias = Annotated[
-    Literal["autoencoder", "vae"], Field(description="Latent space, which selects the encoder and the decoder.")
+    Literal["autoencoder", "vae"],
+    Field(description="Latent space, which selects the encoder and the decoder."),
 ]
 MAX_SEED = 2**64 - 1
 
@@ -38,7 +39,7 @@ class ImageParameters(Parameters):
         Literal["false", "true", "auto"],
         BeforeValidator(_spell_boolean),
         WithJsonSchema({"enum": ["false", "true", "auto", False, True]}),
-        Field(description="Invert dark-on-light images; `auto` decides by the mean of the border pixels."),
+        Field(description="Invert dark-on-light images; `auto` decides by the border pixels."),
     ] = "false"
 
 
@@ -87,14 +88,19 @@ class SampleParameters(Parameters):
     ] = None
     seed: Annotated[
         int | None,
-        Field(ge=0, le=MAX_SEED, description="Random seed; the same seed gives the same latents on every machine."),
+        Field(
+            ge=0,
+            le=MAX_SEED,
+            description="Random seed; the same seed gives the same latents on every machine.",
+        ),
     ] = None
     class_: Annotated[
         int | Annotated[str, Field(min_length=1)] | None,
         Field(alias="class", description="Class label or index, for class-conditional sources."),
     ] = None
     temperature: Annotated[
-        float, Field(gt=0, le=100, allow_inf_nan=False, description="Factor on the spread of the source.")
+        float,
+        Field(gt=0, le=100, allow_inf_nan=False, description="Factor on the spread of the source."),
     ] = 1.0
     encoding: Encoding = "png"
     output: Annotated[
@@ -105,7 +111,9 @@ class SampleParameters(Parameters):
 class InterpolateParameters(ImageParameters):
     """Parameters of `interpolate`."""
 
-    steps: Annotated[int, Field(ge=2, description="Number of images along the line, both ends included.")] = 8
+    steps: Annotated[
+        int, Field(ge=2, description="Number of images along the line, both ends included.")
+    ] = 8
     space: Space = "autoencoder"
     encoding: Encoding = "png"
 
@@ -166,7 +174,7 @@ class Sampled(Images):
     latents: Latents
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)]
     source: str
-    space: SourceSpace
+    space: SamplerSpace
 
 
 class Interpolated(Images):

@@ -11,7 +11,7 @@ from service.artifact import ImageSpec
 from service.artifact.pixels import Invert, has_light_border, to_pixels
 from service.artifact.tensor_files import Floats
 from service.codecs.image_files import ImageFile
-from service.errors import Flaw, InvalidInputError, MalformedInputError
+from service.errors import InvalidInputError, MalformedInputError, Violation
 
 Item: TypeAlias = ImageFile | NDArray[np.float64]
 """One image of a request: an opened file, or numbers of shape (H, W) or (C, H, W)."""
@@ -32,15 +32,17 @@ def read_numbers(nested: object, pointer: str) -> NDArray[np.float64]:
         lengths = {len(part) for part in level}
         if len(lengths) != 1 or len(shape) == _MAX_DEPTH or 0 in lengths:
             detail = f"Expected non-empty lists of equal length, at most {_MAX_DEPTH} deep."
-            raise InvalidInputError(Flaw(pointer, detail))
+            raise InvalidInputError(Violation(pointer, detail))
         shape.append(lengths.pop())
         level = list(chain.from_iterable(level))
     if not {type(part) for part in level} <= {int, float}:
-        raise InvalidInputError(Flaw(pointer, "Expected only numbers in lists of equal length."))
+        raise InvalidInputError(
+            Violation(pointer, "Expected only numbers in lists of equal length.")
+        )
     try:
         return np.array(level, dtype=np.float64).reshape(shape)
     except OverflowError as error:
-        raise InvalidInputError(Flaw(pointer, "A number is too large for float64.")) from error
+        raise InvalidInputError(Violation(pointer, "A number is too large for float64.")) from error
 
 
 def to_batch(
@@ -80,7 +82,7 @@ def to_batch(
         except Exception as error:
             detail = "The image file is truncated or damaged."
             if in_json:
-                raise InvalidInputError(Flaw(f"/images/{index}", detail)) from error
+                raise InvalidInputError(Violation(f"/images/{index}", detail)) from error
             raise MalformedInputError(detail) from error
         batch[index] /= _WHITE
     return batch
@@ -93,7 +95,7 @@ def _convert_array(
     if batch.shape[1:] != spec.shape or not len(batch):
         expected = ", ".join(str(size) for size in spec.shape)
         detail = f"Expected images of shape (N, {expected}), got {array.shape}."
-        raise InvalidInputError(Flaw(pointer, detail))
+        raise InvalidInputError(Violation(pointer, detail))
     if batch.dtype == np.uint8:
         floats = batch.astype(np.float32) / _WHITE
     else:
@@ -117,12 +119,12 @@ def _check_range(batch: NDArray[np.generic], pointer: str) -> None:
     if low >= 0 and high <= 1:
         return
     if not np.isfinite(batch).all():
-        raise InvalidInputError(Flaw(pointer, "Expected finite numbers, got NaN or infinity."))
+        raise InvalidInputError(Violation(pointer, "Expected finite numbers, got NaN or infinity."))
     hint = ""
     if low >= 0 and (batch == np.rint(batch)).all():
         hint = " Divide integers up to 255 by 255, or send a uint8 .npy array."
     detail = f"Expected numbers in [0, 1], got [{low:g}, {high:g}].{hint}"
-    raise InvalidInputError(Flaw(pointer, detail))
+    raise InvalidInputError(Violation(pointer, detail))
 
 
 def _invert(batch: Floats, invert: Invert) -> Floats:

@@ -6,7 +6,7 @@ from python_multipart import FormParser
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import File
 
-from service.errors import Flaw, InvalidInputError, MalformedInputError, RequestError
+from service.errors import InvalidInputError, MalformedInputError, RequestError, Violation
 
 MULTIPART = "multipart/form-data"
 _PART_NAMES = {"images", "image"}
@@ -31,12 +31,14 @@ def read_parts(body: bytes, boundary: bytes, add: Callable[[bytes], None]) -> No
         count += 1
         name = (file.field_name or b"").decode("utf-8", "replace")
         if name not in _PART_NAMES:
-            raise InvalidInputError(Flaw(f"/{name:.40}", "Expected file parts named 'images'."))
-        add(file.file_object.getvalue())  # type: ignore[union-attr] - always in memory
+            raise InvalidInputError(
+                Violation(f"/{name:.40}", "Expected file parts named 'images'.")
+            )
+        add(file.file_object.getvalue())  # type: ignore[union-attr]
 
     def reject_field(_: object) -> None:
         raise InvalidInputError(
-            Flaw("", "Expected file parts only; send other fields as query parameters.")
+            Violation("", "Expected file parts only; send other fields as query parameters.")
         )
 
     in_memory = {"MAX_MEMORY_FILE_SIZE": len(body) + 1}  # the file system may be read-only
@@ -49,4 +51,6 @@ def read_parts(body: bytes, boundary: bytes, add: Callable[[bytes], None]) -> No
     except (FormParserError, ValueError) as error:
         raise MalformedInputError("The multipart body is not valid.") from error
     if not count:
-        raise InvalidInputError(Flaw("/images", "Expected at least one file part named 'images'."))
+        raise InvalidInputError(
+            Violation("/images", "Expected at least one file part named 'images'.")
+        )

@@ -9,6 +9,7 @@ pixels therefore bypass it; of all others it receives the necessary chunks only.
 import io
 import struct
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from PIL import Image
@@ -63,32 +64,37 @@ def parse_png(content: bytes) -> Png:
     data: list[memoryview] = []
     kinds: set[bytes] = set()
     exif = None
-    start = len(SIGNATURE)
-    for _ in range(_MAX_CHUNKS):
-        body = start + 8
-        end = body + int.from_bytes(content[start : start + 4])
-        kind = content[start + 4 : body]
-        if end + 4 > len(content):
-            raise ValueError("truncated")
-        if not kind[0] & _ANCILLARY_BIT or kind == b"tRNS":
-            if zlib.crc32(view[start + 4 : end]) != int.from_bytes(content[end : end + 4]):
-                raise ValueError("checksum mismatch")
-            if kind == b"IEND":
-                break
+    for kind, start, end in _split(content):
         if kind in _KEPT:
             kinds.add(kind)
             kept.append(view[start : end + 4])
             if kind == b"IDAT":
-                data.append(view[body:end])
+                data.append(view[start + 8 : end])
         elif kind == b"eXIf":
-            exif = content[body:end]
-        start = end + 4
-    else:
-        raise ValueError(f"more than {_MAX_CHUNKS} chunks")
-    if not data or len(kept[0]) != _HEADER.size + 12 or kept[0][4:8] != b"IHDR":
+            exif = content[start + 8 : end]
+    if not data or len(kept[0]) != _HEADER.size + 12 or bytes(kept[0][4:8]) != b"IHDR":
         raise ValueError("no header or no pixels")
     width, height, *form = _HEADER.unpack(kept[0][8:-4])
     if not width or not height:
         raise ValueError("no pixels")
     mode = _PLAIN_MODES.get(tuple(form)) if kinds <= {b"IHDR", b"IDAT"} else None
     return Png(width, height, mode, kept, data, exif)
+
+
+def _split(content: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield the kind of each chunk, where it starts, and where its data end, up to IEND."""
+    view = memoryview(content)
+    start = len(SIGNATURE)
+    for _ in range(_MAX_CHUNKS):
+        end = start + 8 + int.from_bytes(content[start : start + 4])
+        kind = content[start + 4 : start + 8]
+        if end + 4 > len(content):
+            raise ValueError("truncated")
+        if not kind[0] & _ANCILLARY_BIT or kind == b"tRNS":
+            if zlib.crc32(view[start + 4 : end]) != int.from_bytes(content[end : end + 4]):
+                raise ValueError("checksum mismatch")
+            if kind == b"IEND":
+                return
+        yield kind, start, end
+        start = end + 4
+    raise ValueError(f"more than {_MAX_CHUNKS} chunks")

@@ -18,10 +18,10 @@ from service.codecs.npy import MEDIA_TYPE as NPY
 from service.codecs.npy import read_npy
 from service.codecs.responses import JSON
 from service.errors import (
-    Flaw,
     InvalidInputError,
     MalformedInputError,
     UnsupportedFormatError,
+    Violation,
 )
 from service.http.limits import Limits
 
@@ -100,7 +100,7 @@ class RequestBody:
         """
         images = self.items if self.array is None else self.array
         if images is None:
-            raise InvalidInputError(Flaw("/images", "Missing member 'images'."))
+            raise InvalidInputError(Violation("/images", "Missing member 'images'."))
         return to_batch(images, spec, invert, in_json=self.in_json)
 
     def to_latents(self, latent_size: int) -> Floats:
@@ -111,17 +111,17 @@ class RequestBody:
         """
         numbers = self.latents if self.array is None else self.array
         if numbers is None:
-            raise InvalidInputError(Flaw("/latents", "Missing member 'latents'."))
+            raise InvalidInputError(Violation("/latents", "Missing member 'latents'."))
         if numbers.shape[1:] != (latent_size,) or not len(numbers) or numbers.dtype == np.uint8:
             detail = (
                 f"Expected floating-point latents of shape (N, {latent_size}), "
                 f"got {numbers.dtype} {numbers.shape}."
             )
-            raise InvalidInputError(Flaw("/latents", detail))
+            raise InvalidInputError(Violation("/latents", detail))
         with np.errstate(over="ignore"):
             latents = np.ascontiguousarray(numbers, dtype=np.float32)
         if not np.isfinite(latents).all():
-            raise InvalidInputError(Flaw("/latents", "Expected finite float32 latents."))
+            raise InvalidInputError(Violation("/latents", "Expected finite float32 latents."))
         return latents
 
 
@@ -149,7 +149,8 @@ def decode_body(content_type: str, body: bytes, spec: InputSpec, limits: Limits)
     """
     if not body and not content_type and spec is PARAMETERS_ONLY:
         return RequestBody()
-    media_type, options = content_type, {}
+    media_type = content_type
+    options: dict[bytes, bytes] = {}
     if media_type not in spec.media_types:  # it may have options
         parsed, options = parse_options_header(content_type)
         media_type = parsed.decode("latin-1")
@@ -187,7 +188,7 @@ def parse_json_object(body: bytes, limits: Limits) -> dict[str, object]:
     except ValueError as error:
         raise MalformedInputError("Invalid JSON or duplicate key.") from error
     if not isinstance(members, dict):
-        raise InvalidInputError(Flaw("", "Expected a JSON object."))
+        raise InvalidInputError(Violation("", "Expected a JSON object."))
     return members
 
 
@@ -195,14 +196,16 @@ def _decode_json(body: bytes, spec: InputSpec, limits: Limits) -> RequestBody:
     members = parse_json_object(body, limits)
     inputs = {name: members.pop(name) for name in spec.members if name in members}
     if len(inputs) > 1:
-        raise InvalidInputError(Flaw("", f"Expected only one of {' and '.join(inputs)}."))
+        raise InvalidInputError(Violation("", f"Expected only one of {' and '.join(inputs)}."))
     decoded = RequestBody(members=members, in_json=True)
     if "latents" in inputs:
         decoded.latents = _add_batch_axis(read_numbers(inputs["latents"], "/latents"), 1)
     if "images" in inputs:
         images = inputs["images"]
         if not isinstance(images, list) or not images:
-            raise InvalidInputError(Flaw("/images", "Expected an array of at least one image."))
+            raise InvalidInputError(
+                Violation("/images", "Expected an array of at least one image.")
+            )
         limits.check("images", len(images))
         decoded.items = [_decode_item(item, f"/images/{i}") for i, item in enumerate(images)]
     return decoded
@@ -217,11 +220,11 @@ def _decode_item(item: object, pointer: str) -> Item:
     if isinstance(item, list):
         return read_numbers(item, pointer)
     if not isinstance(item, str):
-        raise InvalidInputError(Flaw(pointer, "Expected a base64 string or nested numbers."))
+        raise InvalidInputError(Violation(pointer, "Expected a base64 string or nested numbers."))
     try:
         return open_base64(item)
     except (MalformedInputError, UnsupportedFormatError) as error:
-        raise InvalidInputError(Flaw(pointer, str(error))) from error
+        raise InvalidInputError(Violation(pointer, str(error))) from error
 
 
 def _decode_parts(body: bytes, boundary: bytes, limits: Limits) -> list[Item]:

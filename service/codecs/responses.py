@@ -17,7 +17,7 @@ from pydantic import Field
 from service.artifact.tensor_files import Floats
 from service.codecs.npy import MEDIA_TYPE as NPY
 from service.codecs.npy import write_npy
-from service.errors import UnofferedFormatError
+from service.errors import NotAcceptableError
 
 Encoding: TypeAlias = Annotated[
     Literal["png", "array"],
@@ -41,7 +41,7 @@ def negotiate(accept: str, offered: Sequence[str]) -> str:
         offered: The media types that are possible, the default first.
 
     Raises:
-        UnofferedFormatError: none of them is acceptable.
+        NotAcceptableError: none of them is acceptable.
     """
     if accept in {"", "*/*", offered[0]} or not accept.strip(" ,"):
         return offered[0]
@@ -51,7 +51,7 @@ def negotiate(accept: str, offered: Sequence[str]) -> str:
     except mimeparse.MimeTypeParseException:
         best = ""
     if not best:
-        raise UnofferedFormatError(
+        raise NotAcceptableError(
             f"No offered media type is acceptable ({accept!r:.80}); offered: {', '.join(offered)}."
         )
     return str(best)

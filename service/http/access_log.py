@@ -9,30 +9,35 @@ from starlette.types import Scope
 from service.http.problems import ProblemType
 from service.http.request_context import RequestContext, choose_request_id
 from service.observability import metrics
-from service.observability.logs import ACCESS
-from service.observability.tracing import find_trace
+from service.observability.logs import ACCESS_LOGGER
+from service.observability.tracing import current_trace_id
 
 _MAX_PATH_LENGTH = 256
 _MESSAGE = "%s %s %d %.1fms id=%s"
+_MESSAGE_FIELDS = ("method", "path", "status", "duration_ms", "request_id")
 _MAX_LENGTH_DIGITS = 18
-_log = logging.getLogger(ACCESS)
+_log = logging.getLogger(ACCESS_LOGGER)
 
 
 def log_request(context: RequestContext) -> None:
     """Count a request that has been answered and write its line."""
     seconds = time.perf_counter() - context.started
     status = 500 if context.status is None else context.status
-    name, pattern = context.route or _find_route(context.scope)
+    name, pattern = find_route(context)
     metrics.count_request(name, status, seconds)
-    if _log.isEnabledFor(logging.INFO):
-        optional: dict[str, object] = {
-            "model": context.model,
-            "bytes_out": context.bytes_out,
-            "bytes_in": _parse_length(context.headers.get(b"content-length", b"")),
-            "key": context.key,
-            "trace_id": find_trace(),
-        }
-        _write(context.scope, context.request_id, pattern, status, seconds, optional)
+    if not _log.isEnabledFor(logging.INFO):
+        return
+    fields = _describe(context.scope, context.request_id, pattern, status, seconds)
+    if context.model is not None:
+        fields["model"] = context.model
+    if context.bytes_out is not None:
+        fields["bytes_out"] = context.bytes_out
+    _add_length(fields, context.headers.get(b"content-length", b""))
+    if context.key is not None:
+        fields["key"] = context.key
+    if (trace_id := current_trace_id()) is not None:
+        fields["trace_id"] = trace_id
+    _write(fields)
 
 
 def log_rejection(scope: Scope, problem: ProblemType, seconds: float) -> str:
@@ -49,46 +54,46 @@ def log_rejection(scope: Scope, problem: ProblemType, seconds: float) -> str:
     headers = dict(scope["headers"])
     request_id = choose_request_id(headers.get(b"x-request-id", b""))
     metrics.count_error(problem.slug)
-    metrics.count_request(metrics.OTHER, problem.status, seconds)
+    metrics.count_request(metrics.OTHER_OPERATION, problem.status, seconds)
     if _log.isEnabledFor(logging.INFO):
-        optional = {"bytes_in": _parse_length(headers.get(b"content-length", b""))}
-        _write(scope, request_id, None, problem.status, seconds, optional)
+        fields = _describe(scope, request_id, None, problem.status, seconds)
+        _add_length(fields, headers.get(b"content-length", b""))
+        _write(fields)
     return request_id
 
 
-def _find_route(scope: Scope) -> tuple[str, str | None]:
-    """Return the name and the path pattern of the FastAPI route that answered."""
-    route = scope.get("route")
-    return (metrics.OTHER, None) if route is None else (route.name, route.path_format)
+def find_route(context: RequestContext) -> tuple[str, str | None]:
+    """Return the name and the path pattern of the operation or FastAPI route that answered."""
+    if context.route is not None:
+        return context.route
+    route = context.scope.get("route")
+    return (metrics.OTHER_OPERATION, None) if route is None else (route.name, route.path_format)
 
 
-def _write(
-    scope: Scope,
-    request_id: str,
-    pattern: str | None,
-    status: int,
-    seconds: float,
-    optional: dict[str, Any],
-) -> None:
-    method: str = scope["method"]
+def _describe(
+    scope: Scope, request_id: str, pattern: str | None, status: int, seconds: float
+) -> dict[str, Any]:
     path: str = scope["path"][:_MAX_PATH_LENGTH]
     if not (path.isascii() and path.isprintable()) or "\\" in path:
         path = path.encode("unicode_escape").decode()
-    values = (method, path, status, 1000 * seconds, request_id)
-    # Not `_log.info`, which walks the stack to find its caller.
-    record = logging.LogRecord(ACCESS, logging.INFO, __file__, 0, _MESSAGE, values, None)
-    record.fields = {
-        "method": method,
+    return {
+        "method": scope["method"],
         "path": path,
         "route": pattern,
-        "status": status,
+        "status": int(status),
         "duration_ms": round(1000 * seconds, 3),
         "request_id": request_id,
-        **{name: value for name, value in optional.items() if value is not None},
     }
+
+
+def _add_length(fields: dict[str, Any], declared: bytes) -> None:
+    if declared.isdigit() and len(declared) <= _MAX_LENGTH_DIGITS:
+        fields["bytes_in"] = int(declared)
+
+
+def _write(fields: dict[str, Any]) -> None:
+    values = tuple(fields[name] for name in _MESSAGE_FIELDS)
+    # Not `_log.info`, which walks the stack to find its caller.
+    record = logging.LogRecord(ACCESS_LOGGER, logging.INFO, __file__, 0, _MESSAGE, values, None)
+    record.fields = fields
     _log.handle(record)
-
-
-def _parse_length(value: bytes) -> int | None:
-    is_plain = value.isdigit() and len(value) <= _MAX_LENGTH_DIGITS
-    return int(value) if is_plain else None

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.errors import AuthenticationError, ForbiddenError, KeysError, MalformedInputError
+from service.errors import ApiKeysError, AuthenticationError, ForbiddenError, MalformedInputError
 from service.http.request_context import RequestContext
 
 INFER = "infer"
@@ -60,12 +60,12 @@ def make_key(name: str, scopes: frozenset[str]) -> tuple[str, Key]:
     """Create a key; return its text, which is not stored, and the key.
 
     Raises:
-        KeysError: the name contains characters other than A-Z a-z 0-9 . _ - or more than 64.
+        ApiKeysError: the name contains characters other than A-Z a-z 0-9 . _ - or more than 64.
     """
     text = _PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
     key = Key(name, scopes, _digest(text.encode()))
     if not _LINE.fullmatch(key.to_line()):
-        raise KeysError(
+        raise ApiKeysError(
             f"Invalid key name {name!r:.80}: use 1 to 64 of A-Z a-z 0-9 . _ -, "
             "starting with a letter or digit."
         )
@@ -76,7 +76,7 @@ def read_keys(inline: str, file: Path | None) -> tuple[Key, ...]:
     """Return the keys of the settings `api_keys` and `api_keys_file`; none if both are unset.
 
     Raises:
-        KeysError: a line is not a key, a name or key is repeated, or the file is unreadable or
+        ApiKeysError: a line is not a key, a name or key is repeated, or the file is unreadable or
             contains no key, which would open the service by mistake.
     """
     keys = _parse(inline.replace(";", "\n"), "LATENTD_API_KEYS (--api-keys)")
@@ -85,12 +85,12 @@ def read_keys(inline: str, file: Path | None) -> tuple[Key, ...]:
         try:
             parsed = _parse(file.read_text("utf-8"), label)
         except (OSError, UnicodeDecodeError) as error:
-            raise KeysError(f"{label} cannot be read") from error
+            raise ApiKeysError(f"{label} cannot be read") from error
         if not parsed:
-            raise KeysError(f"{label} contains no key")
+            raise ApiKeysError(f"{label} contains no key")
         keys += parsed
     if len({key.name for key in keys}) < len(keys) or len({key.digest for key in keys}) < len(keys):
-        raise KeysError("LATENTD_API_KEYS and LATENTD_API_KEYS_FILE: duplicate key or key name")
+        raise ApiKeysError("LATENTD_API_KEYS and LATENTD_API_KEYS_FILE: duplicate key or key name")
     return tuple(keys)
 
 
@@ -171,7 +171,7 @@ def _parse(text: str, label: str) -> list[Key]:
             continue
         match = _LINE.fullmatch(content)
         if match is None:  # not shown: the line may be a key's text, put there by mistake
-            raise KeysError(f"{label}: line {number}: {_EXPECTED}")
+            raise ApiKeysError(f"{label}: line {number}: {_EXPECTED}")
         name, scopes, digest = match.groups()
         keys.append(Key(name, frozenset(scopes.split(",")), bytes.fromhex(digest)))
     return keys

@@ -53,13 +53,13 @@ PROBLEM_TYPES: dict[type[errors.LatentdError], ProblemType] = {
     errors.UnsupportedFormatError: ProblemType(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported-format", "Unsupported input format"
     ),
-    errors.UnofferedFormatError: ProblemType(
+    errors.NotAcceptableError: ProblemType(
         HTTPStatus.NOT_ACCEPTABLE, "unoffered-format", "No acceptable output format"
     ),
     errors.ModelNotFoundError: ProblemType(
         HTTPStatus.NOT_FOUND, "model-not-found", "Model not found"
     ),
-    errors.UnavailableError: ProblemType(
+    errors.UnsupportedOperationError: ProblemType(
         HTTPStatus.CONFLICT, "unavailable", "Not available for this model"
     ),
     errors.AuthenticationError: ProblemType(
@@ -69,7 +69,7 @@ PROBLEM_TYPES: dict[type[errors.LatentdError], ProblemType] = {
     errors.OverloadedError: ProblemType(
         HTTPStatus.TOO_MANY_REQUESTS, "overloaded", "Too many pending requests"
     ),
-    errors.DeadlineError: ProblemType(
+    errors.DeadlineExceededError: ProblemType(
         HTTPStatus.SERVICE_UNAVAILABLE, "deadline", "Deadline exceeded"
     ),
     errors.NotReadyError: ProblemType(
@@ -98,10 +98,10 @@ def install_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, handle)
 
 
-def to_flaws(details: Sequence[ErrorDetails]) -> list[errors.Flaw]:
-    """Convert pydantic's findings into flaws with JSON pointers."""
+def to_violations(details: Sequence[ErrorDetails]) -> list[errors.Violation]:
+    """Convert pydantic's findings into violations with JSON pointers."""
     return [
-        errors.Flaw(pointer := _to_pointer(detail["loc"]), f"{pointer[1:]}: {detail['msg']}")
+        errors.Violation(pointer := _to_pointer(detail["loc"]), f"{pointer[1:]}: {detail['msg']}")
         for detail in details
     ]
 
@@ -117,8 +117,8 @@ def make_error_response(context: RequestContext, error: Exception) -> Response:
     if isinstance(error, errors.LatentdError):
         problem = find_problem_type(type(error))
         if problem is not _INTERNAL:
-            flaws = error.flaws if isinstance(error, errors.InvalidInputError) else ()
-            return _make_response(context, problem, str(error), flaws)
+            violations = error.violations if isinstance(error, errors.InvalidInputError) else ()
+            return _make_response(context, problem, str(error), violations)
     if isinstance(error, HTTPException):
         status = HTTPStatus(error.status_code)
         detail = f"{context.scope['method']} {context.scope['path']}: {status.phrase}"
@@ -151,11 +151,11 @@ def _make_response(
     context: RequestContext,
     problem: ProblemType,
     detail: str,
-    flaws: Sequence[errors.Flaw] = (),
+    violations: Sequence[errors.Violation] = (),
 ) -> Response:
     count_error(problem.slug)
     write = write_oip_error if context.path.startswith(_OIP_PREFIX) else write_problem
-    status, media_type, content = write(problem, detail, context.request_id, flaws)
+    status, media_type, content = write(problem, detail, context.request_id, violations)
     response = Response(content, status, media_type=media_type)
     if status == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = 'Bearer realm="latentd"'
@@ -165,7 +165,7 @@ def _make_response(
 
 
 def write_problem(
-    problem: ProblemType, detail: str, request_id: str, flaws: Sequence[errors.Flaw] = ()
+    problem: ProblemType, detail: str, request_id: str, violations: Sequence[errors.Violation] = ()
 ) -> tuple[HTTPStatus, str, bytes]:
     """Return the status, media type and body of a response with problem details."""
     content: dict[str, object] = {
@@ -175,13 +175,13 @@ def write_problem(
         "detail": detail,
         "instance": f"urn:latentd:request:{request_id}",
     }
-    if flaws:
-        content["errors"] = [{"pointer": f.pointer, "detail": f.detail} for f in flaws]
+    if violations:
+        content["errors"] = [{"pointer": v.pointer, "detail": v.detail} for v in violations]
     return problem.status, MEDIA_TYPE, orjson.dumps(content)
 
 
 def write_oip_error(
-    problem: ProblemType, detail: str, _request_id: str, _flaws: Sequence[errors.Flaw] = ()
+    problem: ProblemType, detail: str, _request_id: str, _flaws: Sequence[errors.Violation] = ()
 ) -> tuple[HTTPStatus, str, bytes]:
     """Return the same in the Open Inference Protocol's form, which has no 409 or 422."""
     is_undefined = problem.status in {HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.CONFLICT}

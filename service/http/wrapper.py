@@ -14,16 +14,20 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.errors import OverloadedError
-from service.http.access_log import log_request
+from service.http.access_log import find_route, log_request
 from service.http.api_keys import Key, authorize
 from service.http.limits import BodyBudget
 from service.http.load_shedding import LoadShedder
 from service.http.problems import CONTEXT, make_error_response
 from service.http.request_context import RequestContext
 from service.observability import metrics
+from service.observability.tracing import set_response, start_request_span
 
 Handler: TypeAlias = Callable[[RequestContext], Coroutine[Any, Any, Response]]
 
+_UNTRACED_PATHS = frozenset(
+    {"/livez", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready"}
+)
 _CORS_REQUEST_HEADERS = (
     "Authorization",
     "X-API-Key",
@@ -43,7 +47,7 @@ _CORS_RESPONSE_HEADERS = (
 class RequestWrapper:
     """ASGI middleware around the application; see the module's docstring."""
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         app: ASGIApp,
         *,
@@ -76,7 +80,10 @@ class RequestWrapper:
                 self._serve,
                 allow_origins=cors_origins,
                 allow_methods=("GET", "POST"),
-                allow_headers=_CORS_REQUEST_HEADERS,
+                allow_headers=_CORS_REQUEST_HEADERS = frozenset(
+    {"/livez", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready"}
+)
+_CORS_REQUEST_HEADERS,
                 expose_headers=_CORS_RESPONSE_HEADERS,
             )
 
@@ -89,7 +96,14 @@ class RequestWrapper:
         scope.setdefault("state", {})[CONTEXT] = context
         metrics.IN_FLIGHT.inc()
         try:
-            await self._dispatch(scope, context.receive, context.send)
+            if context.path in _UNTRACED_PATHS:
+                await self._dispatch(scope, context.receive, context.send)
+                return
+            with start_request_span(scope) as span:
+                try:
+                    await self._dispatch(scope, context.receive, context.send)
+                finally:
+                    set_response(span, scope, find_route(context)[1], context.status)
         finally:
             context.end()
             context.release()

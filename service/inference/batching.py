@@ -10,15 +10,18 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
+from opentelemetry.context import Context
 
 from service.artifact.manifest import NetworkName
 from service.inference.model import Model
 from service.inference.operations import Steps
+from service.observability.tracing import capture_context
 from service.runtimes import Floats
 
 T = TypeVar("T")
 _Outcome: TypeAlias = list[Floats] | Exception
-_Groups: TypeAlias = dict[tuple[int, NetworkName], list[tuple["Work[Any]", Floats]]]
+_Group: TypeAlias = list[tuple["Work[Any]", Floats]]
+_Groups: TypeAlias = dict[tuple[int, NetworkName], _Group]
 
 
 @dataclass(eq=False, slots=True)
@@ -37,6 +40,8 @@ class Work(Generic[T]):
     """Number of images in that run."""
     client: str = ""
     """Identifies the client for fair queueing."""
+    trace: Context | None = field(default_factory=capture_context)
+    """The trace of its request."""
     result: T | None = field(default=None, init=False)
     error: Exception | None = field(default=None, init=False)
 
@@ -52,7 +57,7 @@ def run_together(items: Sequence[Work[Any]]) -> None:
         _advance(item, None, groups)
     while groups:
         group = groups.pop(key := next(iter(groups)))
-        outcomes = _run_joined(group[0][0].model, key[1], [batch for _, batch in group])
+        outcomes = _run_joined(key[1], group)
         for (item, _), outcome in zip(group, outcomes, strict=True):
             _advance(item, outcome, groups)
 
@@ -63,7 +68,7 @@ def _advance(item: Work[Any], outcome: _Outcome | None, groups: _Groups) -> None
         if isinstance(outcome, Exception):
             network, batch = item.steps.throw(outcome)
         else:
-            network, batch = item.steps.send(outcome)  # type: ignore[arg-type] - None starts it
+            network, batch = item.steps.send(outcome)  # type: ignore[arg-type]
     except StopIteration as stop:
         item.result = stop.value
     except Exception as error:  # noqa: BLE001 - raised where the result is awaited
@@ -72,16 +77,15 @@ def _advance(item: Work[Any], outcome: _Outcome | None, groups: _Groups) -> None
         groups.setdefault((id(item.model), network), []).append((item, batch))
 
 
-def _run_joined(
-    model: Model | None, network: NetworkName, batches: Sequence[Floats]
-) -> Sequence[_Outcome]:
+def _run_joined(network: NetworkName, group: _Group) -> Sequence[_Outcome]:
     """Run a network on several batches at once; one by one if that fails, to find the culprit."""
-    assert model is not None  # noqa: S101 - only operations on a model yield runs
-    if len(batches) > 1:
+    if len(group) > 1:
         with contextlib.suppress(Exception):
-            outputs = model.run(network, np.concatenate(batches), requests=len(batches))
-            return _split(outputs, [len(batch) for batch in batches])
-    return [_run_alone(model, network, batch) for batch in batches]
+            model, batch = group[0][0].model, np.concatenate([batch for _, batch in group])
+            assert model is not None  # noqa: S101 - only operations on a model yield runs
+            outputs = model.run(network, batch, [item.trace for item, _ in group])
+            return _split(outputs, [len(batch) for _, batch in group])
+    return [_run_alone(network, item, batch) for item, batch in group]
 
 
 def _split(outputs: Sequence[Floats], sizes: Sequence[int]) -> list[list[Floats]]:
@@ -93,8 +97,9 @@ def _split(outputs: Sequence[Floats], sizes: Sequence[int]) -> list[list[Floats]
     return parts
 
 
-def _run_alone(model: Model, network: NetworkName, batch: Floats) -> _Outcome:
+def _run_alone(network: NetworkName, item: Work[Any], batch: Floats) -> _Outcome:
+    assert item.model is not None  # noqa: S101 - as above
     try:
-        return model.run(network, batch)
+        return item.model.run(network, batch, [item.trace])
     except Exception as error:  # noqa: BLE001 - raised inside the operation
         return error

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.artifact import SPACE_NETWORKS
-from service.artifact.manifest import DECODERS, NetworkName, SourceSpace, SpaceName
+from service.artifact.manifest import DECODERS, NetworkName, SamplerSpace, SpaceName
 from service.inference.model import Model
 from service.runtimes import Floats
 
@@ -81,7 +81,7 @@ def encode(images: Floats, space: SpaceName) -> Steps[list[Floats]]:
     return (yield SPACE_NETWORKS[space][0], images)
 
 
-def decode(latents: Floats, space: SourceSpace) -> Steps[Floats]:
+def decode(latents: Floats, space: SamplerSpace) -> Steps[Floats]:
     """Decode latents (N, L) into images (N, C, H, W); in the space `gan`, L is the noise size."""
     (images,) = yield DECODERS[space], latents
     return images

@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn, Protocol, TypeVar
 
-from service.errors import DeadlineError, OverloadedError
+from service.errors import DeadlineExceededError, OverloadedError
 from service.inference.batching import Work, run_together
 from service.inference.fair_queue import FairQueue
 from service.inference.operations import Steps
@@ -121,7 +121,7 @@ class Scheduler:
 
         Raises:
             OverloadedError: the queue is full, or the system has no thread left.
-            DeadlineError: the work did not start in time.
+            DeadlineExceededError: the work did not start in time.
             Exception: any exception of the work or of `requester.wait_for_disconnect`.
         """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
@@ -225,7 +225,7 @@ class Scheduler:
         loop = asyncio.get_running_loop()
 
         def expire() -> None:
-            late = DeadlineError(f"no thread was free within {self._max_wait:g} seconds")
+            late = DeadlineExceededError(f"no thread was free within {self._max_wait:g} seconds")
             self._reject(work, late)
 
         def watch_client() -> None:
