@@ -13,7 +13,7 @@ from service.settings import Settings
 from tests.support.fakes import open_fake_backend
 from tests.support.servers import TLS, run_server
 
-PLAYGROUND = Path(__file__).parents[2] / "service" / "playground"
+PLAYGROUND = Path(__file__).parents[3] / "service" / "playground"
 ADDRESSES = re.compile(
     r'(?:src|href|from|import) ?= ?"([^"#]+)"|(?:from|import) "([^"]+)"|url\("([^"]+)"\)'
 )

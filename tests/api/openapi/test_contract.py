@@ -15,7 +15,7 @@ def run_schemathesis(url: str, report: Path) -> subprocess.CompletedProcess[str]
     """Run every check of schemathesis on a running service."""
     command = [
         str(Path(sys.executable).with_name("st")),
-        f"--config-file={Path(__file__).with_name('schemathesis.toml')}",
+        f"--config-file={Path(__file__).parents[1] / 'schemathesis.toml'}",
         *("run", f"{url}/openapi.json", "--checks=all", "--mode=all", "--seed=1"),
         *(f"--max-examples={CASES}", "--request-timeout=10", "--no-color"),
         *("--generation-database=none", f"--report-json-path={report}"),
