@@ -1,4 +1,4 @@
-"""A service whose memory is at an end."""
+"""Requests that exceed the available memory."""
 
 from pathlib import Path
 
@@ -8,15 +8,15 @@ from service.runtimes import Floats, Network
 from service.settings import Settings
 from tests.support.fakes import FakeNetwork, FakeRuntime, write_bundle
 from tests.support.image_files import make_png, to_base64
-from tests.support.problem_checks import check_refusal
+from tests.support.problem_checks import check_problem
 from tests.support.servers import run_service
 
 ONE = {"images": [to_base64(make_png(77))]}
 MANY = {"images": [to_base64(make_png(77))] * 3}
 
 
-class GreedyNetwork(FakeNetwork):
-    """Finds no memory for more than two images."""
+class MemoryLimitedNetwork(FakeNetwork):
+    """Network that runs out of memory for more than two images."""
 
     def run(self, batch: Floats) -> list[Floats]:
         """See `service.runtimes.base.Network.run`."""
@@ -25,26 +25,26 @@ class GreedyNetwork(FakeNetwork):
         return super().run(batch)
 
 
-class GreedyRuntime(FakeRuntime):
-    """Loads such networks."""
+class MemoryLimitedRuntime(FakeRuntime):
+    """Runtime that loads networks with limited memory."""
 
     def load(self, graph: bytes, spec: NetworkSpec) -> Network:
         """See `service.runtimes.base.Runtime.load`."""
-        return GreedyNetwork(graph.decode(), spec)
+        return MemoryLimitedNetwork(graph.decode(), spec)
 
 
-def open_greedy(backend: GraphFormat, _threads: int) -> GreedyRuntime:
-    """Stand in for `service.runtimes.open_runtime`."""
-    return GreedyRuntime(backend)
+def open_limited_runtime(backend: GraphFormat, _threads: int) -> MemoryLimitedRuntime:
+    """Replace `service.runtimes.open_runtime`."""
+    return MemoryLimitedRuntime(backend)
 
 
-def test_what_finds_no_memory_may_come_again(tmp_path: Path) -> None:
-    """A request for which there is no memory is 503 with `Retry-After`, and others are served."""
+def test_out_of_memory_is_503_with_retry_after(tmp_path: Path) -> None:
+    """A request without enough memory is rejected with 503 and `Retry-After`; others succeed."""
     write_bundle(tmp_path, "full")
-    with run_service(Settings(models_store=tmp_path), open_greedy) as client:
-        refused = client.post("/v1/encode", json=MANY)
-        served = client.post("/v1/encode", json=ONE)
+    with run_service(Settings(models_store=tmp_path), open_limited_runtime) as client:
+        rejected = client.post("/v1/encode", json=MANY)
+        accepted = client.post("/v1/encode", json=ONE)
 
-    assert check_refusal(refused, 503)["type"] == "urn:latentd:problem:memory"
-    assert refused.headers["Retry-After"] == "1"
-    assert served.status_code == 200
+    assert check_problem(rejected, 503)["type"] == "urn:latentd:problem:memory"
+    assert rejected.headers["Retry-After"] == "1"
+    assert accepted.status_code == 200

@@ -1,8 +1,7 @@
-"""Too much at once: what waits too long, has nobody waiting, or is too large is not done."""
+"""Overload: deadlines, batching of queued work, byte budgets and limits on JSON."""
 
 import io
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,71 +11,27 @@ import httpx
 import numpy as np
 import pytest
 
-from service.artifact import NetworkSpec
-from service.artifact.manifest import GraphFormat
-from service.observability.metrics import QUEUE_WAITING
-from service.runtimes import Floats, Network
 from service.settings import Settings
-from tests.support.fakes import LATENT_SIZE, FakeRuntime, write_bundle
+from tests.support.blocking_backend import BlockingBackend
+from tests.support.fakes import LATENT_SIZE, write_bundle
 from tests.support.image_files import to_npy
-from tests.support.problem_checks import check_refusal
+from tests.support.metric_series import read_series
+from tests.support.problem_checks import check_problem
 from tests.support.servers import run_service, wait_until
 
 LONG = {"count": 50, "seed": 1}
-"""Enough samples to be sent to a thread."""
-
-
-class Clog:
-    """A backend whose networks stop while it is shut, and count their runs."""
-
-    def __init__(self) -> None:
-        """Let everything through, so that models can be warmed."""
-        self.open = threading.Event()
-        self.open.set()
-        self.runs = 0
-
-    def open_backend(self, backend: GraphFormat, _threads: int) -> "ClogRuntime":
-        """Stand in for `service.runtimes.open_runtime`."""
-        return ClogRuntime(self, backend)
-
-
-class ClogRuntime(FakeRuntime):
-    """Loads the fake networks behind a clog."""
-
-    def __init__(self, clog: Clog, form: GraphFormat) -> None:
-        """Keep the clog."""
-        super().__init__(form)
-        self._clog = clog
-
-    def load(self, graph: bytes, spec: NetworkSpec) -> Network:
-        """See `service.runtimes.base.Runtime.load`."""
-        return ClogNetwork(self._clog, super().load(graph, spec))
-
-
-class ClogNetwork:
-    """Waits until the clog is open."""
-
-    def __init__(self, clog: Clog, network: Network) -> None:
-        """Keep both."""
-        self._clog = clog
-        self._network = network
-
-    def run(self, batch: Floats) -> list[Floats]:
-        """See `service.runtimes.base.Network.run`."""
-        self._clog.runs += 1
-        self._clog.open.wait(10)
-        return self._network.run(batch)
+"""Enough samples to run in a thread."""
 
 
 @pytest.fixture
-def clog() -> Clog:
+def backend() -> BlockingBackend:
     """The backend of `client`."""
-    return Clog()
+    return BlockingBackend()
 
 
 @pytest.fixture
-def client(tmp_path: Path, clog: Clog) -> Iterator[httpx.Client]:
-    """A client of a service with one thread, little patience and little memory."""
+def client(tmp_path: Path, backend: BlockingBackend) -> Iterator[httpx.Client]:
+    """A client of a service with one thread, short deadlines and low limits."""
     write_bundle(tmp_path, "full")
     settings = Settings(
         models_store=tmp_path,
@@ -87,63 +42,66 @@ def client(tmp_path: Path, clog: Clog) -> Iterator[httpx.Client]:
         max_json_bytes=50_000,
         max_json_values=5_000,
     )
-    with run_service(settings, clog.open_backend) as opened:
+    with run_service(settings, backend.open_runtime) as opened:
         yield opened
-        clog.open.set()
+        backend.open.set()
 
 
 @pytest.fixture
-def held(client: httpx.Client, clog: Clog) -> Iterator[Future[httpx.Response]]:
-    """A request that has the only thread."""
-    clog.open.clear()
-    before = clog.runs
+def running_request(
+    client: httpx.Client, backend: BlockingBackend
+) -> Iterator[Future[httpx.Response]]:
+    """A request that occupies the only thread."""
+    backend.open.clear()
+    before = backend.runs
     with ThreadPoolExecutor(1) as pool:
         sent = pool.submit(client.post, "/v1/sample", json=LONG)
-        wait_until(lambda: clog.runs > before)
+        wait_until(lambda: backend.runs > before)
         yield sent
-        clog.open.set()
+        backend.open.set()
 
 
-def read_waiting() -> float:
-    """Return how many pieces of work wait, as /metrics tells."""
-    (sample,) = next(iter(QUEUE_WAITING.collect())).samples
-    return sample.value
+def read_queue(client: httpx.Client) -> float:
+    """Return the number of queued work items."""
+    return read_series(client)["latentd_queue_waiting"]
 
 
-def test_what_waited_too_long_is_503(
-    client: httpx.Client, clog: Clog, held: Future[httpx.Response]
+def test_queued_request_past_its_deadline_is_503(
+    client: httpx.Client, backend: BlockingBackend, running_request: Future[httpx.Response]
 ) -> None:
-    """Past its deadline a queued request is told to come back, and is never worked on."""
-    begun = clog.runs
+    """A queued request past its deadline is rejected with 503 and `Retry-After`, and never runs."""
+    runs_before = backend.runs
 
-    answer = client.post("/v1/sample", json=LONG)
+    response = client.post("/v1/sample", json=LONG)
 
-    check_refusal(answer, 503)
-    assert answer.headers["Retry-After"] == "1"
-    clog.open.set()
-    assert held.result().status_code == 200
-    assert clog.runs == begun
-    assert read_waiting() == 0
+    check_problem(response, 503)
+    assert response.headers["Retry-After"] == "1"
+    backend.open.set()
+    assert running_request.result().status_code == 200
+    assert backend.runs == runs_before
+    assert read_queue(client) == 0
 
 
-def test_v2_has_deadlines_too(client: httpx.Client, held: Future[httpx.Response]) -> None:
-    """The Open Inference Protocol's requests wait no longer than the others."""
+def test_deadline_applies_to_the_open_inference_protocol(
+    client: httpx.Client, running_request: Future[httpx.Response]
+) -> None:
+    """The deadline applies to requests of the Open Inference Protocol."""
     tensor = {"name": "image", "shape": [40, 1, 8, 6], "datatype": "FP32", "data": [0.5] * 1920}
     path = "/v2/models/full.encoder/infer"
     tensor["name"] = client.get("/v2/models/full.encoder").json()["inputs"][0]["name"]
 
-    answer = client.post(path, json={"inputs": [tensor]})
+    response = client.post(path, json={"inputs": [tensor]})
 
-    assert answer.status_code == 503
-    assert "1 seconds" in answer.json()["error"]
-    assert not held.done()
+    assert response.status_code == 503
+    assert "1 seconds" in response.json()["error"]
+    assert not running_request.done()
 
 
-def test_requests_that_wait_are_done_together(
-    client: httpx.Client, clog: Clog, held: Future[httpx.Response]
+def test_queued_requests_run_as_one_batch(
+    client: httpx.Client, backend: BlockingBackend, running_request: Future[httpx.Response]
 ) -> None:
-    """While the only thread is busy two requests for one network wait: one run does both."""
-    begun = clog.runs
+    """Two queued requests for the same network run as one batch."""
+    runs_before = backend.runs
     headers = {"Content-Type": "application/x-npy", "Accept": "application/x-npy"}
 
     def decode(level: float) -> httpx.Response:
@@ -151,70 +109,72 @@ def test_requests_that_wait_are_done_together(
         return client.post("/v1/decode", content=to_npy(latents), headers=headers)
 
     with ThreadPoolExecutor(2) as pool:
-        answers = pool.map(decode, (0.25, 0.75))
-        wait_until(lambda: read_waiting() == 2)
-        clog.open.set()
+        responses = pool.map(decode, (0.25, 0.75))
+        wait_until(lambda: read_queue(client) == 2)
+        backend.open.set()
 
-    images = [np.load(io.BytesIO(answer.content)) for answer in answers]
+    images = [np.load(io.BytesIO(response.content)) for response in responses]
     assert [(len(batch), set(batch.ravel().tolist())) for batch in images] == [
         (20, {0.25}),
         (20, {0.75}),
     ]
-    assert held.result().status_code == 200
-    assert clog.runs == begun + 1
+    assert running_request.result().status_code == 200
+    assert backend.runs == runs_before + 1
 
 
-def test_work_of_a_client_that_has_gone_is_skipped(
-    client: httpx.Client, clog: Clog, held: Future[httpx.Response]
+def test_work_of_a_disconnected_client_is_cancelled(
+    client: httpx.Client, backend: BlockingBackend, running_request: Future[httpx.Response]
 ) -> None:
-    """A client that hangs up while it is queued makes no work, and no trace."""
-    begun = clog.runs
+    """The queued work of a disconnected client leaves the queue and never runs."""
+    runs_before = backend.runs
     body = b'{"count":50}'
     head = b"POST /v1/sample HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-    place = (client.base_url.host, client.base_url.port or 80)
-    with socket.create_connection(place) as gone:
-        gone.sendall(head + b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
-        wait_until(lambda: read_waiting() == 1)
+    address = (client.base_url.host, client.base_url.port or 80)
+    with socket.create_connection(address) as connection:
+        connection.sendall(head + b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
+        wait_until(lambda: read_queue(client) == 1)
     started = time.monotonic()
-    wait_until(lambda: read_waiting() == 0)
+    wait_until(lambda: read_queue(client) == 0)
 
-    assert time.monotonic() - started < 0.8  # long before its deadline
-    clog.open.set()
-    assert held.result().status_code == 200
-    assert clog.runs == begun
+    assert time.monotonic() - started < 0.8  # long before the deadline
+    backend.open.set()
+    assert running_request.result().status_code == 200
+    assert backend.runs == runs_before
 
 
-def test_bodies_are_bounded_together(client: httpx.Client, held: Future[httpx.Response]) -> None:
-    """Bodies that are held for queued work leave no room for more than the bound, and then do."""
+def test_buffered_bodies_share_a_byte_budget(
+    client: httpx.Client, running_request: Future[httpx.Response]
+) -> None:
+    """Buffered bodies over the byte budget are rejected with 429 until the budget is free again."""
     array = to_npy(np.zeros((400, 8, 6), np.float32))
     large = {"content": array, "headers": {"Content-Type": "application/x-npy"}}
     with ThreadPoolExecutor(1) as pool:
         queued = pool.submit(client.post, "/v1/encode", **large)
-        wait_until(lambda: read_waiting() == 1)
-        refused = client.post("/v1/encode", **large)
+        wait_until(lambda: read_queue(client) == 1)
+        rejected = client.post("/v1/encode", **large)
 
-    check_refusal(refused, 429)
-    assert "LATENTD_MAX_PENDING_BYTES" in refused.json()["detail"]
+    check_problem(rejected, 429)
+    assert "LATENTD_MAX_PENDING_BYTES" in rejected.json()["detail"]
     assert queued.result().status_code == 503
-    assert not held.done()
+    assert not running_request.done()
     after = client.post("/v1/encode", **large)
     assert "LATENTD_MAX_PENDING_BYTES" not in after.text
 
 
-def test_a_full_queue_refuses_before_it_unpacks(
-    client: httpx.Client, held: Future[httpx.Response]
+def test_full_queue_rejects_a_long_body_before_parsing(
+    client: httpx.Client, running_request: Future[httpx.Response]
 ) -> None:
-    """While the queue is full a long body is refused unseen; a short one is looked at."""
+    """While the queue is full, a long body is rejected unparsed; a short body is validated."""
     with ThreadPoolExecutor(2) as pool:
         queued = [pool.submit(client.post, "/v1/sample", json=LONG) for _ in range(2)]
-        wait_until(lambda: read_waiting() == 2)
-        refused = client.post("/v1/encode", json={"images": ["no picture" * 2000]})
-        broken = client.post("/v1/encode", json={"images": ["no picture"]})
+        wait_until(lambda: read_queue(client) == 2)
+        rejected = client.post("/v1/encode", json={"images": ["not an image" * 2000]})
+        malformed = client.post("/v1/encode", json={"images": ["not an image"]})
 
-    check_refusal(refused, 429)
-    check_refusal(broken, 422)
-    assert [answer.result().status_code for answer in queued] == [503, 503]
-    assert not held.done()
+    check_problem(rejected, 429)
+    check_problem(malformed, 422)
+    assert [response.result().status_code for response in queued] == [503, 503]
+    assert not running_request.done()
 
 
 @pytest.mark.parametrize(
@@ -226,11 +186,11 @@ def test_a_full_queue_refuses_before_it_unpacks(
     ],
 )
 @pytest.mark.parametrize("path", ["/v1/encode", "/v2/models/full.encoder/infer"])
-def test_json_that_is_slow_to_parse_is_refused(
+def test_expensive_json_is_rejected_before_parsing(
     client: httpx.Client, path: str, content: bytes, limit: str
 ) -> None:
-    """JSON with too many bytes or values is 413, with the limit's name, and is not parsed."""
-    answer = client.post(path, content=content, headers={"Content-Type": "application/json"})
+    """JSON with too many bytes or values is rejected with 413 and the setting, before parsing."""
+    response = client.post(path, content=content, headers={"Content-Type": "application/json"})
 
-    assert answer.status_code == 413
-    assert limit in answer.text
+    assert response.status_code == 413
+    assert limit in response.text

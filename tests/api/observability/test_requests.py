@@ -1,7 +1,6 @@
-"""What every request gets: one id, one line in the log, and an answer even under load."""
+"""Request ids, access log lines, load shedding and unexpected failures."""
 
 import logging
-import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -9,95 +8,50 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.artifact import NetworkSpec
-from service.artifact.manifest import GraphFormat
-from service.runtimes import Floats, Network
 from service.settings import Settings
-from tests.support.fakes import FakeRuntime, write_bundle
+from tests.support.blocking_backend import BlockingBackend
+from tests.support.fakes import write_bundle
 from tests.support.image_files import make_noise, to_base64
-from tests.support.problem_checks import check_refusal
+from tests.support.problem_checks import check_problem
 from tests.support.servers import run_service, wait_until
 
 LONG = {"count": 50, "seed": 1}
-"""Enough samples to be sent to a thread."""
-
-
-class Gate:
-    """A backend whose networks wait until they are let through, or fail."""
-
-    def __init__(self) -> None:
-        """Let everything through, so that models can be warmed."""
-        self.open = threading.Event()
-        self.open.set()
-        self.waiting = threading.Semaphore(0)
-        self.error: Exception | None = None
-
-    def open_backend(self, backend: GraphFormat, _threads: int) -> "GatedRuntime":
-        """Stand in for `service.runtimes.open_runtime`."""
-        return GatedRuntime(self, backend)
-
-
-class GatedRuntime(FakeRuntime):
-    """Loads the fake networks behind a gate."""
-
-    def __init__(self, gate: Gate, form: GraphFormat) -> None:
-        """Keep the gate."""
-        super().__init__(form)
-        self._gate = gate
-
-    def load(self, graph: bytes, spec: NetworkSpec) -> Network:
-        """See `service.runtimes.base.Runtime.load`."""
-        return GatedNetwork(self._gate, super().load(graph, spec))
-
-
-class GatedNetwork:
-    """Waits at the gate before each run."""
-
-    def __init__(self, gate: Gate, network: Network) -> None:
-        """Keep the gate and the network."""
-        self._gate = gate
-        self._network = network
-
-    def run(self, batch: Floats) -> list[Floats]:
-        """See `service.runtimes.base.Network.run`."""
-        if not self._gate.open.is_set():
-            self._gate.waiting.release()
-            self._gate.open.wait(10)
-        if self._gate.error is not None:
-            raise self._gate.error
-        return self._network.run(batch)
+"""Enough samples to run in a thread."""
 
 
 @pytest.fixture
-def gate() -> Gate:
-    """The gate of `gated`."""
-    return Gate()
+def backend() -> BlockingBackend:
+    """The backend of `limited_client`."""
+    return BlockingBackend()
 
 
 @pytest.fixture
-def gated(tmp_path: Path, gate: Gate) -> Iterator[httpx.Client]:
-    """A client of a service with one thread and room for one request, behind the gate."""
+def limited_client(tmp_path: Path, backend: BlockingBackend) -> Iterator[httpx.Client]:
+    """A client of a service with one thread and a queue of one request."""
     write_bundle(tmp_path, "full")
     settings = Settings(models_store=tmp_path, threads=1, max_queue=1)
-    with run_service(settings, gate.open_backend) as client:
+    with run_service(settings, backend.open_runtime) as client:
         yield client
-        gate.open.set()
+        backend.open.set()
 
 
 @pytest.fixture
-def clog(gated: httpx.Client, gate: Gate) -> Iterator[Future[httpx.Response]]:
-    """A request that fills the queue: it was taken in and waits at the gate."""
-    gate.open.clear()
+def running_request(
+    limited_client: httpx.Client, backend: BlockingBackend
+) -> Iterator[Future[httpx.Response]]:
+    """A request that fills the queue and waits in its network."""
+    backend.open.clear()
+    before = backend.runs
     with ThreadPoolExecutor(1) as pool:
-        sent = pool.submit(gated.post, "/v1/sample", json=LONG)
-        assert gate.waiting.acquire(timeout=5)
+        sent = pool.submit(limited_client.post, "/v1/sample", json=LONG)
+        wait_until(lambda: backend.runs > before)
         yield sent
-        gate.open.set()
+        backend.open.set()
 
 
-def wait_for_lines(caplog: pytest.LogCaptureFixture, answer: httpx.Response) -> list[str]:
-    """Return our lines of the log about an answer, which are written just after it."""
-    identifier = answer.headers["X-Request-ID"]
+def wait_for_lines(caplog: pytest.LogCaptureFixture, response: httpx.Response) -> list[str]:
+    """Return the service's log lines about a response, which are written just after it."""
+    identifier = response.headers["X-Request-ID"]
 
     def read() -> list[str]:
         return [r.getMessage() for r in caplog.records if r.name.startswith("service")]
@@ -106,114 +60,121 @@ def wait_for_lines(caplog: pytest.LogCaptureFixture, answer: httpx.Response) -> 
     return read()
 
 
-@pytest.mark.parametrize("given", ["a", "trace-1.2:3_4", "x" * 128])
-def test_a_well_formed_request_id_is_kept(client: httpx.Client, given: str) -> None:
-    """The client's own id comes back in the answer."""
-    answer = client.get("/livez", headers={"X-Request-ID": given})
+@pytest.mark.parametrize("request_id", ["a", "trace-1.2:3_4", "x" * 128])
+def test_valid_request_id_is_kept(client: httpx.Client, request_id: str) -> None:
+    """The response has the valid request id of the client."""
+    response = client.get("/livez", headers={"X-Request-ID": request_id})
 
-    assert answer.headers["X-Request-ID"] == given
-
-
-@pytest.mark.parametrize("given", ["", "a b", "x" * 129, "<script>", "caf\u00e9", "a;b", "{}"])
-def test_an_ill_formed_request_id_is_replaced(client: httpx.Client, given: str) -> None:
-    """An id that could not stand in a log or a header as it is gives way to a new one."""
-    answer = client.get("/livez", headers={"X-Request-ID": given.encode()})
-
-    assert len(answer.headers["X-Request-ID"]) == 32
-    assert answer.headers["X-Request-ID"].isalnum()
+    assert response.headers["X-Request-ID"] == request_id
 
 
-def test_request_ids_differ(client: httpx.Client) -> None:
-    """Without an id of the client's each request gets its own."""
-    given = {client.get("/livez").headers["X-Request-ID"] for _ in range(10)}
+@pytest.mark.parametrize("request_id", ["", "a b", "x" * 129, "<script>", "caf\u00e9", "a;b", "{}"])
+def test_invalid_request_id_is_replaced(client: httpx.Client, request_id: str) -> None:
+    """A request id that is not safe in a log or a header is replaced."""
+    response = client.get("/livez", headers={"X-Request-ID": request_id.encode()})
 
-    assert len(given) == 10
+    assert len(response.headers["X-Request-ID"]) == 32
+    assert response.headers["X-Request-ID"].isalnum()
+
+
+def test_request_ids_are_unique(client: httpx.Client) -> None:
+    """Requests without an id get unique ids."""
+    request_ids = {client.get("/livez").headers["X-Request-ID"] for _ in range(10)}
+
+    assert len(request_ids) == 10
 
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [("GET", "/livez", 200), ("POST", "/v1/encode", 415), ("GET", "/nowhere", 404)],
 )
-def test_every_request_has_one_line(
+def test_every_request_has_one_access_line(
     client: httpx.Client, caplog: pytest.LogCaptureFixture, method: str, path: str, status: int
 ) -> None:
-    """The log has one line a request, with its method, path, status and id."""
+    """The log has one line for each request, with its method, path, status and id."""
     caplog.set_level(logging.DEBUG)
 
-    answer = client.request(method, path)
+    response = client.request(method, path)
 
-    lines = wait_for_lines(caplog, answer)
+    lines = wait_for_lines(caplog, response)
     assert len(lines) == 1
     assert lines[0].startswith(f"{method} {path} {status} ")
-    assert lines[0].endswith(f"id={answer.headers['X-Request-ID']}")
+    assert lines[0].endswith(f"id={response.headers['X-Request-ID']}")
 
 
-def test_the_log_tells_nothing_of_pictures(
-    client: httpx.Client, caplog: pytest.LogCaptureFixture
-) -> None:
-    """No content of a request or answer reaches the log, at any level."""
+def test_log_contains_no_images(client: httpx.Client, caplog: pytest.LogCaptureFixture) -> None:
+    """The log contains no content of a request or response, at any level."""
     caplog.set_level(logging.DEBUG)
-    picture = to_base64(make_noise())
+    image = to_base64(make_noise())
 
-    good = client.post("/v1/reconstruct", json={"images": [picture]})
-    bad = client.post("/v1/reconstruct", json={"images": [picture[:40]]})
+    accepted = client.post("/v1/reconstruct", json={"images": [image]})
+    rejected = client.post("/v1/reconstruct", json={"images": [image[:40]]})
 
-    wait_for_lines(caplog, bad)
-    assert (good.status_code, bad.status_code) == (200, 422)
+    wait_for_lines(caplog, rejected)
+    assert (accepted.status_code, rejected.status_code) == (200, 422)
     ours = " ".join(r.getMessage() for r in caplog.records if not r.name.startswith("http"))
-    assert picture[:20] not in ours
-    assert good.json()["images"][0][40:60] not in ours
+    assert image[:20] not in ours
+    assert accepted.json()["images"][0][40:60] not in ours
 
 
-@pytest.mark.usefixtures("clog")
-def test_a_full_queue_refuses_at_once(gated: httpx.Client) -> None:
-    """Over the queue's length a request is 429 and told when to come back."""
-    answer = gated.post("/v1/sample", json=LONG)
+@pytest.mark.usefixtures("running_request")
+def test_full_queue_rejects_with_429(limited_client: httpx.Client) -> None:
+    """A full queue rejects a request with 429 and `Retry-After`."""
+    response = limited_client.post("/v1/sample", json=LONG)
 
-    check_refusal(answer, 429)
-    assert answer.headers["Retry-After"] == "1"
+    check_problem(response, 429)
+    assert response.headers["Retry-After"] == "1"
 
 
-@pytest.mark.usefixtures("clog")
-def test_health_is_answered_under_load(gated: httpx.Client) -> None:
-    """While every thread is busy, health and descriptions are answered."""
-    statuses = [gated.get(path).status_code for path in ("/livez", "/readyz", "/v1/models")]
+@pytest.mark.usefixtures("running_request")
+def test_health_responds_under_load(limited_client: httpx.Client) -> None:
+    """Health routes and model descriptions respond while every thread is busy."""
+    statuses = [
+        limited_client.get(path).status_code for path in ("/livez", "/readyz", "/v1/models")
+    ]
 
     assert statuses == [200, 200, 200]
 
 
-def test_the_queue_empties(gated: httpx.Client, gate: Gate, clog: Future[httpx.Response]) -> None:
-    """A request that was taken in is answered, and then there is room again."""
-    assert gated.post("/v1/sample", json=LONG).status_code == 429
+def test_finished_request_frees_the_queue(
+    limited_client: httpx.Client, backend: BlockingBackend, running_request: Future[httpx.Response]
+) -> None:
+    """A queued request succeeds, and the queue accepts the next one."""
+    assert limited_client.post("/v1/sample", json=LONG).status_code == 429
 
-    gate.open.set()
+    backend.open.set()
 
-    assert clog.result().status_code == 200
-    assert gated.post("/v1/sample", json=LONG).status_code == 200
+    assert running_request.result().status_code == 200
+    assert limited_client.post("/v1/sample", json=LONG).status_code == 200
 
 
 @pytest.mark.parametrize("body", [{"seed": 1}, LONG], ids=["inline", "in a thread"])
-def test_an_unforeseen_failure_gives_nothing_away(
-    gated: httpx.Client, gate: Gate, caplog: pytest.LogCaptureFixture, body: object
+def test_unexpected_failure_is_500_without_details(
+    limited_client: httpx.Client,
+    backend: BlockingBackend,
+    caplog: pytest.LogCaptureFixture,
+    body: object,
 ) -> None:
-    """A failure that nobody thought of is 500: the cause is in the log, under the request's id."""
-    gate.error = ZeroDivisionError("secret")
+    """An unexpected failure gives 500 without details; the log has the cause and the request id."""
+    backend.error = ZeroDivisionError("secret")
 
-    answer = gated.post("/v1/sample", json=body)
+    response = limited_client.post("/v1/sample", json=body)
 
-    problem = check_refusal(answer, 500)
-    assert "secret" not in answer.text
+    problem = check_problem(response, 500)
+    assert "secret" not in response.text
     assert problem["instance"].rpartition(":")[2] in caplog.text
     assert "secret" in caplog.text
 
 
-def test_after_failures_there_is_room_again(gated: httpx.Client, gate: Gate) -> None:
-    """More failures than the queue is long do not fill it."""
-    gate.error = ZeroDivisionError("secret")
-    failed = [gated.post("/v1/sample", json=LONG) for _ in range(5)]
-    gate.error = None
+def test_failures_do_not_fill_the_queue(
+    limited_client: httpx.Client, backend: BlockingBackend
+) -> None:
+    """More failures than the queue's length do not fill the queue."""
+    backend.error = ZeroDivisionError("secret")
+    failures = [limited_client.post("/v1/sample", json=LONG) for _ in range(5)]
+    backend.error = None
 
-    answer = gated.post("/v1/sample", json=LONG)
+    response = limited_client.post("/v1/sample", json=LONG)
 
-    assert [answer.status_code for answer in failed] == [500] * 5
-    assert answer.status_code == 200
+    assert [response.status_code for response in failures] == [500] * 5
+    assert response.status_code == 200

@@ -1,4 +1,4 @@
-"""The same images give the same answer, whichever way they come and whoever comes with them."""
+"""Input formats and batches do not change the result."""
 
 import io
 import json
@@ -27,59 +27,63 @@ BATCHES = arrays.arrays(
 
 
 def read_latents(content: bytes) -> Any:  # noqa: ANN401 - an array
-    """Return the array of a .npy answer."""
+    """Return the array of a .npy response."""
     return np.load(io.BytesIO(content), allow_pickle=False)
 
 
 def encode_json(client: httpx.Client, batch: Batch) -> bytes:
-    """Send nested numbers; return the latents' bytes."""
-    answer = client.post(
+    """Send nested numbers and return the bytes of the latents."""
+    response = client.post(
         "/v1/encode", json={"images": batch.tolist()}, headers={"Accept": "application/x-npy"}
     )
-    return bytes(read_latents(answer.content).tobytes())
+    return bytes(read_latents(response.content).tobytes())
 
 
 def encode_npy(client: httpx.Client, batch: Batch) -> bytes:
-    """Send an .npy array; return the latents' bytes."""
+    """Send an .npy array and return the bytes of the latents."""
     headers = {"Accept": "application/x-npy", "Content-Type": "application/x-npy"}
-    answer = client.post("/v1/encode", content=to_npy(batch), headers=headers)
-    return bytes(read_latents(answer.content).tobytes())
+    response = client.post("/v1/encode", content=to_npy(batch), headers=headers)
+    return bytes(read_latents(response.content).tobytes())
 
 
 def encode_tensor(client: httpx.Client, batch: Batch) -> bytes:
-    """Send a tensor as bytes by the Open Inference Protocol; return the latents' bytes."""
+    """Send a binary tensor by the Open Inference Protocol and return the bytes of the latents."""
     tensor = {"name": "images", "shape": batch.shape, "datatype": "FP32"}
     tensor["parameters"] = {"binary_data_size": batch.nbytes}
-    form = {"inputs": [tensor], "parameters": {"binary_data_output": True}}
-    head = json.dumps(form).encode()
+    message = {"inputs": [tensor], "parameters": {"binary_data_output": True}}
+    head = json.dumps(message).encode()
     headers = {"Inference-Header-Content-Length": str(len(head))}
     path = "/v2/models/full.encoder/infer"
-    answer = client.post(path, content=head + batch.tobytes(), headers=headers)
-    return answer.content[int(answer.headers["Inference-Header-Content-Length"]) :]
+    response = client.post(path, content=head + batch.tobytes(), headers=headers)
+    return response.content[int(response.headers["Inference-Header-Content-Length"]) :]
 
 
 @pytest.fixture(scope="module")
-def agreed(url: str) -> Iterator[httpx.Client]:
-    """A client for tests of many examples."""
+def module_client(url: str) -> Iterator[httpx.Client]:
+    """A client that all examples of a test share."""
     with httpx.Client(base_url=url, verify=TLS) as client:
         yield client
 
 
 @settings(deadline=None, max_examples=50)
 @given(batch=BATCHES)
-def test_every_way_in_is_the_same(agreed: httpx.Client, batch: Batch) -> None:
-    """JSON, .npy and tensors as bytes give the same latents, bit for bit."""
-    ways = (encode_json, encode_npy, encode_tensor)
+def test_every_input_format_gives_identical_latents(
+    module_client: httpx.Client, batch: Batch
+) -> None:
+    """JSON, .npy and binary tensors give bit-identical latents."""
+    encoders = (encode_json, encode_npy, encode_tensor)
 
-    answers = {way(agreed, batch) for way in ways}
+    results = {encode(module_client, batch) for encode in encoders}
 
-    assert len(answers) == 1
+    assert len(results) == 1
 
 
 @settings(deadline=None, max_examples=50)
 @given(batch=BATCHES)
-def test_neighbours_change_nothing(agreed: httpx.Client, batch: Batch) -> None:
-    """An image in a batch is answered as if it had come alone."""
-    alone = [encode_npy(agreed, batch[index : index + 1]) for index in range(len(batch))]
+def test_batch_gives_the_latents_of_single_images(
+    module_client: httpx.Client, batch: Batch
+) -> None:
+    """An image in a batch has the same latents, bit for bit, as the image alone."""
+    alone = [encode_npy(module_client, batch[index : index + 1]) for index in range(len(batch))]
 
-    assert encode_npy(agreed, batch) == b"".join(alone)
+    assert encode_npy(module_client, batch) == b"".join(alone)

@@ -1,4 +1,4 @@
-"""The operations over HTTP: every way in, every way out."""
+"""The operations over HTTP, with every input and output format."""
 
 import base64
 
@@ -12,8 +12,8 @@ from tests.support.image_files import make_png, read_npy, read_png, to_base64, t
 GREY = 51 / 255
 
 
-def ways_in(value: int = 51) -> dict[str, dict[str, object]]:
-    """Return one grey image in each form that operations on images take."""
+def make_requests(value: int = 51) -> dict[str, dict[str, object]]:
+    """Return one grey image in each input format of the operations on images."""
     png = make_png(value)
     array = np.full((1, 1, 8, 6), value, dtype=np.uint8)
     return {
@@ -40,54 +40,56 @@ def ways_in(value: int = 51) -> dict[str, dict[str, object]]:
     }
 
 
-@pytest.mark.parametrize("way", ways_in())
-def test_encode_takes_every_way_in(client: httpx.Client, way: str) -> None:
-    """The same image gives the same latents, however it is sent."""
-    answer = client.post("/v1/encode", **ways_in()[way])
+@pytest.mark.parametrize("input_format", make_requests())
+def test_encode_accepts_every_input_format(client: httpx.Client, input_format: str) -> None:
+    """Encode gives the same latents for every input format."""
+    response = client.post("/v1/encode", **make_requests()[input_format])
 
-    assert answer.status_code == 200, answer.text
-    assert np.allclose(answer.json()["latents"], [[GREY] * LATENT_SIZE])
-    assert "log_variances" not in answer.json()
-
-
-def test_encode_in_the_vae_space_gives_log_variances(client: httpx.Client) -> None:
-    """`space=vae` gives means and log-variances."""
-    answer = client.post("/v1/encode?space=vae", **ways_in()["raw png"]).json()
-
-    assert np.allclose(answer["latents"], [[GREY] * LATENT_SIZE])
-    assert answer["log_variances"] == [[-2.0] * LATENT_SIZE]
+    assert response.status_code == 200, response.text
+    assert np.allclose(response.json()["latents"], [[GREY] * LATENT_SIZE])
+    assert "log_variances" not in response.json()
 
 
-def test_encode_gives_npy(client: httpx.Client) -> None:
-    """`Accept: application/x-npy` gives float32 latents of N x L."""
-    answer = client.post(
+def test_encode_in_the_vae_space_returns_log_variances(client: httpx.Client) -> None:
+    """Encode with `space=vae` returns means and log-variances."""
+    response = client.post("/v1/encode?space=vae", **make_requests()["raw png"]).json()
+
+    assert np.allclose(response["latents"], [[GREY] * LATENT_SIZE])
+    assert response["log_variances"] == [[-2.0] * LATENT_SIZE]
+
+
+def test_encode_returns_npy(client: httpx.Client) -> None:
+    """`Accept: application/x-npy` returns float32 latents of shape (N, L)."""
+    response = client.post(
         "/v1/encode",
         json={"images": [to_base64(make_png(51))] * 3},
         headers={"Accept": "application/x-npy"},
     )
 
-    latents = read_npy(answer.content)
+    latents = read_npy(response.content)
     assert latents.dtype == np.float32
     assert np.allclose(latents, np.full((3, LATENT_SIZE), GREY))
 
 
-def test_parameters_are_json_members_too(client: httpx.Client) -> None:
-    """A parameter in the JSON body does what it does in the query string."""
+def test_parameters_can_be_json_members(client: httpx.Client) -> None:
+    """A member of the JSON body has the effect of the query parameter with its name."""
     body = {"images": [to_base64(make_png(51))], "space": "vae", "invert": True, "model": "full@1"}
 
-    answer = client.post("/v1/encode", json=body)
+    response = client.post("/v1/encode", json=body)
 
-    assert np.allclose(answer.json()["latents"], [[1 - GREY] * LATENT_SIZE])
-    assert answer.headers["X-Model"] == "full@1"
+    assert np.allclose(response.json()["latents"], [[1 - GREY] * LATENT_SIZE])
+    assert response.headers["X-Model"] == "full@1"
 
 
-@pytest.mark.parametrize("way", ["raw png", "npy float32", "json numbers"])
+@pytest.mark.parametrize("input_format", ["raw png", "npy float32", "json numbers"])
 @pytest.mark.parametrize(("invert", "expected"), [("true", 0.2), ("auto", 0.2), ("false", 0.8)])
-def test_invert(client: httpx.Client, way: str, invert: str, expected: float) -> None:
-    """`invert` turns light images dark: always with `true`, by the border with `auto`."""
-    answer = client.post(f"/v1/encode?invert={invert}", **ways_in(204)[way])
+def test_invert_turns_light_images_dark(
+    client: httpx.Client, input_format: str, invert: str, expected: float
+) -> None:
+    """`invert=true` inverts every image, and `invert=auto` images with a light border."""
+    response = client.post(f"/v1/encode?invert={invert}", **make_requests(204)[input_format])
 
-    assert np.allclose(answer.json()["latents"][0], expected)
+    assert np.allclose(response.json()["latents"][0], expected)
 
 
 @pytest.mark.parametrize(
@@ -97,68 +99,71 @@ def test_invert(client: httpx.Client, way: str, invert: str, expected: float) ->
         {"latents": [[0.2, 0, 0, 0], [1, 0, 0, 0]], "space": "vae"},
     ],
 )
-def test_decode_gives_images(client: httpx.Client, body: dict[str, object]) -> None:
-    """Latents come back as one PNG each."""
+def test_decode_returns_images(client: httpx.Client, body: dict[str, object]) -> None:
+    """Decode returns one PNG for each latent code."""
     images = client.post("/v1/decode", json=body).json()["images"]
 
     pixels = [read_png(base64.b64decode(image)) for image in images]
-    assert [picture.shape for picture in pixels] == [(8, 6)] * 2
-    assert [int(picture[0, 0]) for picture in pixels] == [51, 255]
+    assert [image.shape for image in pixels] == [(8, 6)] * 2
+    assert [int(image[0, 0]) for image in pixels] == [51, 255]
 
 
-def test_decode_takes_npy_and_gives_npy(client: httpx.Client) -> None:
-    """A whole batch goes in and out as .npy."""
+def test_decode_accepts_and_returns_npy(client: httpx.Client) -> None:
+    """Decode accepts a batch of latents as .npy and returns a batch of images as .npy."""
     latents = np.full((300, LATENT_SIZE), 0.25)
     headers = {"Content-Type": "application/x-npy", "Accept": "application/x-npy"}
 
-    answer = client.post("/v1/decode", content=to_npy(latents[:20]), headers=headers)
+    response = client.post("/v1/decode", content=to_npy(latents[:20]), headers=headers)
 
-    assert read_npy(answer.content).shape == (20, 1, 8, 6)
-    assert np.allclose(read_npy(answer.content), 0.25)
+    assert read_npy(response.content).shape == (20, 1, 8, 6)
+    assert np.allclose(read_npy(response.content), 0.25)
 
 
-def test_reconstruct_gives_error_and_percentile(client: httpx.Client) -> None:
-    """A flat image comes back as it is; a half-and-half one is as odd as the oddest quarter."""
+def test_reconstruct_returns_error_and_percentile(client: httpx.Client) -> None:
+    """Reconstruct returns the error of each image and its percentile among the reference errors."""
     half = np.zeros((8, 6), dtype=np.float32)
     half[:4] = 1
     body = {"images": [np.full((8, 6), 0.5).tolist(), half.tolist()], "encoding": "array"}
 
-    answer = client.post("/v1/reconstruct", json=body).json()
+    response = client.post("/v1/reconstruct", json=body).json()
 
-    assert np.allclose(answer["images"], 0.5)
-    assert np.allclose(answer["mse"], [0, 0.25])
-    assert answer["anomaly_percentile"] == [25.0, 100.0]
+    assert np.allclose(response["images"], 0.5)
+    assert np.allclose(response["mse"], [0, 0.25])
+    assert response["anomaly_percentile"] == [25.0, 100.0]
 
 
-def test_denoise_gives_a_picture(client: httpx.Client) -> None:
-    """One image comes back as it is with `Accept: image/png`."""
-    answer = client.post(
+def test_denoise_returns_an_image(client: httpx.Client) -> None:
+    """Denoise returns one image as a PNG body with `Accept: image/png`."""
+    response = client.post(
         "/v1/denoise",
-        **{**ways_in()["raw png"], "headers": {"Content-Type": "image/png", "Accept": "image/png"}},
+        **{
+            **make_requests()["raw png"],
+            "headers": {"Content-Type": "image/png", "Accept": "image/png"},
+        },
     )
 
-    assert answer.headers["Content-Type"] == "image/png"
-    assert read_png(answer.content).shape == (8, 6)
+    assert response.headers["Content-Type"] == "image/png"
+    assert read_png(response.content).shape == (8, 6)
 
 
-def test_several_images_come_as_a_grid(client: httpx.Client) -> None:
-    """Five images make a grid of three columns and two rows with gaps of two pixels."""
-    answer = client.post("/v1/sample?count=5&seed=1", headers={"Accept": "image/png"})
+def test_several_images_are_returned_as_a_grid(client: httpx.Client) -> None:
+    """Five images form a grid of three columns and two rows with gaps of two pixels."""
+    response = client.post("/v1/sample?count=5&seed=1", headers={"Accept": "image/png"})
 
-    assert read_png(answer.content).shape == (2 * 8 + 2, 3 * 6 + 2 * 2)
+    assert read_png(response.content).shape == (2 * 8 + 2, 3 * 6 + 2 * 2)
 
 
-def test_colour_images(client: httpx.Client) -> None:
-    """A colour bundle takes grey and colour pictures of any size and gives colour ones."""
+def test_colour_model_accepts_any_image(client: httpx.Client) -> None:
+    """A colour model converts grey and colour images of any size and returns colour images."""
     body = {"images": [to_base64(make_png(51, (30, 20), "RGB")), to_base64(make_png(51, (6, 6)))]}
 
-    answer = client.post("/v1/reconstruct?model=colour&encoding=array", json=body).json()
+    response = client.post("/v1/reconstruct?model=colour&encoding=array", json=body).json()
 
-    assert np.shape(answer["images"]) == (2, 3, 6, 6)
+    assert np.shape(response["images"]) == (2, 3, 6, 6)
 
 
-def test_classify_names_the_class(client: httpx.Client) -> None:
-    """Each image gets its label, index and probability, and the top_k of them in order."""
+def test_classify_returns_labels_and_probabilities(client: httpx.Client) -> None:
+    """Classify returns the label, index and probability of each image, and its `top_k` classes."""
     body = {"images": [to_base64(make_png(250)), to_base64(make_png(0))], "top_k": 2}
 
     first, second = client.post("/v1/classify", json=body).json()["predictions"]
@@ -168,8 +173,8 @@ def test_classify_names_the_class(client: httpx.Client) -> None:
     assert first["probability"] == first["top"][0]["probability"] > 0.9
 
 
-def test_sample_is_reproduced_by_its_seed(client: httpx.Client) -> None:
-    """The seed that the service picked and told gives the same images again."""
+def test_seed_reproduces_a_sample(client: httpx.Client) -> None:
+    """The seed in a response reproduces its samples."""
     first = client.post("/v1/sample", json={"count": 3}).json()
 
     again = client.post("/v1/sample", json={"count": 3, "seed": first["seed"]})
@@ -179,16 +184,18 @@ def test_sample_is_reproduced_by_its_seed(client: httpx.Client) -> None:
     assert first["source"] == "kde"
 
 
-@pytest.mark.parametrize(("wanted", "level"), [("light", 1.0), (2, 1.0), ("0", 0.0), ("grey", 0.5)])
-def test_sample_of_a_class(client: httpx.Client, wanted: object, level: float) -> None:
-    """A class-conditional source draws from the class given by label or index."""
-    answer = client.post("/v1/sample", json={"class": wanted, "count": 4, "seed": 0}).json()
+@pytest.mark.parametrize(("label", "level"), [("light", 1.0), (2, 1.0), ("0", 0.0), ("grey", 0.5)])
+def test_sample_of_a_class_by_label_or_index(
+    client: httpx.Client, label: object, level: float
+) -> None:
+    """A class-conditional source samples the class given by label or index."""
+    response = client.post("/v1/sample", json={"class": label, "count": 4, "seed": 0}).json()
 
-    assert np.allclose(answer["latents"], level, atol=0.02)
+    assert np.allclose(response["latents"], level, atol=0.02)
 
 
-def test_temperature_scales_the_spread(client: httpx.Client) -> None:
-    """The prior at half the temperature draws the same latents at half the size."""
+def test_temperature_scales_the_latents(client: httpx.Client) -> None:
+    """Half the temperature halves the latents of the prior for the same seed."""
     full, half = (
         client.post(f"/v1/sample?source=prior&seed=3&count=9&temperature={t}").json()["latents"]
         for t in (1, 0.5)
@@ -206,18 +213,18 @@ def test_temperature_scales_the_spread(client: httpx.Client) -> None:
         ("gan-filtered", "autoencoder", LATENT_SIZE),
     ],
 )
-def test_sample_tells_where_its_latents_lie(
+def test_sample_names_the_space_of_its_latents(
     client: httpx.Client, source: str, space: str, size: int
 ) -> None:
-    """A client that would decode or encode on knows the space; a GAN's noise has its own."""
-    answer = client.post(f"/v1/sample?source={source}&count=3").json()
+    """A response names the space of its latents, since a GAN's noise has a separate space."""
+    response = client.post(f"/v1/sample?source={source}&count=3").json()
 
-    assert (answer["source"], answer["space"]) == (source, space)
-    assert np.array(answer["latents"]).shape == (3, size)
+    assert (response["source"], response["space"]) == (source, space)
+    assert np.array(response["latents"]).shape == (3, size)
 
 
-def test_sample_gives_latents_as_npy(client: httpx.Client) -> None:
-    """`output=latents` chooses what an .npy answer holds; images otherwise."""
+def test_sample_returns_images_or_latents_as_npy(client: httpx.Client) -> None:
+    """An .npy response contains images, or latents with `output=latents`."""
     headers = {"Accept": "application/x-npy"}
 
     images = client.post("/v1/sample?count=300&seed=1", headers=headers)
@@ -227,33 +234,33 @@ def test_sample_gives_latents_as_npy(client: httpx.Client) -> None:
     assert read_npy(latents.content).shape == (300, LATENT_SIZE)
 
 
-def test_interpolate_between_images(client: httpx.Client) -> None:
-    """Five steps from black to white go through grey, ends included."""
+def test_interpolation_between_images_includes_both_ends(client: httpx.Client) -> None:
+    """Five steps from black to white include both ends and go through grey."""
     body = {"images": [to_base64(make_png(0)), to_base64(make_png(255))], "steps": 5}
 
-    answer = client.post("/v1/interpolate?encoding=array", json=body).json()
+    response = client.post("/v1/interpolate?encoding=array", json=body).json()
 
-    assert np.allclose(np.array(answer["latents"])[:, 0], [0, 0.25, 0.5, 0.75, 1])
-    assert np.allclose(np.array(answer["images"])[:, 0, 0, 0], [0, 0.25, 0.5, 0.75, 1])
+    assert np.allclose(np.array(response["latents"])[:, 0], [0, 0.25, 0.5, 0.75, 1])
+    assert np.allclose(np.array(response["images"])[:, 0, 0, 0], [0, 0.25, 0.5, 0.75, 1])
 
 
-@pytest.mark.parametrize("form", ["json", "npy"])
-def test_interpolate_between_latents(client: httpx.Client, form: str) -> None:
-    """The ends can be latents, in JSON or as a 2 x L array."""
+@pytest.mark.parametrize("ends_format", ["json", "npy"])
+def test_interpolation_between_latents(client: httpx.Client, ends_format: str) -> None:
+    """The ends of an interpolation can be latents, in JSON or as an array of shape (2, L)."""
     ends = np.array([[0.0] * LATENT_SIZE, [1.0] * LATENT_SIZE])
     sent = (
         {"json": {"latents": ends.tolist()}}
-        if form == "json"
+        if ends_format == "json"
         else {"content": to_npy(ends), "headers": {"Content-Type": "application/x-npy"}}
     )
 
-    answer = client.post("/v1/interpolate?steps=3", **sent)
+    response = client.post("/v1/interpolate?steps=3", **sent)
 
-    assert np.allclose(np.array(answer.json()["latents"])[:, 0], [0, 0.5, 1])
+    assert np.allclose(np.array(response.json()["latents"])[:, 0], [0, 0.5, 1])
 
 
-def test_answers_name_what_made_them(client: httpx.Client) -> None:
-    """Model, version and the manifest's digest are in the headers; pinned versions too."""
+def test_responses_name_the_model_and_its_digest(client: httpx.Client) -> None:
+    """The headers contain the model, its version and the manifest's digest."""
     default = client.post("/v1/sample")
     pinned = client.post("/v1/sample?model=full@1")
     described = client.get("/v1/models/full@1").json()
@@ -264,7 +271,7 @@ def test_answers_name_what_made_them(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("accept", "given"),
+    ("accept", "content_type"),
     [
         (None, "application/json"),
         ("*/*", "application/json"),
@@ -274,9 +281,11 @@ def test_answers_name_what_made_them(client: httpx.Client) -> None:
         ("application/json;q=0, */*", "image/png"),
     ],
 )
-def test_accept_chooses_the_form(client: httpx.Client, accept: str | None, given: str) -> None:
-    """The best accepted form is given, by quality and specificity."""
+def test_accept_selects_the_response_format(
+    client: httpx.Client, accept: str | None, content_type: str
+) -> None:
+    """The response has the best accepted format, by quality and specificity."""
     client.headers.pop("Accept")
-    answer = client.post("/v1/sample", headers={} if accept is None else {"Accept": accept})
+    response = client.post("/v1/sample", headers={} if accept is None else {"Accept": accept})
 
-    assert answer.headers["Content-Type"] == given
+    assert response.headers["Content-Type"] == content_type

@@ -1,4 +1,4 @@
-"""Foreign pages in a browser of this machine, where models may be loaded and unloaded."""
+"""Requests from other origins to a service that allows loading and unloading models."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,8 +25,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def opened(store: Path) -> Iterator[httpx.Client]:
-    """A client of a service without keys that lets models be loaded."""
+def control_client(store: Path) -> Iterator[httpx.Client]:
+    """A client of a service without API keys that allows loading models."""
     settings = Settings(
         models_store=store,
         repository_control=True,
@@ -37,8 +37,8 @@ def opened(store: Path) -> Iterator[httpx.Client]:
         yield client
 
 
-def own(client: httpx.Client) -> str:
-    """Return the service's own origin."""
+def get_origin(client: httpx.Client) -> str:
+    """Return the origin of the service."""
     return str(client.base_url).rstrip("/")
 
 
@@ -57,46 +57,50 @@ def own(client: httpx.Client) -> str:
     ],
     ids=str,
 )
-def test_a_foreign_page_changes_nothing(
-    opened: httpx.Client, action: str, headers: dict[str, str]
+def test_foreign_origin_cannot_change_models(
+    control_client: httpx.Client, action: str, headers: dict[str, str]
 ) -> None:
-    """What a browser sends from a page elsewhere is 403, in the protocol's form; models stay."""
-    answer = opened.post(f"/v2/repository/models/bare/{action}", headers=headers)
+    """Load and unload requests from another origin are rejected with 403 and change no model."""
+    response = control_client.post(f"/v2/repository/models/bare/{action}", headers=headers)
 
-    assert (answer.status_code, [*answer.json()]) == (403, ["error"])
-    assert opened.get("/v2/models/bare.encoder/ready").status_code == 200
+    assert (response.status_code, [*response.json()]) == (403, ["error"])
+    assert control_client.get("/v2/models/bare.encoder/ready").status_code == 200
 
 
-def test_own_and_allowed_pages_pass(opened: httpx.Client) -> None:
-    """The service's own pages may load models, and those of origins that are set."""
-    same = {"Origin": own(opened), "Sec-Fetch-Site": "same-origin"}
+def test_same_and_configured_origins_may_change_models(control_client: httpx.Client) -> None:
+    """Pages of the service and of configured origins may load models."""
+    same_origin = {"Origin": get_origin(control_client), "Sec-Fetch-Site": "same-origin"}
     allowed = {"Origin": "https://a.example", "Sec-Fetch-Site": "cross-site"}
 
-    assert opened.post(LOAD, headers=same).status_code == 200
-    assert opened.post(LOAD, headers=allowed).status_code == 200
+    assert control_client.post(LOAD, headers=same_origin).status_code == 200
+    assert control_client.post(LOAD, headers=allowed).status_code == 200
 
 
-def test_the_public_client_passes(opened: httpx.Client) -> None:
-    """Who is no browser says nothing of pages, and is not asked."""
-    client = triton.InferenceServerClient(f"{opened.base_url.host}:{opened.base_url.port}")
+def test_request_without_origin_is_accepted(control_client: httpx.Client) -> None:
+    """A client that is not a browser sends no origin and may load models."""
+    client = triton.InferenceServerClient(
+        f"{control_client.base_url.host}:{control_client.base_url.port}"
+    )
 
     client.load_model("bare")
     client.close()
 
 
-def test_foreign_pages_may_look(opened: httpx.Client) -> None:
-    """Only what changes is closed to them: the index is a question."""
-    answer = opened.post("/v2/repository/index", headers={"Origin": "https://evil.example"})
+def test_foreign_origin_may_read_the_index(control_client: httpx.Client) -> None:
+    """Another origin may read the index, since that changes nothing."""
+    response = control_client.post(
+        "/v2/repository/index", headers={"Origin": "https://evil.example"}
+    )
 
-    assert answer.status_code == 200
+    assert response.status_code == 200
 
 
-def test_with_keys_a_name_is_good_enough(store: Path) -> None:
-    """Behind a name the service's own pages pass with a key, foreign ones do not even so."""
+def test_host_name_is_accepted_with_api_keys(store: Path) -> None:
+    """With API keys, pages under the service's host name may load models; other origins may not."""
     settings = Settings(models_store=store, repository_control=True, api_keys=KEY.to_line())
     named = {"Host": "models.example", "X-API-Key": TEXT}
     with run_service(settings) as client:
-        passed = client.post(LOAD, headers={"Origin": "https://models.example", **named})
-        refused = client.post(LOAD, headers={"Origin": "https://evil.example", **named})
+        accepted = client.post(LOAD, headers={"Origin": "https://models.example", **named})
+        rejected = client.post(LOAD, headers={"Origin": "https://evil.example", **named})
 
-    assert (passed.status_code, refused.status_code) == (200, 403)
+    assert (accepted.status_code, rejected.status_code) == (200, 403)
