@@ -80,10 +80,7 @@ class RequestWrapper:
                 self._serve,
                 allow_origins=cors_origins,
                 allow_methods=("GET", "POST"),
-                allow_headers=_CORS_REQUEST_HEADERS = frozenset(
-    {"/livez", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready"}
-)
-_CORS_REQUEST_HEADERS,
+                allow_headers=_CORS_REQUEST_HEADERS,
                 expose_headers=_CORS_RESPONSE_HEADERS,
             )
 

@@ -137,9 +137,7 @@ def _check_extras(bundle: Bundle) -> None:
     for name, file in manifest.maps.items():
         size = LatentMap.from_bytes(bundle.read(file)).latent_size
         if size != manifest.spaces[name].latent_size:
-            raise ArtifactError(
-                f"{file} has latents of size {size}, expected that of the space {name}"
-            )
+            raise ArtifactError(f"{file} has latents of another size than the space {name}")
     if manifest.report is not None:
         bundle.read(manifest.report)
 
@@ -153,7 +151,7 @@ def _load_network(bundle: Bundle, name: NetworkName, runtime: Runtime) -> Networ
 
 
 def _warm_up(network: Network, name: NetworkName, spec: NetworkSpec) -> float:
-    """Run a network on zeros; return the shortest duration of a few runs of one image, in seconds."""
+    """Run a network on zeros; return the shortest of a few runs of one image, in seconds."""
     outputs = network.run(np.zeros((2, *spec.input.shape), dtype=np.float32))
     if [output.shape for output in outputs] != [(2, *output.shape) for output in spec.outputs]:
         raise ArtifactError(f"{name} returns other shapes than the manifest declares")

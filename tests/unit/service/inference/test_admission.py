@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 import pytest
+from service.inference.admission import INLINE_SECONDS, Admission, Waiter
 
 from service.errors import DeadlineExceededError, InferenceError, OverloadedError
-from service.inference.admission import INLINE_SECONDS, Admission, Waiter
 
 LONG = 2 * INLINE_SECONDS
 
