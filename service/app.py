@@ -97,6 +97,7 @@ def create_app(
         body_budget=BodyBudget(settings.max_pending_bytes),
         keys=keys,
         cors_origins=settings.cors_origins,
+        is_traced=settings.otlp_endpoint is not None,
     )
     # FastAPI's documented way to change the document.
     app.openapi = _make_openapi(app, engine, needs_key=bool(keys))  # type: ignore[method-assign]

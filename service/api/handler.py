@@ -1,7 +1,7 @@
 """The path of a request to an operation, from its head to its response."""
 
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Generic, TypeVar
 from urllib.parse import parse_qsl
 
@@ -53,13 +53,14 @@ class OperationHandler(Generic[P]):
         """
         operation, engine = self._operation, self._engine
         context.route = self._route
-        media_type = negotiate(context.header(b"accept"), operation.offers)
+        media_type = negotiate(context.headers.get(b"accept", ""), operation.offers)
         query = parse_query(operation.parameters, context.scope["query_string"])
         body = await self._receive(context)
         parameters = merge_parameters(query, body.members) if body.members else query
         model, networks = find_model(engine.registry, operation, parameters)
         call = Call(model, parameters, body, media_type)
-        work = self._plan(call, networks, context.client)
+        work = self._plan(call, networks)
+        work.trace = context.trace
         response = await engine.scheduler.run(work, context)
         count_images(operation.name, model.bundle.name, work.images)
         return name_model(response, model, context)
@@ -67,26 +68,23 @@ class OperationHandler(Generic[P]):
     async def _receive(self, context: RequestContext) -> RequestBody:
         """Read the body within the limits and decode it, on a thread if that takes long."""
         engine, spec = self._engine, self._operation.accepts
-        content_type = context.header(b"content-type")
+        content_type = context.headers.get(b"content-type", "")
         data = await read_plain_body(context, engine, is_json=content_type.startswith(JSON))
         cost = predict_decoding(content_type, len(data))
-        return await engine.scheduler.call(
-            lambda: decode_body(content_type, data, spec, engine.limits), cost, context
-        )
+        decode = partial(decode_body, content_type, data, spec, engine.limits)
+        return await engine.scheduler.call(decode, cost, context)
 
-    def _plan(
-        self, call: Call[P], networks: tuple[NetworkName, ...], client: str
-    ) -> Work[Response]:
+    def _plan(self, call: Call[P], networks: tuple[NetworkName, ...]) -> Work[Response]:
         """Return the work of a request with its predicted cost."""
         operation = self._operation
         images = call.body.count
         if operation.count is not None:
             images = operation.count(call.parameters)
             self._engine.limits.check("samples", images)
-        seconds = sum([call.model.seconds[network] for network in networks])
+        seconds = sum(map(call.model.seconds.__getitem__, networks))
         cost = images * (seconds + _IMAGE_SECONDS) + call.body.decoding_cost
         steps: Steps[Response] = operation.run(call)
-        return Work(steps, cost, call.model, networks[0], images, client)
+        return Work(steps, cost, call.model, networks[0], images)
 
 
 def parse_query(parameters: type[P], query: bytes) -> P:
@@ -164,7 +162,7 @@ async def read_plain_body(
         UnsupportedFormatError: the body is compressed.
         LimitExceededError: the body is too long.
     """
-    encoding = context.header(b"content-encoding")
+    encoding = context.headers.get(b"content-encoding", "")
     if encoding not in {"", "identity"}:
         raise UnsupportedFormatError(
             f"Unsupported Content-Encoding {encoding!r:.80}; send the body uncompressed."

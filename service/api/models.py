@@ -88,7 +88,7 @@ async def _respond_file(
     """Return the response that is made from a bundle's file, or 304 if the client has it."""
     context, engine = get_context(request), get_engine(request)
     tag = f'"{model.bundle.digest}"'
-    known = context.header(b"if-none-match").replace("W/", "").split(",")
+    known = context.headers.get(b"if-none-match", "").replace("W/", "").split(",")
     if {tag, "*"} & {text.strip() for text in known}:
         response = Response(status_code=HTTPStatus.NOT_MODIFIED)
     else:

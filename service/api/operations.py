@@ -143,12 +143,11 @@ def _classify(call: Call[schemas.ClassifyParameters]) -> Steps[Response]:
         detail = f"{call.model.reference} has {len(labels)} classes, got {top_k}."
         raise InvalidInputError(Violation("/top_k", detail))
     predictions = []
-    for found in (yield from operations.classify(_decode_images(call), top_k)):
-        top = [
-            {"label": labels[index], "probability": probability}
-            for index, probability in zip(found.indices, found.probabilities, strict=True)
-        ]
-        predictions.append({**top[0], "index": found.indices[0], "top": top})
+    for classes in (yield from operations.classify(_decode_images(call), top_k)):
+        top: list[dict[str, object]] = []
+        for index, probability in classes:
+            top.append({"label": labels[index], "probability": probability})
+        predictions.append({**top[0], "index": classes[0][0], "top": top})
     return respond_json({"predictions": predictions})
 
 

@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from PIL import Image
@@ -97,17 +97,3 @@ def open_base64(text: str) -> ImageFile:
             "Expected a PNG or JPEG file in base64; URLs are not fetched."
         ) from error
     return open_image(content)
-
-
-def sum_pixels(items: Iterable[object], *, count_scans: bool = False) -> int:
-    """Return the number of pixels of all image files among the items.
-
-    Args:
-        items: Image files and other items.
-        count_scans: Whether to count each pixel as often as decoding passes over it.
-    """
-    return sum(
-        item.width * item.height * (item.scans if count_scans else 1)
-        for item in items
-        if isinstance(item, ImageFile)
-    )

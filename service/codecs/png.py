@@ -9,7 +9,6 @@ pixels therefore bypass it; of all others it receives the necessary chunks only.
 import io
 import struct
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from PIL import Image
@@ -81,9 +80,10 @@ def parse_png(content: bytes) -> Png:
     return Png(width, height, mode, kept, data, exif)
 
 
-def _split(content: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Yield the kind of each chunk, where it starts, and where its data end, up to IEND."""
+def _split(content: bytes) -> list[tuple[bytes, int, int]]:
+    """Return the kind of each chunk, where it starts, and where its data end, up to IEND."""
     view = memoryview(content)
+    chunks: list[tuple[bytes, int, int]] = []
     start = len(SIGNATURE)
     for _ in range(_MAX_CHUNKS):
         end = start + 8 + int.from_bytes(content[start : start + 4])
@@ -94,7 +94,7 @@ def _split(content: bytes) -> Iterator[tuple[bytes, int, int]]:
             if zlib.crc32(view[start + 4 : end]) != int.from_bytes(content[end : end + 4]):
                 raise ValueError("checksum mismatch")
             if kind == b"IEND":
-                return
-        yield kind, start, end
+                return chunks
+        chunks.append((kind, start, end))
         start = end + 4
     raise ValueError(f"more than {_MAX_CHUNKS} chunks")

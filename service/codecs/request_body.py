@@ -12,7 +12,7 @@ from service.artifact import ImageSpec
 from service.artifact.pixels import Invert
 from service.artifact.tensor_files import Floats
 from service.codecs.image_batches import Item, read_numbers, to_batch
-from service.codecs.image_files import open_base64, open_image, sum_pixels
+from service.codecs.image_files import ImageFile, open_base64, open_image
 from service.codecs.multipart import MULTIPART, read_parts
 from service.codecs.npy import MEDIA_TYPE as NPY
 from service.codecs.npy import read_npy
@@ -68,29 +68,18 @@ class RequestBody:
     """A whole .npy array: images or latents."""
     latents: NDArray[np.float64] | None = None
     """The JSON member `latents`."""
-    decoded_pixels: int = 0
-    """Pixels of all image files, each as often as decoding passes over it."""
+    count: int = 0
+    """Number of images or latents."""
+    decoding_cost: float = 0.0
+    """Predicted seconds to decode its image files."""
     in_json: bool = False
     """Whether image files came inside JSON, where a broken one is 422 instead of 400."""
-
-    @property
-    def count(self) -> int:
-        """Number of images or latents."""
-        if self.items is not None:
-            return len(self.items)
-        array = self.latents if self.array is None else self.array
-        return 0 if array is None else (array.shape or (0,))[0]
 
     @property
     def has_latents(self) -> bool:
         """Whether it holds latents rather than images, for operations that accept either."""
         is_matrix = self.array is not None and self.array.ndim == 2  # noqa: PLR2004 - N x L
         return is_matrix or self.latents is not None
-
-    @property
-    def decoding_cost(self) -> float:
-        """Predicted seconds to decode its image files."""
-        return self.decoded_pixels * _PIXEL_SECONDS
 
     def to_images(self, spec: ImageSpec, invert: Invert) -> Floats:
         """Return the images as (N, C, H, W) float32 in [0, 1].
@@ -167,11 +156,31 @@ def decode_body(content_type: str, body: bytes, spec: InputSpec, limits: Limits)
         decoded = RequestBody(items=_decode_parts(body, options.get(b"boundary", b""), limits))
     else:
         decoded = RequestBody(items=[open_image(body)])
-    limits.check("images", decoded.count)
-    if decoded.items:
-        limits.check("pixels", sum_pixels(decoded.items))
-        decoded.decoded_pixels = sum_pixels(decoded.items, count_scans=True)
+    _count(decoded, limits)
     return decoded
+
+
+def _count(body: RequestBody, limits: Limits) -> None:
+    """Count images and pixels, and predict the cost of decoding.
+
+    Raises:
+        LimitExceededError: too many images or pixels.
+    """
+    if body.items is None:
+        array = body.latents if body.array is None else body.array
+        body.count = 0 if array is None else (array.shape or (0,))[0]
+        limits.check("images", body.count)
+        return
+    body.count = len(body.items)
+    pixels = passes = 0
+    for item in body.items:
+        if isinstance(item, ImageFile):
+            size = item.width * item.height
+            pixels += size
+            passes += size * item.scans
+    limits.check("images", body.count)
+    limits.check("pixels", pixels)
+    body.decoding_cost = passes * _PIXEL_SECONDS
 
 
 def parse_json_object(body: bytes, limits: Limits) -> dict[str, object]:

@@ -32,7 +32,7 @@ def log_request(context: RequestContext) -> None:
         fields["model"] = context.model
     if context.bytes_out is not None:
         fields["bytes_out"] = context.bytes_out
-    _add_length(fields, context.headers.get(b"content-length", b""))
+    _add_length(fields, context.headers.get(b"content-length", ""))
     if context.key is not None:
         fields["key"] = context.key
     if (trace_id := current_trace_id()) is not None:
@@ -51,13 +51,13 @@ def log_rejection(scope: Scope, problem: ProblemType, seconds: float) -> str:
     Returns:
         The request's id.
     """
-    headers = dict(scope["headers"])
-    request_id = choose_request_id(headers.get(b"x-request-id", b""))
+    headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+    request_id = choose_request_id(headers.get(b"x-request-id", ""))
     metrics.count_error(problem.slug)
     metrics.count_request(metrics.OTHER_OPERATION, problem.status, seconds)
     if _log.isEnabledFor(logging.INFO):
         fields = _describe(scope, request_id, None, problem.status, seconds)
-        _add_length(fields, headers.get(b"content-length", b""))
+        _add_length(fields, headers.get(b"content-length", ""))
         _write(fields)
     return request_id
 
@@ -86,8 +86,8 @@ def _describe(
     }
 
 
-def _add_length(fields: dict[str, Any], declared: bytes) -> None:
-    if declared.isdigit() and len(declared) <= _MAX_LENGTH_DIGITS:
+def _add_length(fields: dict[str, Any], declared: str) -> None:
+    if declared.isascii() and declared.isdecimal() and len(declared) <= _MAX_LENGTH_DIGITS:
         fields["bytes_in"] = int(declared)
 
 

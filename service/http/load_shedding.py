@@ -66,5 +66,5 @@ def _identify(context: RequestContext) -> _Key:
 
 def _declared_length(context: RequestContext) -> int:
     """Return the declared length of a request's body; 0 if it is not declared."""
-    value = context.headers.get(b"content-length", b"")
-    return int(value[:18]) if value.isdigit() else 0
+    value = context.headers.get(b"content-length", "")
+    return int(value[:18]) if value.isascii() and value.isdecimal() else 0

@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable
 from typing import NoReturn
 
+from opentelemetry.context import Context
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
 from service.http.limits import BodyBudget, Limits
 from service.http.starlette_internals import get_route_path
 
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -36,7 +37,6 @@ class RequestContext:
         "_budget",
         "_on_end",
         "_receive",
-        "_reserved",
         "_send",
         "bytes_out",
         "headers",
@@ -45,10 +45,12 @@ class RequestContext:
         "model",
         "path",
         "request_id",
+        "reserved",
         "route",
         "scope",
         "started",
         "status",
+        "trace",
         "waiting_since",
     )
 
@@ -75,18 +77,22 @@ class RequestContext:
         self._send = send
         self._budget = budget
         self._on_end = on_end
-        self._reserved = 0
-        self.headers: dict[bytes, bytes] = {}
+        self.reserved = 0
+        """Bytes of its body in the budget."""
+        self.headers: dict[bytes, str] = {}
         """The headers by lower-case name; repeated ones joined by commas (RFC 9110, 5.3)."""
         for name, value in scope["headers"]:
+            text = value.decode("latin-1")
             first = self.headers.get(name)
-            self.headers[name] = value if first is None else first + b", " + value
-        self.request_id = choose_request_id(self.headers.get(b"x-request-id", b""))
+            self.headers[name] = text if first is None else f"{first}, {text}"
+        self.request_id = choose_request_id(self.headers.get(b"x-request-id", ""))
         self.path = get_route_path(scope)
         self.route: tuple[str, str] | None = None
         """The name and the path pattern of its operation; FastAPI's routes are in the scope."""
         self.key: str | None = None
         """Name of its API key."""
+        self.trace: Context | None = None
+        """Its trace, if it is traced."""
         self.model: str | None = None
         """The model that it ran on, `name@version`."""
         self.status: int | None = None
@@ -99,10 +105,6 @@ class RequestContext:
         """Identify the client: the name of its API key, or its address."""
         return self.key or (self.scope.get("client") or ("",))[0]
 
-    def header(self, name: bytes) -> str:
-        """Return a header's value; empty if the request does not have it."""
-        return self.headers.get(name, b"").decode("latin-1")
-
     async def receive(self) -> Message:
         """Receive the next part of the body and reserve its bytes.
 
@@ -112,7 +114,7 @@ class RequestContext:
         message = await self._receive()
         if body := message.get("body"):
             self._budget.reserve(len(body))
-            self._reserved += len(body)
+            self.reserved += len(body)
         return message
 
     async def read_body(self, limits: Limits, limit: str = "body_bytes") -> bytes:
@@ -127,20 +129,24 @@ class RequestContext:
             OverloadedError: the bodies in memory exceed their common bound.
             ClientDisconnect: the client has disconnected.
         """
-        declared = self.headers.get(b"content-length", b"")
-        if declared.isdigit():
+        declared = self.headers.get(b"content-length", "")
+        is_declared = declared.isascii() and declared.isdecimal()
+        if is_declared:  # the server receives no more than that
             limits.check(limit, int(declared))
         chunks: list[bytes] = []
         received = 0
-        while True:
-            message = await self.receive()
+        more = True
+        while more:
+            message = await self._receive()
             if message["type"] == "http.disconnect":
                 raise ClientDisconnect
-            chunks.append(message.get("body", b""))
-            received += len(chunks[-1])
-            limits.check(limit, received)
-            if not message.get("more_body", False):
-                break
+            chunks.append(chunk := message.get("body", b""))
+            received += len(chunk)
+            if not is_declared:
+                limits.check(limit, received)
+            self._budget.reserve(len(chunk))
+            self.reserved += len(chunk)
+            more = message.get("more_body", False)
         self.waiting_since = time.perf_counter()
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
@@ -159,15 +165,10 @@ class RequestContext:
         await self._send(message)
 
     def end(self) -> None:
-        """Record the end of the request, once, and release the bytes of its body."""
+        """Record the end of the request, once."""
         if not self.is_ended:
             self.is_ended = True
             self._on_end(self)
-
-    def release(self) -> None:
-        """Release the bytes of the body, which nothing refers to any more."""
-        self._budget.release(self._reserved)
-        self._reserved = 0
 
     def _add_headers(self, start: Message) -> None:
         self.status = start["status"]
@@ -189,6 +190,6 @@ class RequestContext:
             headers.append((b"cache-control", b"no-cache" if b"etag" in names else b"no-store"))
 
 
-def choose_request_id(given: bytes) -> str:
+def choose_request_id(given: str) -> str:
     """Return the client's own id if it is well-formed, else a random one (not a secret)."""
-    return given.decode() if _REQUEST_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
+    return given if _REQUEST_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"

@@ -21,7 +21,7 @@ from service.http.load_shedding import LoadShedder
 from service.http.problems import CONTEXT, make_error_response
 from service.http.request_context import RequestContext
 from service.observability import metrics
-from service.observability.tracing import set_response, start_request_span
+from service.observability.tracing import capture_context, set_response, start_request_span
 
 Handler: TypeAlias = Callable[[RequestContext], Coroutine[Any, Any, Response]]
 
@@ -56,6 +56,7 @@ class RequestWrapper:
         body_budget: BodyBudget,
         keys: Sequence[Key],
         cors_origins: Sequence[str],
+        is_traced: bool,
     ) -> None:
         """Wrap an application.
 
@@ -66,12 +67,14 @@ class RequestWrapper:
             body_budget: Bounds the bytes of all bodies in memory.
             keys: API keys; without any, every client may use every path.
             cors_origins: Origins whose pages may send requests from a browser; "*" for all.
+            is_traced: Whether requests have spans.
         """
         self._app = app
         self._handlers = handlers
         self._load_shedder = load_shedder
         self._body_budget = body_budget
         self._keys = keys
+        self._is_traced = is_traced
         self._dispatch: ASGIApp = self._serve
         if cors_origins:
             # Around authorization: a browser sends its preflight request without a key. No
@@ -93,18 +96,24 @@ class RequestWrapper:
         scope.setdefault("state", {})[CONTEXT] = context
         metrics.IN_FLIGHT.inc()
         try:
-            if context.path in _UNTRACED_PATHS:
+            if self._is_traced and context.path not in _UNTRACED_PATHS:
+                await self._trace(context)
+            else:
                 await self._dispatch(scope, context.receive, context.send)
-                return
-            with start_request_span(scope) as span:
-                try:
-                    await self._dispatch(scope, context.receive, context.send)
-                finally:
-                    set_response(span, scope, find_route(context)[1], context.status)
         finally:
-            context.end()
-            context.release()
+            if not context.is_ended:
+                context.end()
+            self._body_budget.release(context.reserved)
             metrics.IN_FLIGHT.dec()
+
+    async def _trace(self, context: RequestContext) -> None:
+        """Serve a request within its span."""
+        with start_request_span(context.scope) as span:
+            context.trace = capture_context()
+            try:
+                await self._dispatch(context.scope, context.receive, context.send)
+            finally:
+                set_response(span, context.scope, find_route(context)[1], context.status)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         context: RequestContext = scope["state"][CONTEXT]

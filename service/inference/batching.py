@@ -15,7 +15,6 @@ from opentelemetry.context import Context
 from service.artifact.manifest import NetworkName
 from service.inference.model import Model
 from service.inference.operations import Steps
-from service.observability.tracing import capture_context
 from service.runtimes import Floats
 
 T = TypeVar("T")
@@ -40,8 +39,8 @@ class Work(Generic[T]):
     """Number of images in that run."""
     client: str = ""
     """Identifies the client for fair queueing."""
-    trace: Context | None = field(default_factory=capture_context)
-    """The trace of its request."""
+    trace: Context | None = field(default=None, init=False)
+    """The trace of its request, if that is traced."""
     result: T | None = field(default=None, init=False)
     error: Exception | None = field(default=None, init=False)
 
@@ -56,8 +55,12 @@ def run_together(items: Sequence[Work[Any]]) -> None:
     for item in items:
         _advance(item, None, groups)
     while groups:
-        group = groups.pop(key := next(iter(groups)))
-        outcomes = _run_joined(key[1], group)
+        network = next(iter(groups))[1]
+        group = groups.pop(next(iter(groups)))
+        if len(group) > 1:
+            outcomes = _run_joined(network, group)
+        else:
+            outcomes = [_run_alone(network, *group[0])]
         for (item, _), outcome in zip(group, outcomes, strict=True):
             _advance(item, outcome, groups)
 
@@ -77,29 +80,29 @@ def _advance(item: Work[Any], outcome: _Outcome | None, groups: _Groups) -> None
         groups.setdefault((id(item.model), network), []).append((item, batch))
 
 
-def _run_joined(network: NetworkName, group: _Group) -> Sequence[_Outcome]:
+def _run_joined(network: NetworkName, group: _Group) -> list[_Outcome]:
     """Run a network on several batches at once; one by one if that fails, to find the culprit."""
-    if len(group) > 1:
-        with contextlib.suppress(Exception):
-            model, batch = group[0][0].model, np.concatenate([batch for _, batch in group])
-            assert model is not None  # noqa: S101 - only operations on a model yield runs
-            outputs = model.run(network, batch, [item.trace for item, _ in group])
-            return _split(outputs, [len(batch) for _, batch in group])
+    with contextlib.suppress(Exception):
+        model, batch = group[0][0].model, np.concatenate([batch for _, batch in group])
+        assert model is not None  # noqa: S101 - only operations on a model yield runs
+        traces = [item.trace for item, _ in group if item.trace is not None]
+        outputs = model.run(network, batch, requests=len(group), traces=traces)
+        return _split(outputs, [len(batch) for _, batch in group])
     return [_run_alone(network, item, batch) for item, batch in group]
-
-
-def _split(outputs: Sequence[Floats], sizes: Sequence[int]) -> list[list[Floats]]:
-    parts: list[list[Floats]] = []
-    start = 0
-    for size in sizes:
-        parts.append([output[start : start + size] for output in outputs])
-        start += size
-    return parts
 
 
 def _run_alone(network: NetworkName, item: Work[Any], batch: Floats) -> _Outcome:
     assert item.model is not None  # noqa: S101 - as above
     try:
-        return item.model.run(network, batch, [item.trace])
+        return item.model.run(network, batch, traces=[] if item.trace is None else [item.trace])
     except Exception as error:  # noqa: BLE001 - raised inside the operation
         return error
+
+
+def _split(outputs: Sequence[Floats], sizes: Sequence[int]) -> list[_Outcome]:
+    parts: list[_Outcome] = []
+    start = 0
+    for size in sizes:
+        parts.append([output[start : start + size] for output in outputs])
+        start += size
+    return parts

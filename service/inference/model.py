@@ -30,22 +30,15 @@ class Model:
     """A loaded bundle. Immutable: a reload creates another one."""
 
     bundle: Bundle
+    manifest: Manifest
+    reference: str
+    """`name@version`."""
     backend: GraphFormat
     networks: Mapping[NetworkName, Network]
     samplers: Mapping[str, Sampler]
     errors: Mapping[SpaceName, Floats]
     seconds: Mapping[NetworkName, float]
     """Seconds per image, measured during warm-up."""
-
-    @property
-    def manifest(self) -> Manifest:
-        """The bundle's manifest."""
-        return self.bundle.manifest
-
-    @property
-    def reference(self) -> str:
-        """`name@version`."""
-        return f"{self.bundle.name}@{self.bundle.version}"
 
     def space(self, name: SpaceName) -> SpaceSpec:
         """Return the specification of a latent space of the bundle."""
@@ -55,15 +48,17 @@ class Model:
         self,
         network: NetworkName,
         batch: Floats,
-        contexts: Sequence[Context | None] | None = None,
+        *,
+        requests: int = 1,
+        traces: Sequence[Context] = (),
     ) -> list[Floats]:
         """Run a network on a batch of any size.
 
         Args:
             network: A network of the bundle.
             batch: (N, *input shape) float32, N at least 1.
-            contexts: Trace context of each request that the batch serves; None for one request,
-                the current one.
+            requests: Number of requests that the batch serves.
+            traces: Traces of those requests that are traced.
 
         Returns:
             One (N, *output shape) float32 array for each output.
@@ -73,10 +68,13 @@ class Model:
             InferenceError: the backend failed.
         """
         start = time.perf_counter()
-        with trace_run(self.reference, network, self.backend, len(batch), contexts):
+        if traces:
+            with trace_run(self.reference, network, self.backend, len(batch), traces):
+                outputs = _run_chunks(self.networks[network], batch)
+        else:
             outputs = _run_chunks(self.networks[network], batch)
         seconds = time.perf_counter() - start
-        for _ in contexts or (None,):
+        for _ in range(requests):
             observe_inference(self.bundle.name, network, self.backend, seconds)
         for output in outputs:
             if not np.isfinite(output).all():
@@ -107,6 +105,8 @@ def load_model(bundle: Bundle, runtime: Runtime) -> Model:
         networks = {name: _load_network(bundle, name, runtime) for name in manifest.networks}
         model = Model(
             bundle=bundle,
+            manifest=manifest,
+            reference=f"{bundle.name}@{bundle.version}",
             backend=runtime.format,
             networks=networks,
             samplers={},

@@ -50,16 +50,6 @@ class Generation:
     """(N, C, H, W)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """The most probable classes of one image."""
-
-    indices: tuple[int, ...]
-    """The `top_k` class indices, most probable first."""
-    probabilities: tuple[float, ...]
-    """Their probabilities."""
-
-
 def run_alone(model: Model, steps: Steps[T]) -> T:
     """Run one operation to its end and return its result.
 
@@ -93,13 +83,18 @@ def denoise(images: Floats) -> Steps[Floats]:
     return denoised
 
 
-def classify(images: Floats, top_k: int) -> Steps[list[Prediction]]:
-    """Classify images (N, C, H, W); return the `top_k` most probable classes of each."""
+def classify(images: Floats, top_k: int) -> Steps[list[list[tuple[int, float]]]]:
+    """Classify images (N, C, H, W).
+
+    Returns:
+        For each image the indices of the `top_k` most probable classes with their probabilities,
+        most probable first.
+    """
     (probabilities,) = yield "classifier", images
     predictions = []
     for row in probabilities.tolist():
         order = sorted(range(len(row)), key=row.__getitem__, reverse=True)[:top_k]
-        predictions.append(Prediction(tuple(order), tuple(row[index] for index in order)))
+        predictions.append([*zip(order, map(row.__getitem__, order), strict=True)])
     return predictions
 
 

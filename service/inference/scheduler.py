@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn, Protocol, TypeVar
@@ -67,7 +68,7 @@ class Scheduler:
         self._max_queue = max_queue
         self._max_wait = max_wait
         self._pending = 0
-        self._turn: list[Work[Any]] = []
+        self._turn: deque[Work[Any]] = deque()
         self._futures: dict[Work[Any], asyncio.Future[Any]] = {}
         self._lock = threading.Lock()
         """Guards the queue, which the event loop and the threads change."""
@@ -107,8 +108,7 @@ class Scheduler:
         """Call a function that runs no network; see `run`."""
         if cost <= INLINE_SECONDS:
             return function()
-        client = "" if requester is None else requester.client
-        return await self.run(Work(_to_steps(function), cost, client=client), requester)
+        return await self.run(Work(_to_steps(function), cost), requester)
 
     async def run(self, work: Work[T], requester: Requester | None = None) -> T:
         """Run work and return its result.
@@ -130,6 +130,8 @@ class Scheduler:
                 self._add_to_turn(work, future)
                 return await future
             with contextlib.ExitStack() as stack:
+                if requester is not None:
+                    work.client = requester.client
                 self._enqueue(work, future)
                 stack.callback(self._withdraw, work)
                 if requester is not None:
@@ -146,13 +148,15 @@ class Scheduler:
 
     def _run_turn(self) -> None:
         """Run the short work of this turn together, up to a bound on its cost."""
+        items: list[Work[Any]] = []
         cost = 0.0
-        count = 0
-        while count < len(self._turn) and cost < _TURN_SECONDS:
-            cost += self._turn[count].cost
-            count += 1
-        items = [work for work in self._turn[:count] if not self._futures[work].done()]
-        del self._turn[:count]
+        while self._turn and cost < _TURN_SECONDS:
+            work = self._turn.popleft()
+            if self._futures[work].done():  # cancelled
+                del self._futures[work]
+            else:
+                items.append(work)
+                cost += work.cost
         if self._turn:
             asyncio.get_running_loop().call_soon(self._run_turn)
         run_together(items)

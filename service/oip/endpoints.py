@@ -123,9 +123,8 @@ async def infer(request: Request, name: ModelPath, version: Version) -> Response
     images = len(body) // prod(model.manifest.networks[network].input.shape)
     cost = predict_decoding(JSON if json_length is None else OCTETS, len(body))
     steps = _infer(model, network, _InferenceBody(name, body, json_length), engine.limits)
-    work = Work(
-        steps, cost + images * model.seconds[network], model, network, images, context.client
-    )
+    work = Work(steps, cost + images * model.seconds[network], model, network, images)
+    work.trace = context.trace
     return name_model(await engine.scheduler.run(work, context), model, context)
 
 
