@@ -1,31 +1,40 @@
-"""The Python client: arrays and pictures in, arrays out (extra `client`).
+"""Python client of latentd: images in, arrays out.
 
-    from service.client import Client
+    from latentd_client import Client
 
     with Client("http://localhost:8000", model="mnist") as client:
-        seven = client.sample(count=1, class_="7", seed=3).images
-        print(client.classify(seven)[0].label)
+        print(client.classify("seven.png")[0].label)
 
-`AsyncClient` has the same methods, to be awaited. It needs none of the service's other modules.
+`AsyncClient` has the same methods as coroutines.
 """
 
-from service.client.answers import (
-    Encoded,
-    Generated,
-    Map,
+from latentd_client.async_client import AsyncClient
+from latentd_client.client import Client
+from latentd_client.errors import ServiceError
+from latentd_client.operations import Invert, Space
+from latentd_client.request_body import EndsInput, ImageFile, ImageInput
+from latentd_client.results import (
+    EncodeResult,
+    InterpolateResult,
+    LatentMap,
     Prediction,
-    Reconstructed,
-    RefusedError,
+    ReconstructResult,
+    SampleResult,
 )
-from service.client.clients import AsyncClient, Client
 
 __all__ = [
     "AsyncClient",
     "Client",
-    "Encoded",
-    "Generated",
-    "Map",
+    "EncodeResult",
+    "EndsInput",
+    "ImageFile",
+    "ImageInput",
+    "InterpolateResult",
+    "Invert",
+    "LatentMap",
     "Prediction",
-    "Reconstructed",
-    "RefusedError",
+    "ReconstructResult",
+    "SampleResult",
+    "ServiceError",
+    "Space",
 ]

@@ -1,108 +1,223 @@
-"""The two clients: they send what `service.client.calls` makes, and raise what is refused."""
+"""The blocking client."""
 
-import functools
-import inspect
-import io
-from collections.abc import Callable, Coroutine
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Self
+from urllib.parse import quote
 
-import numpy as np
+import httpx
+from numpy.typing import ArrayLike
 
-from service.client import calls
-from service.client.answers import RefusedError
-from service.client.calls import Call
-from service.errors import MissingExtraError
-
-try:
-    import httpx
-except ImportError as error:  # pragma: no cover - tests have it
-    raise MissingExtraError("the client needs httpx: pip install 'latentd[client]'") from error
-
-P = ParamSpec("P")
-T = TypeVar("T")
-F = TypeVar("F", bound=Callable[..., object])
-
-_SELF = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
-_SECONDS = 60.0
-_NPY = "application/x-npy"
-
-
-def _copy_signature(build: Callable[..., object]) -> Callable[[F], F]:
-    """Return a decorator that gives a method its call's name, text and parameters after `self`."""
-
-    def decorate(send: F) -> F:
-        own = inspect.signature(build)
-        parameters = [_SELF, *own.parameters.values()]
-        functools.update_wrapper(send, build)
-        send.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
-        return send
-
-    return decorate
-
-
-def _blocking(build: Callable[P, Call[T]]) -> Callable[Concatenate["Client", P], T]:
-    """Return a method that makes a call and sends it."""
-
-    @_copy_signature(build)
-    def send(client: "Client", /, *args: P.args, **options: P.kwargs) -> T:
-        return client.send(build(*args, **options))
-
-    return send
-
-
-def _awaited(
-    build: Callable[P, Call[T]],
-) -> Callable[Concatenate["AsyncClient", P], Coroutine[Any, Any, T]]:
-    """Return a coroutine method that makes a call and sends it."""
-
-    @_copy_signature(build)
-    async def send(client: "AsyncClient", /, *args: P.args, **options: P.kwargs) -> T:
-        return await client.send(build(*args, **options))
-
-    return send
+from latentd_client import operations
+from latentd_client.operations import (
+    Input,
+    Invert,
+    Operation,
+    Result,
+    Space,
+    make_headers,
+    read_content,
+)
+from latentd_client.request_body import EndsInput, ImageInput
+from latentd_client.results import (
+    EncodeResult,
+    Floats,
+    InterpolateResult,
+    LatentMap,
+    Prediction,
+    ReconstructResult,
+    SampleResult,
+    read_map,
+)
 
 
 class Client:
-    """A client of a service, to be closed or used as a context manager."""
+    """A blocking client of a latentd service; use it as a context manager or close it.
+
+    Every method raises `ServiceError` for an error response, and `httpx.TransportError` if the
+    service cannot be reached or does not respond in time. Methods with images accept paths, bytes
+    of image files, PIL images, NumPy arrays and sequences of these (see `ImageInput`), and raise
+    TypeError for anything else. Letters in shapes: N images, C channels, H height, W width,
+    L latent size.
+    """
 
     def __init__(
         self,
         url: str = "http://localhost:8000",
         *,
         model: str | None = None,
-        key: str | None = None,
-        timeout: float = _SECONDS,
+        api_key: str | None = None,
+        timeout: float = 60.0,
+        transport: httpx.BaseTransport | None = None,
     ) -> None:
-        """Open a client; nothing is sent yet.
+        """Create a client; it connects when it sends the first request.
 
         Args:
-            url: The service's address, with its prefix where it has one.
-            model: `name` or `name@version` for all calls; None for the service's default.
-            key: The API key, where one is needed.
-            timeout: Seconds to wait for an answer.
+            url: The URL of the service, including a path prefix if there is one.
+            model: `name` or `name@version`, for calls without a model; None for the service's
+                default model.
+            api_key: The API key, if the service requires one.
+            timeout: Seconds to wait for a connection, and between parts of a response.
+            transport: An httpx transport, for example for retries or a Unix socket.
         """
         self._model = model
-        self._http = httpx.Client(base_url=url, headers=_bring(key), timeout=timeout)
+        self._http = httpx.Client(
+            base_url=url, headers=make_headers(api_key), timeout=timeout, transport=transport
+        )
 
-    list_models = _blocking(calls.list_models)
-    describe = _blocking(calls.describe)
-    fetch_map = _blocking(calls.fetch_map)
-    encode = _blocking(calls.encode)
-    decode = _blocking(calls.decode)
-    reconstruct = _blocking(calls.reconstruct)
-    denoise = _blocking(calls.denoise)
-    classify = _blocking(calls.classify)
-    sample = _blocking(calls.sample)
-    interpolate = _blocking(calls.interpolate)
+    def list_models(self) -> list[dict[str, Any]]:
+        """Describe the highest version of each bundle: shapes, classes, sources, metrics."""
+        models: list[dict[str, Any]] = self._get("v1/models")["models"]
+        return models
 
-    def send(self, call: Call[T]) -> T:
-        """Send a call and return its answer.
+    def get_model(self, name: str) -> dict[str, Any]:
+        """Describe one bundle.
 
-        Raises:
-            RefusedError: the service refused it.
-            httpx.TransportError: the service cannot be reached, or does not answer in time.
+        Args:
+            name: `name` or `name@version`.
         """
-        return _read(call, self._http.send(_build(self._http, call, self._model)))
+        model: dict[str, Any] = self._get(f"v1/models/{quote(name, '@')}")
+        return model
+
+    def get_map(self, name: str, space: Space = "autoencoder") -> LatentMap:
+        """Return the map of a latent space.
+
+        Args:
+            name: `name` or `name@version`.
+            space: The latent space.
+        """
+        return read_map(self._get(f"v1/models/{quote(name, '@')}/maps/{space}"))
+
+    def encode(
+        self,
+        images: ImageInput,
+        *,
+        space: Space = "autoencoder",
+        invert: Invert = False,
+        model: str | None = None,
+    ) -> EncodeResult:
+        """Encode images as latents (N, L).
+
+        Args:
+            images: One or more images.
+            space: The latent space: `autoencoder` or `vae`.
+            invert: Whether to invert the images; "auto" inverts images with a light border.
+            model: `name` or `name@version`; None for the client's model.
+        """
+        return self._send(operations.ENCODE, images, model, space=space, invert=invert)
+
+    def decode(
+        self, latents: ArrayLike, *, space: Space = "autoencoder", model: str | None = None
+    ) -> Floats:
+        """Decode latents to images (N, C, H, W) in [0, 1].
+
+        Args:
+            latents: (N, L), or (L,) for one image.
+            space: The latent space: `autoencoder` or `vae`.
+            model: `name` or `name@version`; None for the client's model.
+        """
+        return self._send(operations.DECODE, latents, model, space=space)
+
+    def reconstruct(
+        self,
+        images: ImageInput,
+        *,
+        space: Space = "autoencoder",
+        invert: Invert = False,
+        model: str | None = None,
+    ) -> ReconstructResult:
+        """Encode and decode images, and measure their errors.
+
+        Args:
+            images: One or more images.
+            space: The latent space: `autoencoder` or `vae`.
+            invert: Whether to invert the images; "auto" inverts images with a light border.
+            model: `name` or `name@version`; None for the client's model.
+        """
+        return self._send(operations.RECONSTRUCT, images, model, space=space, invert=invert)
+
+    def denoise(
+        self, images: ImageInput, *, invert: Invert = False, model: str | None = None
+    ) -> Floats:
+        """Remove noise from images; return (N, C, H, W) in [0, 1].
+
+        Args:
+            images: One or more images.
+            invert: Whether to invert the images; "auto" inverts images with a light border.
+            model: `name` or `name@version`; None for the client's model.
+        """
+        return self._send(operations.DENOISE, images, model, invert=invert)
+
+    def classify(
+        self,
+        images: ImageInput,
+        *,
+        top_k: int = 1,
+        invert: Invert = False,
+        model: str | None = None,
+    ) -> list[Prediction]:
+        """Classify each image.
+
+        Args:
+            images: One or more images.
+            top_k: The number of classes in `top` of each prediction.
+            invert: Whether to invert the images; "auto" inverts images with a light border.
+            model: `name` or `name@version`; None for the client's model.
+        """
+        return self._send(operations.CLASSIFY, images, model, top_k=top_k, invert=invert)
+
+    def sample(
+        self,
+        count: int = 1,
+        *,
+        source: str | None = None,
+        class_: str | int | None = None,
+        seed: int | None = None,
+        temperature: float = 1.0,
+        model: str | None = None,
+    ) -> SampleResult:
+        """Generate images.
+
+        Args:
+            count: The number of images.
+            source: The sample source; None for the model's default, or with `class_` for its best
+                class-conditional source.
+            class_: The label or index of a class, for class-conditional sources.
+            seed: 0 to 2**64 - 1; the same seed gives the same images. None for a random seed,
+                which the result contains.
+            temperature: A factor on the spread of the source.
+            model: `name` or `name@version`; None for the client's model.
+        """
+        return self._send(
+            operations.SAMPLE,
+            None,
+            model,
+            count=count,
+            source=source,
+            class_=class_,
+            seed=seed,
+            temperature=temperature,
+        )
+
+    def interpolate(
+        self,
+        ends: EndsInput,
+        *,
+        steps: int = 8,
+        space: Space = "autoencoder",
+        invert: Invert = False,
+        model: str | None = None,
+    ) -> InterpolateResult:
+        """Decode points on the line between two images or two latents.
+
+        Args:
+            ends: Two images, or two latents as (2, L) numbers.
+            steps: The number of points, including both ends.
+            space: The latent space: `autoencoder` or `vae`.
+            invert: Whether to invert the images; "auto" inverts images with a light border.
+            model: `name` or `name@version`; None for the client's model.
+        """
+        return self._send(
+            operations.INTERPOLATE, ends, model, steps=steps, space=space, invert=invert
+        )
 
     def close(self) -> None:
         """Close the connections."""
@@ -113,83 +228,19 @@ class Client:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close it."""
+        """Close the connections."""
         self.close()
 
+    def _get(self, path: str) -> Any:  # noqa: ANN401 - JSON
+        return read_content(self._http.get(path))
 
-class AsyncClient:
-    """As `Client`, with methods to be awaited."""
-
-    def __init__(
+    def _send(
         self,
-        url: str = "http://localhost:8000",
-        *,
-        model: str | None = None,
-        key: str | None = None,
-        timeout: float = _SECONDS,
-    ) -> None:
-        """Open a client; nothing is sent yet. For the arguments see `Client`."""
-        self._model = model
-        self._http = httpx.AsyncClient(base_url=url, headers=_bring(key), timeout=timeout)
-
-    list_models = _awaited(calls.list_models)
-    describe = _awaited(calls.describe)
-    fetch_map = _awaited(calls.fetch_map)
-    encode = _awaited(calls.encode)
-    decode = _awaited(calls.decode)
-    reconstruct = _awaited(calls.reconstruct)
-    denoise = _awaited(calls.denoise)
-    classify = _awaited(calls.classify)
-    sample = _awaited(calls.sample)
-    interpolate = _awaited(calls.interpolate)
-
-    async def send(self, call: Call[T]) -> T:
-        """Send a call and return its answer; raises as `Client.send`."""
-        return _read(call, await self._http.send(_build(self._http, call, self._model)))
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._http.aclose()
-
-    async def __aenter__(self) -> Self:
-        """Return the client."""
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Close it."""
-        await self.close()
-
-
-def _bring(key: str | None) -> dict[str, str]:
-    return {} if key is None else {"Authorization": f"Bearer {key}"}
-
-
-def _build(
-    http: httpx.Client | httpx.AsyncClient, call: Call[Any], model: str | None
-) -> httpx.Request:
-    headers = {"Accept": call.accept}
-    if call.content is None:
-        return http.build_request("GET", call.path, headers=headers)
-    query = {"model": model, **call.query}
-    given: dict[str, Any] = {name: value for name, value in query.items() if value is not None}
-    headers["Content-Type"] = call.content_type
-    return http.build_request(
-        "POST", call.path, params=given, content=call.content, headers=headers
-    )
-
-
-def _read(call: Call[T], response: httpx.Response) -> T:
-    if not response.is_success:
-        raise RefusedError(response.status_code, _read_problem(response))
-    if call.accept == _NPY:
-        return call.read(np.load(io.BytesIO(response.content), allow_pickle=False))
-    return call.read(response.json())
-
-
-def _read_problem(response: httpx.Response) -> dict[str, Any]:
-    """Return the problem; where a proxy answered in its own words, those."""
-    try:
-        problem = response.json()
-    except ValueError:
-        return {"detail": response.text[:200]}
-    return problem if isinstance(problem, dict) else {"detail": str(problem)[:200]}
+        operation: Operation[Input, Result],
+        value: Input,
+        model: str | None,
+        **query: object,
+    ) -> Result:
+        body = operation.pack(value)
+        request = operation.build_request(self._http, body, model or self._model, query)
+        return operation.read_response(self._http.send(request))
