@@ -63,7 +63,10 @@ def _find_level_factor(image: Image.Image) -> float:
     Only an image that is not loaded yet reveals that depth.
     """
     tiles = getattr(image, "tile", [])
-    return _LEVEL_FACTORS.get(tiles[0].args, 1) if tiles and image.format == "PNG" else 1
+    if image.format != "PNG" or not tiles:
+        return 1
+    _codec, _extents, _offset, file_format = tiles[0]
+    return _LEVEL_FACTORS.get(file_format, 1)
 
 
 def _scale(transparency: Transparency, factor: float) -> Transparency:

@@ -149,7 +149,7 @@ def to_dict(result: Any) -> object:  # noqa: ANN401 - whatever a method returns
 def test_the_client_has_every_operation_and_parameter(settings: Settings) -> None:
     """The methods have the names, parameters and defaults of the OpenAPI document.
 
-    The client has no parameter for the format of a response, because it reads one format.
+    Parameters for the format of a response are excluded: the client reads one format.
     """
     paths = create_app(settings).openapi()["paths"]
     operations = {

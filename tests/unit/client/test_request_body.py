@@ -105,7 +105,7 @@ def test_a_sequence_of_arrays_is_one_batch(shape: tuple[int, ...]) -> None:
     ],
 )
 def test_other_types_raise_a_type_error(value: object, got: str) -> None:
-    """The error lists what is accepted and names what it got."""
+    """The error lists the accepted types and names the type that it got."""
     with pytest.raises(TypeError, match=f"^{ACCEPTED}{got}\\.$"):
         pack_images(value)  # type: ignore[arg-type]
 
