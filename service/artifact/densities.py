@@ -170,7 +170,7 @@ class GaussianMixture(TensorRecord):
 
     @property
     def classes(self) -> frozenset[int]:
-        """Empty: components are not classes."""
+        """Always empty."""
         return frozenset()
 
     def check(self) -> None:

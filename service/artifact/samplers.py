@@ -84,7 +84,7 @@ class Uniform(TensorRecord):
 
     @property
     def classes(self) -> frozenset[int]:
-        """Empty: a box has no classes."""
+        """Always empty."""
         return frozenset()
 
     def check(self) -> None:

@@ -97,7 +97,7 @@ def test_a_record_stores_the_declared_dtypes() -> None:
     ],
 )
 def test_a_rejected_file_names_the_tensor(changes: dict[str, Any], message: str) -> None:
-    """The error has the tensor's name, what was expected and what the file has."""
+    """The error states the tensor, the expected value and the actual one."""
     with pytest.raises(ArtifactError, match=message):
         Outer.from_bytes(make_tensors(**changes))
 
