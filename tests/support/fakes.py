@@ -80,6 +80,7 @@ class FakeRuntime:
     def __init__(self, form: GraphFormat = "onnx") -> None:
         """Pretend to be a backend."""
         self.format: GraphFormat = form
+        self.platform = "onnxruntime_onnx"
 
     def load(self, graph: bytes, spec: NetworkSpec) -> Network:
         """See `service.runtimes.base.Runtime.load`."""
