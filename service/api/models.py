@@ -27,7 +27,7 @@ from service.artifact.maps import LatentMap
 from service.artifact.tensor_files import Floats
 from service.codecs.responses import give_json
 from service.inference.model import Model
-from service.inference.registry import Registry
+from service.inference.registry import Registry, read_extra
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
@@ -63,7 +63,7 @@ async def get_map(request: Request, name: str, space: str) -> Response:
     file = model.manifest.maps[found]
 
     def work() -> Response:
-        return give_json(_describe_map(found, LatentMap.from_bytes(model.bundle.read(file))))
+        return give_json(_describe_map(found, LatentMap.from_bytes(read_extra(model, file))))
 
     return await _give_extra(request, model, file, work)
 
@@ -75,7 +75,7 @@ async def get_report(request: Request, name: str) -> Response:
     model, file = engine.registry.find_report(name)
 
     def work() -> Response:
-        return HTMLResponse(model.bundle.read(file))
+        return HTMLResponse(read_extra(model, file))
 
     headers = {"Content-Security-Policy": _REPORT_POLICY}
     return await _give_extra(request, model, file, work, headers)

@@ -174,20 +174,22 @@ class Manifest(_Strict):
     files: dict[FileName, FileEntry]
 
     def choose_source(self, *, of_class: bool) -> str | None:
-        """Return the sample source for who names none; None if there is none.
+        """Return the default sample source, or None if the bundle has no sample source.
+
+        Without `default_source` the first source in the manifest's order is the default.
 
         Args:
-            of_class: Whether one class is asked for; then it is a source that knows classes, if
-                there is one: the default, or the one a judge likes best, or the first.
+            of_class: Whether the request selects a class. Then the result is a class-conditional
+                source, if the bundle has one: the default source, else the source with the lowest
+                `validation_frechet`, else the first.
         """
-        default = self.samplers.get(self.default_source or "")
-        if not of_class or (default is not None and default.class_conditional):
-            return self.default_source
-        able = {name: spec for name, spec in self.samplers.items() if spec.class_conditional}
-        judged = {name: spec.quality.get(_DISTANCE) for name, spec in able.items()}
-        distances = {name: found.value for name, found in judged.items() if found is not None}
-        best = min(distances, key=lambda name: distances[name], default=None)
-        return best or next(iter(able), self.default_source)
+        default = self.default_source or next(iter(self.samplers), None)
+        conditional = [name for name, spec in self.samplers.items() if spec.class_conditional]
+        if not of_class or not conditional or default in conditional:
+            return default
+        qualities = {name: self.samplers[name].quality.get(_DISTANCE) for name in conditional}
+        distances = {name: metric.value for name, metric in qualities.items() if metric}
+        return min(distances, key=distances.__getitem__, default=conditional[0])
 
     def latent_size(self, space: SourceSpace) -> int:
         """Return how many numbers a latent has where the bundle can decode it."""

@@ -165,7 +165,7 @@ def test_a_model_that_is_not_served(refuse: Refuse, operation: str, model: str) 
         ("reconstruct", "&space=vae", "colour@1, full@2, full@1"),
         ("interpolate", "&space=vae", "colour@1, full@2, full@1"),
         ("sample", "&source=prior", "colour@1, full@2, full@1"),
-        ("sample", "&source=other", "no model served has it"),
+        ("sample", "&source=other", "have it: none"),
     ],
 )
 def test_what_the_bundle_lacks(refuse: Refuse, operation: str, query: str, others: str) -> None:

@@ -48,7 +48,7 @@ def _store_no_graph(store: Path) -> None:
 @pytest.mark.parametrize(
     ("prepare", "told"),
     [
-        (_leave_empty, "holds no bundle to serve"),
+        (_leave_empty, "contains no bundle"),
         (_tamper, "full@1: encoder.onnx is not the file that the manifest lists"),
         (_break_manifest, "full@1: the manifest is no valid JSON"),
         (_age_manifest, "schema_version 2; this latentd reads 1"),
