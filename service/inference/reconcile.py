@@ -82,7 +82,10 @@ def _reconcile_name(
         if sum(state.is_ready for state in states) == store.versions:
             break
     networks = next((state.networks for state in states if state.networks), ())
-    return [state if state.networks else replace(state, networks=networks) for state in states]
+    return [
+        state if state.networks or not networks else replace(state, networks=networks)
+        for state in states
+    ]
 
 
 def _reconcile_version(store: ModelStore, state: VersionState) -> VersionState:

@@ -45,7 +45,7 @@ def _load_stored(bundle: Bundle, spec: SamplerSpec) -> StoredSource:
             f"expected latents of size {size} in {spec.file}, got size {source.latent_size}"
         )
     classes = range(len(bundle.manifest.classes or ())) if spec.class_conditional else ()
-    missing = sorted(set(classes) - set(source.classes))
+    missing = sorted(set(classes) - source.classes)
     if missing:
         raise ArtifactError(f"{spec.file} contains no latents for the classes {missing}")
     return source

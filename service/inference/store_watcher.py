@@ -36,7 +36,7 @@ async def _watch(registry: Registry, seconds: float) -> None:
         try:
             await asyncio.to_thread(registry.refresh)
             has_failed = False
-        except Exception:
+        except Exception:  # noqa: BLE001 - any error must not stop the watch
             if not has_failed:  # one traceback for each period of failure, not one per refresh
                 _log.exception("the models could not be refreshed from the store")
             has_failed = True

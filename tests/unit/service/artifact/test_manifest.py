@@ -238,6 +238,18 @@ def test_who_asks_for_a_class_gets_a_source_that_knows_classes(members: Members)
     assert parse_manifest(dump(members)).choose_source(of_class=True) == "kde"
 
 
+def test_first_source_is_the_default_without_default_source(members: Members) -> None:
+    """A bundle with sample sources has a default source; one without sources has none."""
+    members["default_source"] = None
+    members["samplers"] = {name: members["samplers"][name] for name in ("prior", "kde")}
+    manifest = parse_manifest(dump(members))
+    assert manifest.choose_source(of_class=False) == "prior"
+    assert manifest.choose_source(of_class=True) == "kde"
+
+    members["samplers"] = {}
+    assert parse_manifest(dump(members)).choose_source(of_class=False) is None
+
+
 def test_a_bundle_whose_sources_know_no_classes_keeps_its_default(members: Members) -> None:
     """The answer then says that this source has none."""
     members["samplers"] = {"prior": members["samplers"]["prior"]}
