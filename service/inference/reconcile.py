@@ -40,7 +40,7 @@ def reconcile(store: ModelStore, snapshot: Snapshot, only: str | None = None) ->
         only: Reconcile this name alone, even if it was unloaded or its files have not changed.
 
     Raises:
-        ModelNotFoundError: The store has no bundle called `only`.
+        ModelNotFoundError: `only` is not in the store.
     """
     try:
         bundles = survey(store.folder)
@@ -50,7 +50,7 @@ def reconcile(store: ModelStore, snapshot: Snapshot, only: str | None = None) ->
         empty = f"the models store {store.folder} contains no bundle"
         return replace(snapshot, store_error=empty)
     if only is not None and only not in bundles:
-        raise ModelNotFoundError(f"The models store has no bundle {only!r:.80}.")
+        raise ModelNotFoundError(f"Bundle {only!r:.80} is not in the models store.")
     if only is None:
         states = [state for state in snapshot.states if state.is_unloaded]
         names = bundles.keys() - {state.name for state in states}

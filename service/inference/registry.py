@@ -1,7 +1,7 @@
 """The registry: the loaded models, with lookup by name and version.
 
 The registry holds one immutable snapshot. A change makes another snapshot and replaces the
-reference in one assignment, so a lookup takes no lock, and a request keeps the model that it found.
+reference in one assignment. Lookups are therefore lock-free, and a request keeps its model.
 """
 
 import logging
@@ -84,7 +84,7 @@ class Registry:
         """Reconcile one bundle with the store, and end the effect of `unload`.
 
         Raises:
-            ModelNotFoundError: The store has no bundle with this name.
+            ModelNotFoundError: The name is not in the store.
             UnavailableError: The highest version is rejected; the loaded versions stay.
             NotReadyError: The store cannot be read or is empty.
         """

@@ -64,7 +64,7 @@ class Snapshot:
     """The state of the registry at one time. A change makes another snapshot."""
 
     states: tuple[VersionState, ...] = ()
-    """By name, then by version, highest first. Lower versions than those loaded have no state."""
+    """By name, then by version, highest first. Excludes the versions below the loaded ones."""
     store_error: str = ""
     """Why the store as a whole cannot be used; empty if it can."""
 

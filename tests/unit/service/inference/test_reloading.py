@@ -263,7 +263,7 @@ def test_unloaded_bundle_returns_only_by_reload(store: Path, registry: Registry)
 
 
 def test_all_bundles_can_be_unloaded(registry: Registry) -> None:
-    """Without loaded models there is no default, and the error of a lookup says `none`."""
+    """Without loaded models the default is empty, and a lookup is an error."""
     registry.unload("full")
 
     assert registry.default == ""
