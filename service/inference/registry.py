@@ -12,11 +12,16 @@ from pathlib import Path
 from typing import TypeVar
 
 from service.artifact.manifest import NetworkName, SpaceName
-from service.errors import ArtifactError, ModelNotFoundError, NotReadyError, UnavailableError
+from service.errors import (
+    ArtifactError,
+    ModelNotFoundError,
+    NotReadyError,
+    UnsupportedOperationError,
+)
 from service.inference.model import Model
 from service.inference.reconcile import ModelStore, reconcile
 from service.inference.snapshot import Models, Snapshot, VersionState
-from service.observability.metrics import RELOADS, hide_model, show_model
+from service.observability.metrics import RELOADS, add_model_info, remove_model_info
 from service.runtimes import Runtime
 
 _log = logging.getLogger(__name__)
@@ -85,7 +90,7 @@ class Registry:
 
         Raises:
             ModelNotFoundError: The name is not in the store.
-            UnavailableError: The highest version is rejected; the loaded versions stay.
+            UnsupportedOperationError: The highest version is rejected; the loaded versions stay.
             NotReadyError: The store cannot be read or is empty.
         """
         with self._lock:
@@ -95,7 +100,7 @@ class Registry:
             raise NotReadyError("The models store cannot be read or is empty.")
         highest = next(state for state in snapshot.states if state.name == name)
         if highest.reason:
-            raise UnavailableError(highest.reason)
+            raise UnsupportedOperationError(highest.reason)
 
     def unload(self, name: str) -> None:
         """Drop a bundle until `reload`; requests that already use it finish.
@@ -130,10 +135,10 @@ class Registry:
         if before.model is not after.model:
             if before.model is not None:
                 _log.info("dropped %s", before.model.reference)
-                hide_model(*_label(before.model))
+                remove_model_info(*_label(before.model))
             if after.model is not None:
                 _log.info("loaded %s backend=%s", after.model.reference, after.model.backend)
-                show_model(*_label(after.model))
+                add_model_info(*_label(after.model))
                 if self._required is not None:
                     RELOADS.labels("loaded").inc()
         is_new = (after.reason, after.fingerprint) != (before.reason, before.fingerprint)
@@ -203,14 +208,15 @@ class Registry:
 
         Raises:
             ModelNotFoundError: As in `find`.
-            UnavailableError: The model lacks the part; the message lists the models that have it.
+            UnsupportedOperationError: The model lacks the part; the message lists the models
+                that have it.
         """
         model = self.find(reference)
         part = select(model)
         if part is not None:
             return model, part
         others = self._list_references(lambda other: select(other) is not None)
-        raise UnavailableError(
+        raise UnsupportedOperationError(
             f"{model.reference} has no {description}. Loaded models that have it: {others}."
         )
 
@@ -229,12 +235,12 @@ class Registry:
 
         Args:
             reference: As in `find`.
-            source: The source's name; None for the default of `Manifest.choose_source`.
+            source: The source's name; None for the default of `Manifest.find_default_source`.
             of_class: Whether the request selects a class, which only some sources support.
         """
 
         def select(model: Model) -> str | None:
-            name = source or model.manifest.choose_source(of_class=of_class)
+            name = source or model.manifest.find_default_source(class_conditional=of_class)
             return name if name in model.samplers else None
 
         description = f"sample source {source!r:.80}" if source else "sample source"
@@ -257,13 +263,13 @@ def read_extra(model: Model, file: str) -> bytes:
     """Return the content of a loaded model's map or report, which stays on disk.
 
     Raises:
-        UnavailableError: The file was removed or changed after the model was loaded.
+        UnsupportedOperationError: The file was removed or changed after the model was loaded.
     """
     try:
         return model.bundle.read(file)
     except ArtifactError as error:
         reason = str(error).removeprefix(f"{model.reference}: ")
-        raise UnavailableError(
+        raise UnsupportedOperationError(
             f"{model.reference} is loaded, but the models store no longer has its {file}: {reason}"
         ) from error
 

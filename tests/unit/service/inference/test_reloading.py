@@ -11,7 +11,12 @@ import numpy as np
 import pytest
 
 from service.artifact import NetworkSpec
-from service.errors import ArtifactError, ModelNotFoundError, NotReadyError, UnavailableError
+from service.errors import (
+    ArtifactError,
+    ModelNotFoundError,
+    NotReadyError,
+    UnsupportedOperationError,
+)
 from service.inference.registry import Registry
 from service.observability.metrics import RELOADS
 from service.runtimes import Network
@@ -275,7 +280,7 @@ def test_reload_of_a_broken_version(store: Path, registry: Registry) -> None:
     """The error gives the reason; the loaded versions stay."""
     publish_broken(store, 3)
 
-    with pytest.raises(UnavailableError, match=r"full@3: encoder\.onnx"):
+    with pytest.raises(UnsupportedOperationError, match=r"full@3: encoder\.onnx"):
         registry.reload("full")
 
     assert list(registry.models["full"]) == [2, 1]
