@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from service.codecs.exif import apply_orientation, parse_orientation
+from service.artifact.exif import apply_orientation, parse_orientation
 from service.codecs.jpeg import SIGNATURE as JPEG_SIGNATURE
 from service.codecs.jpeg import parse_jpeg
 from service.codecs.png import SIGNATURE as PNG_SIGNATURE
