@@ -7,7 +7,7 @@ from papers import Classifier, Digits, draw, open_classifier, read_digits
 
 from tests.support.requirements import require_data
 
-COUNT = 2000
+COUNT = 500
 
 
 @pytest.fixture(scope="module")
