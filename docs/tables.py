@@ -31,16 +31,15 @@ def write_settings_table() -> str:
 def write_metrics_table() -> str:
     """Return the table of metrics: name, type, labels and help text."""
     wrappers = [value for value in vars(metrics).values() if isinstance(value, MetricWrapperBase)]
-    rows = [
-        (
-            f"`{wrapper._name}{'_total' if wrapper._type == 'counter' else ''}`",
-            wrapper._type,
-            ", ".join(f"`{label}`" for label in wrapper._labelnames),
-            wrapper._documentation,
-        )
-        for wrapper in wrappers
-    ]
-    return write_table(("metric", "type", "labels", "meaning"), rows)
+    return write_table(("metric", "type", "labels", "meaning"), map(_describe, wrappers))
+
+
+def _describe(metric: MetricWrapperBase) -> tuple[str, str, str, str]:
+    """Return the row of one metric; the library has no public access to its labels."""
+    (family,) = metric.describe()
+    name = f"{family.name}_total" if family.type == "counter" else family.name
+    labels = ", ".join(f"`{label}`" for label in metric._labelnames)  # noqa: SLF001
+    return f"`{name}`", family.type, labels, family.documentation
 
 
 def write_table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
