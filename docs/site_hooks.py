@@ -20,7 +20,9 @@ ROOT_PAGES = {
     "SECURITY.md": "SECURITY.md",
 }
 """Files of the root and their paths on the site."""
-_LINK = re.compile(r"(?P<image>!?)\[(?P<text>[^\]]*)\]\((?P<target>[^)#\s]*)(?P<anchor>#[^)\s]*)?\)")
+_LINK = re.compile(
+    r"(?P<image>!?)\[(?P<text>[^\]]*)\]\((?P<target>[^)#\s]*)(?P<anchor>#[^)\s]*)?\)"
+)
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:

@@ -66,7 +66,9 @@ def test_dashboard_queries_existing_metrics() -> None:
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
 def test_alert_is_complete(rule: dict[str, Any]) -> None:
     """Each alert has a severity, a summary, and a runbook section with checks and a remedy."""
-    section = re.search(rf"^## {rule['alert']}\n(.*?)(?=^## |\Z)", RUNBOOK, re.MULTILINE | re.DOTALL)
+    section = re.search(
+        rf"^## {rule['alert']}\n(.*?)(?=^## |\Z)", RUNBOOK, re.MULTILINE | re.DOTALL
+    )
 
     assert rule["labels"]["severity"] in {"critical", "warning"}
     assert rule["annotations"]["summary"]

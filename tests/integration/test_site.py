@@ -41,7 +41,7 @@ def test_every_page_is_built(site: Path) -> None:
 
 def test_pages_load_nothing_from_other_hosts(site: Path) -> None:
     """Scripts, styles, fonts and images of all pages are relative, and style sheets too."""
-    found = [
+    addresses = [
         address
         for page in site.rglob("*.html")
         for groups in RESOURCE.findall(page.read_text())
@@ -54,11 +54,11 @@ def test_pages_load_nothing_from_other_hosts(site: Path) -> None:
         for address in re.findall(r"url\(([^)]*)\)", style.read_text())
     ]
 
-    assert found
+    assert addresses
     external = re.compile(r"[\"']?(https?:)?//")
-    assert [address for address in found + in_styles if external.match(address)] == []
+    assert [address for address in addresses + in_styles if external.match(address)] == []
 
 
-def test_pages_need_no_diagram_script(site: Path) -> None:
+def test_pages_contain_no_mermaid_blocks(site: Path) -> None:
     """Pages contain no Mermaid blocks, for which the theme would load a script from a CDN."""
     assert [page for page in site.rglob("*.html") if 'class="mermaid"' in page.read_text()] == []
