@@ -1,6 +1,6 @@
 """Draw docs/diagrams/*.mmd (Mermaid) to docs/images/diagrams/*.svg, in headless Chromium.
 
-The site shows the SVG files, so that it loads no script and makes no external request.
+The site shows the SVG files, so it works offline and without Mermaid's script.
 
 usage: npm install --prefix docs/diagrams && python docs/draw_diagrams.py
 """

@@ -25,7 +25,7 @@ def open_page(browser: Browser, url: str, model: str, scheme: str) -> Page:
 
 
 def settle(page: Page) -> None:
-    """Wait until the page has no pending requests."""
+    """Wait until all requests of the page are complete."""
     page.wait_for_load_state("networkidle")
     page.wait_for_timeout(1500)
 

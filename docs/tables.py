@@ -35,7 +35,7 @@ def write_metrics_table() -> str:
 
 
 def _describe(metric: MetricWrapperBase) -> tuple[str, str, str, str]:
-    """Return the row of one metric; the library has no public access to its labels."""
+    """Return the row of one metric; its labels are only in a private attribute."""
     (family,) = metric.describe()
     name = f"{family.name}_total" if family.type == "counter" else family.name
     labels = ", ".join(f"`{label}`" for label in metric._labelnames)  # noqa: SLF001

@@ -131,5 +131,5 @@ QUOTED = re.findall(r"^#+ `(.+)`$", read_page("troubleshooting.md"), re.MULTILIN
 
 @pytest.mark.parametrize("message", QUOTED)
 def test_quoted_messages_exist(message: str) -> None:
-    """docs/troubleshooting.md quotes messages of the source tree; `...` stands for a value."""
+    """docs/troubleshooting.md quotes messages of the source tree; `...` matches a value."""
     assert find_message(message, [ROOT / "service", ROOT / "training"])
