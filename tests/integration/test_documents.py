@@ -91,6 +91,21 @@ def test_diagrams_are_drawn_from_their_sources() -> None:
     assert drawn == signed
 
 
+@pytest.mark.parametrize("package", ["service", "training"])
+def test_diagrams_show_the_layers(package: str) -> None:
+    """The diagram of a package has the layers of its import contract, in the same order."""
+    configuration = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    (contract,) = (
+        contract
+        for contract in configuration["tool"]["importlinter"]["contracts"]
+        if contract["type"] == "layers" and contract["containers"] == [package]
+    )
+    layers = [name for layer in contract["layers"] for name in re.findall(r"\w+", layer)]
+    nodes = re.findall(r'\["(.*?)(?:<br/>.*?)?"\]', (SOURCES / f"{package}.mmd").read_text())
+
+    assert [name for node in nodes for name in re.findall(r"\w+", node)] == layers
+
+
 def test_architecture_names_every_package() -> None:
     """docs/architecture.md describes each package of the service."""
     packages = {path.parent.name for path in (ROOT / "service").glob("*/__init__.py")}
