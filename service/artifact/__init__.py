@@ -1,4 +1,4 @@
-"""The artifact contract: the only thing that training and service share."""
+"""The artifact contract: the only modules that training and service share."""
 
 from service.artifact.manifest import (
     SPACE_NETWORKS,

@@ -34,6 +34,8 @@ class Model:
     reference: str
     """`name@version`."""
     backend: GraphFormat
+    platform: str
+    """Name of the backend in the Open Inference Protocol."""
     networks: Mapping[NetworkName, Network]
     samplers: Mapping[str, Sampler]
     errors: Mapping[SpaceName, Floats]
@@ -108,6 +110,7 @@ def load_model(bundle: Bundle, runtime: Runtime) -> Model:
             manifest=manifest,
             reference=f"{bundle.name}@{bundle.version}",
             backend=runtime.format,
+            platform=runtime.platform,
             networks=networks,
             samplers={},
             errors={

@@ -29,7 +29,6 @@ from service.oip.tensors import DATATYPE, LENGTH_HEADER, encode_outputs, parse_i
 router = APIRouter(prefix="/v2", tags=["open inference protocol"])
 
 _EXTENSIONS = ("binary_tensor_data", "model_configuration", "model_repository")
-_PLATFORMS = {"onnx": "onnxruntime_onnx", "torchscript": "pytorch_libtorch"}
 _CONFIG_TYPE = "TYPE_FP32"
 
 ModelPath = Annotated[str, Path(description="`<bundle>.<network>`, as in `mnist.encoder`.")]
@@ -78,7 +77,7 @@ async def describe_network(request: Request, name: ModelPath, version: Version) 
         {
             "name": name,
             "versions": [str(number) for number in sorted(versions)],
-            "platform": _PLATFORMS[model.backend],
+            "platform": model.platform,
             "inputs": [_describe_tensor(spec.input)],
             "outputs": [_describe_tensor(tensor) for tensor in spec.outputs],
         }
@@ -94,7 +93,7 @@ async def configure_network(request: Request, name: ModelPath, version: Version)
     return respond_json(
         {
             "name": name,
-            "platform": _PLATFORMS[model.backend],
+            "platform": model.platform,
             "backend": model.backend,
             "max_batch_size": get_engine(request).limits.images,
             "input": [_configure_tensor(spec.input)],
