@@ -137,14 +137,18 @@ def find_model(
     try:
         return model, operation.require(model.manifest, parameters)
     except UnsupportedOperationError as error:
-        others = [
-            other.reference
-            for versions in registry.models.values()
-            for other in versions.values()
-            if operation.is_available(other.manifest, parameters)
-        ]
-        available = f"available in {', '.join(others)}" if others else "no loaded model has it"
-        raise UnsupportedOperationError(f"{model.reference} has {error}; {available}.") from error
+        return registry.find_part(
+            parameters.model, str(error), partial(_select_networks, operation, parameters)
+        )
+
+
+def _select_networks(
+    operation: Operation[P], parameters: P, model: Model
+) -> tuple[NetworkName, ...] | None:
+    try:
+        return operation.require(model.manifest, parameters)
+    except UnsupportedOperationError:
+        return None
 
 
 async def read_plain_body(

@@ -28,6 +28,7 @@ from service.artifact.maps import LatentMap
 from service.artifact.tensor_files import Floats
 from service.codecs.responses import respond_json
 from service.inference.model import Model
+from service.inference.registry import read_extra
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
@@ -61,7 +62,7 @@ async def get_map(request: Request, name: str, space: str) -> Response:
     file = model.manifest.maps[found]
 
     def respond() -> Response:
-        return respond_json(_describe_map(found, LatentMap.from_bytes(model.bundle.read(file))))
+        return respond_json(_describe_map(found, LatentMap.from_bytes(read_extra(model, file))))
 
     return await _respond_file(request, model, file, respond)
 
@@ -72,7 +73,7 @@ async def get_report(request: Request, name: str) -> Response:
     model, file = get_engine(request).registry.find_report(name)
 
     def respond() -> Response:
-        return HTMLResponse(model.bundle.read(file))
+        return HTMLResponse(read_extra(model, file))
 
     headers = {"Content-Security-Policy": _REPORT_POLICY}
     return await _respond_file(request, model, file, respond, headers)
@@ -139,7 +140,7 @@ def describe_model(engine: Engine, model: Model) -> ModelInfo:
             SourceInfo(name=name, **spec.model_dump(exclude={"file"}))
             for name, spec in manifest.samplers.items()
         ],
-        default_source=manifest.default_source,
+        default_source=manifest.find_default_source(class_conditional=False),
         maps=list(manifest.maps),
         report=manifest.report and f"{router.prefix}/{model.reference}/report",
         metrics=manifest.metrics,

@@ -87,12 +87,13 @@ class Operation(Generic[P]):
         """Return the networks that it runs.
 
         Raises:
-            UnsupportedOperationError: the bundle lacks one of them, or the sample source.
+            UnsupportedOperationError: the bundle lacks one of them, or the sample source; the text
+                is the name of what it lacks.
         """
         networks = self.networks(manifest, parameters)
         for network in networks:
             if network not in manifest.networks:
-                raise UnsupportedOperationError(f"no {network}")
+                raise UnsupportedOperationError(network)
         return networks
 
     def is_available(self, manifest: Manifest, parameters: P | None = None) -> bool:
@@ -156,9 +157,8 @@ def _choose_source(manifest: Manifest, parameters: schemas.SampleParameters) -> 
     is_conditional = parameters.class_ is not None
     source = parameters.source or manifest.find_default_source(class_conditional=is_conditional)
     if source is None or source not in manifest.samplers:
-        requested = "sample source" if source is None else f"sample source {source!r:.80}"
         raise UnsupportedOperationError(
-            f"no {requested}; it has {', '.join(manifest.samplers) or 'none'}"
+            f"sample source {source!r:.80}" if source else "sample source"
         )
     return source
 

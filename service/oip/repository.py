@@ -18,7 +18,7 @@ from service.artifact.manifest import NetworkName
 from service.codecs.request_body import parse_json_object
 from service.codecs.responses import JSON, respond_json
 from service.errors import InvalidInputError, Violation
-from service.inference.registry import Listing
+from service.inference.snapshot import VersionState
 
 _TAGS = ["open inference protocol"]
 router = APIRouter(prefix="/v2/repository", tags=[*_TAGS])
@@ -120,7 +120,7 @@ def _to_bundle(name: str) -> str:
     return bundle if network in _NETWORKS else name
 
 
-def _describe(listing: Listing) -> list[RepositoryEntry]:
+def _describe(listing: VersionState) -> list[RepositoryEntry]:
     names = [f"{listing.name}.{network}" for network in listing.networks] or [listing.name]
     return [
         RepositoryEntry(
