@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 VALUE = "..."
-"""Stands for a value in a message: `expected {n} images` is `expected ... images`."""
+"""Placeholder of a value in a message: `expected {n} images` is `expected ... images`."""
 
 
 def find_message(message: str, folders: Sequence[Path]) -> bool:
