@@ -12,14 +12,15 @@ import pytest
 
 from service.api.schemas import Problem
 from service.app import build_registry, create_app
-from service.server.connection import HEAD_BYTES, URI_BYTES, Patience
+from service.server.connection import Timeouts
+from service.server.request_head import HEAD_BYTES, URI_BYTES
 from service.settings import Settings
 from tests.support.fakes import open_fake_backend
 from tests.support.image_files import make_png
 from tests.support.servers import TLS, connect, count_files, exchange, run_server, wait_until
 
 HEAD = b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
-SHORT = Patience(header_seconds=0.5, body_seconds=1.0)
+SHORT = Timeouts(header_seconds=0.5, body_seconds=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -251,6 +252,6 @@ def test_every_bound_is_a_setting(store: Path) -> None:
     settings = Settings(models_store=store)
 
     assert (settings.header_seconds, settings.body_seconds) == (
-        Patience().header_seconds,
-        Patience().body_seconds,
+        Timeouts().header_seconds,
+        Timeouts().body_seconds,
     )

@@ -5,8 +5,8 @@ import gc
 import httpx
 from fastapi import FastAPI
 
-from service.server.connection import Config, Patience
-from service.server.serve import Worker
+from service.server.connection import Config, Timeouts
+from service.server.workers import Worker
 from tests.support.servers import TLS, run_server
 
 
@@ -19,7 +19,7 @@ class GoneProcess:
 
 def test_the_end_of_a_worker_is_seen_at_once() -> None:
     """Whoever asks a worker that is gone learns it from the closed pipe, without waiting."""
-    worker = Worker(Config("service.app:create_app", Patience(), factory=True), [])
+    worker = Worker(Config("service.app:create_app", Timeouts(), factory=True), [])
     worker.process = GoneProcess()
 
     worker.start()
