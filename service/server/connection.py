@@ -139,7 +139,7 @@ class BoundedProtocol(ConnectionProtocol):
                 framing, self._ignored_upgrade_framing = self._ignored_upgrade_framing, b""
                 self.restart_parser(b"POST / HTTP/1.1\r\n" + framing + b"\r\n" if framing else b"")
             except httptools.HttpParserError as error:
-                detail = f"Expected an HTTP/1.1 request. The parser reports: {error}."
+                detail = f"Expected a request in HTTP/1.1; the parser reports: {error}."
                 self._reject(self._error or RejectedError(HTTPStatus.BAD_REQUEST, detail))
 
     def on_headers_complete(self) -> None:
@@ -186,7 +186,8 @@ class BoundedProtocol(ConnectionProtocol):
         if not self._in_head:
             self._deadline = min(self._deadline, self.loop.time() + _LINGER_SECONDS)
 
-    def eof_received(self) -> bool:  # type: ignore[override] - uvicorn never keeps it open
+    # asyncio keeps the transport open for True; uvicorn's method returns None.
+    def eof_received(self) -> bool:  # type: ignore[override]
         """Keep the connection open for a client that half-closes it after its request."""
         if not self._in_head or not self.is_responding or self._is_rejected:
             return False
