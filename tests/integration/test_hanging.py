@@ -1,8 +1,7 @@
-"""A worker whose event loop hangs while its threads live on is found out and replaced."""
+"""The supervisor replaces a worker whose event loop is blocked while other threads run."""
 
 import contextlib
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -13,15 +12,13 @@ import httpx
 import pytest
 
 from tests.support.servers import TLS, wait_until
-
-ROOT = Path(__file__).parents[2]
+from tests.support.service_process import ROOT, find_free_port
 
 
 @pytest.fixture
 def base() -> Iterator[str]:
-    """The URL of a service of two workers that can be made to hang."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    """The URL of a service of two workers whose event loops a request can block."""
+    port = find_free_port()
     path = {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "tests.support.blocking_app", str(port)]
     process = subprocess.Popen(command, cwd=ROOT, env=os.environ | path)
@@ -34,23 +31,23 @@ def base() -> Iterator[str]:
 
 
 def list_pids(base: str) -> set[int]:
-    """Return the ids of the processes that answer."""
-    found = set()
+    """Return the ids of the processes that respond."""
+    pids = set()
     for _ in range(10):
         with contextlib.suppress(httpx.TransportError):
-            found.add(httpx.get(base, verify=TLS, timeout=1).json())
-    return found
+            pids.add(httpx.get(base, verify=TLS, timeout=1).json())
+    return pids
 
 
-def test_a_worker_that_hangs_is_replaced(base: str) -> None:
-    """Within some seconds two workers answer again, and the one that hung is none of them."""
+def test_a_blocked_worker_is_replaced(base: str) -> None:
+    """Within some seconds two workers respond again, without the blocked one."""
     before = list_pids(base)
     with contextlib.suppress(httpx.TimeoutException):
         httpx.post(f"{base}/block", verify=TLS, timeout=1)
-    (hung,) = before - list_pids(base)
-    told = time.monotonic()
+    (blocked,) = before - list_pids(base)
+    start = time.monotonic()
 
-    wait_until(lambda: len(list_pids(base) - {hung}) == 2, timeout=20)
+    wait_until(lambda: len(list_pids(base) - {blocked}) == 2, timeout=20)
 
-    assert not Path(f"/proc/{hung}/fd").exists()
-    assert time.monotonic() - told < 15
+    assert not Path(f"/proc/{blocked}/fd").exists()
+    assert time.monotonic() - start < 15

@@ -1,4 +1,4 @@
-"""HTTP/1.1 as clients send it: ignored upgrades, trailers, transfer codings, half-closed sockets."""
+"""HTTP/1.1 as clients send it: ignored upgrades, trailers, transfer codings, half-closes."""
 
 import asyncio
 import contextlib
@@ -132,7 +132,7 @@ def test_an_upgrade_without_a_body_is_ignored(base: str) -> None:
 
 
 def test_the_body_after_an_ignored_upgrade_is_limited(base: str) -> None:
-    """A broken body after an ignored upgrade is 400, and one whose trailers are too large is 431."""
+    """After an ignored upgrade, a broken body is 400 and too large trailers are 431."""
     head = CHUNKED + H2C + b"\r\n"
 
     assert split_responses(receive(base, head + b"xyz\r\n"))[0][0] == 400
