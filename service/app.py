@@ -118,7 +118,7 @@ def build_registry(
         runtime_for,
         settings.versions,
         default=settings.default_model,
-        serve_good=settings.serve_good,
+        skip_broken_models=settings.skip_broken_models,
     )
 
 

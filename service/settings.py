@@ -52,7 +52,7 @@ class Settings(BaseSettings):
     versions: Annotated[
         int, Field(ge=1, description="How many of each model's highest versions are served.")
     ] = 2
-    serve_good: Annotated[
+    skip_broken_models: Annotated[
         bool,
         Field(description="Serve the other models where a bundle is broken, instead of none."),
     ] = False
@@ -139,7 +139,7 @@ class Settings(BaseSettings):
         return on
 
 
-def explain(error: ValidationError) -> str:
+def format_errors(error: ValidationError) -> str:
     """Return a line for each bad setting: its name, the value and what was wanted."""
     return "\n".join(
         f"LATENTD_{name.upper()} (--{name.replace('_', '-')}): "

@@ -12,7 +12,7 @@ from fastapi.staticfiles import StaticFiles
 from service.api.request_context import Engine
 from service.api.schemas import Liveness, Readiness
 from service.codecs.responses import give_json
-from service.observability.exposition import CONTENT_TYPE, expose
+from service.observability.exposition import CONTENT_TYPE, render_metrics
 
 router = APIRouter()
 
@@ -70,7 +70,7 @@ async def readyz(request: Request) -> Response:
 )
 def metrics() -> Response:  # in a thread: several workers' files take milliseconds to read
     """Give Prometheus what was counted and timed, by all workers together."""
-    return Response(expose(), headers={"Content-Type": CONTENT_TYPE})
+    return Response(render_metrics(), headers={"Content-Type": CONTENT_TYPE})
 
 
 @router.get("/docs", include_in_schema=False)

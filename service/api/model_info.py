@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 from service.api.schemas import Latents
 from service.artifact import ImageSpec, Metric
-from service.artifact.manifest import SourceSpace
+from service.artifact.manifest import SamplerSpace
 
 
 class TensorInfo(BaseModel):
@@ -29,7 +29,7 @@ class SourceInfo(BaseModel):
 
     name: str
     kind: str
-    space: SourceSpace
+    space: SamplerSpace
     class_conditional: bool
     quality: Annotated[
         dict[str, Metric],

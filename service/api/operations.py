@@ -25,7 +25,7 @@ from service.codecs.responses import (
     give_json,
     give_npy,
 )
-from service.errors import Flaw, InvalidInputError, UnavailableError
+from service.errors import InvalidInputError, UnsupportedOperationError, Violation
 from service.inference import operations
 from service.inference.model import Model
 from service.runtimes import Floats
@@ -131,7 +131,7 @@ async def classify(
     model = call.engine.registry.find_network(parameters.model, "classifier")
     labels = model.manifest.classes or ()
     if parameters.top_k > len(labels):
-        raise InvalidInputError(Flaw("/top_k", f"{model.reference} has {len(labels)} classes"))
+        raise InvalidInputError(Violation("/top_k", f"{model.reference} has {len(labels)} classes"))
 
     def unpack() -> Floats:
         return call.upload.to_images(model.manifest.image, parameters.invert)
@@ -216,7 +216,7 @@ async def interpolate(
 
 def _check_ends(count: int) -> None:
     if count != _ENDS_OF_A_LINE:
-        raise InvalidInputError(Flaw("", f"two images or latents are wanted, got {count}"))
+        raise InvalidInputError(Violation("", f"two images or latents are wanted, got {count}"))
 
 
 def _rank(probabilities: Floats, labels: tuple[str, ...], top_k: int) -> list[dict[str, object]]:
@@ -236,7 +236,7 @@ def _find_class(model: Model, source: str, wanted: int | str | None) -> int | No
     """Return the index of a class given by label or index.
 
     Raises:
-        UnavailableError: the source cannot be asked for a class.
+        UnsupportedOperationError: the source cannot be asked for a class.
         InvalidInputError: there is no such class.
     """
     if wanted is None:
@@ -244,7 +244,7 @@ def _find_class(model: Model, source: str, wanted: int | str | None) -> int | No
     samplers = model.manifest.samplers
     if not samplers[source].class_conditional:
         able = ", ".join(name for name, spec in samplers.items() if spec.class_conditional)
-        raise UnavailableError(
+        raise UnsupportedOperationError(
             f"the source {source!r} of {model.reference} knows no classes; "
             f"class-conditional sources: {able or 'none'}"
         )
@@ -253,5 +253,7 @@ def _find_class(model: Model, source: str, wanted: int | str | None) -> int | No
         return labels.index(str(wanted))
     indices = {str(index): index for index in range(len(labels))}
     if str(wanted) not in indices:
-        raise InvalidInputError(Flaw("/class", f"{wanted!r:.80} is none of {', '.join(labels)}"))
+        raise InvalidInputError(
+            Violation("/class", f"{wanted!r:.80} is none of {', '.join(labels)}")
+        )
     return indices[str(wanted)]

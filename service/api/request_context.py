@@ -14,7 +14,7 @@ from service.codecs.request_body import JSON, MULTIPART, Taken, Upload, unpack
 from service.codecs.responses import choose_form
 from service.errors import InvalidInputError, UnsupportedFormatError
 from service.http.limits import Limits, read_body
-from service.http.problems import to_flaws
+from service.http.problems import to_violations
 from service.inference.admission import INLINE_SECONDS, Admission, Waiter
 from service.inference.batching import QueueBatcher, TurnBatcher
 from service.inference.model import Model
@@ -226,5 +226,5 @@ def merge(query: P, members: dict[str, object]) -> P:
     try:
         body = type(query).model_validate(members, strict=True)
     except ValidationError as error:
-        raise InvalidInputError(*to_flaws(error.errors())) from error
+        raise InvalidInputError(*to_violations(error.errors())) from error
     return query.model_copy(update={name: getattr(body, name) for name in body.model_fields_set})

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from service.artifact.manifest import SourceSpace
+from service.artifact.manifest import SamplerSpace
 from service.codecs.responses import Encoding
 
 Space: TypeAlias = Annotated[
@@ -163,7 +163,7 @@ class Sampled(Images):
     latents: Latents
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)]
     source: str
-    space: SourceSpace
+    space: SamplerSpace
 
 
 class Interpolated(Images):

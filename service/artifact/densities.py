@@ -1,6 +1,6 @@
 """Densities over latent codes, as they are fitted, stored, and drawn from.
 
-Each is a `sources.StoredSource`. Letters: N codes of L numbers, K classes, M components.
+Each is a `samplers.StoredSampler`. Letters: N codes of L numbers, K classes, M components.
 """
 
 from collections.abc import Iterable, Mapping
@@ -84,7 +84,7 @@ class KernelDensity:
     def draw(
         self, count: int, generator: np.random.Generator, label: int | None, temperature: float
     ) -> Floats:
-        """See `sources.Source.draw`."""
+        """See `samplers.Sampler.draw`."""
         codes = _select(self.codes, self.labels, label)
         centres = codes[generator.integers(len(codes), size=count)]
         spread = temperature * self.bandwidth * self.scale
@@ -145,7 +145,7 @@ class ClassKernelDensity:
     def draw(
         self, count: int, generator: np.random.Generator, label: int | None, temperature: float
     ) -> Floats:
-        """See `sources.Source.draw`."""
+        """See `samplers.Sampler.draw`."""
         rows = _select(np.arange(len(self.codes)), self.labels, label)
         chosen = rows[generator.integers(len(rows), size=count)]
         noise = generator.standard_normal((count, self.latent_size))
@@ -200,7 +200,7 @@ class ProjectedDensity:
     def draw(
         self, count: int, generator: np.random.Generator, label: int | None, temperature: float
     ) -> Floats:
-        """See `sources.Source.draw`."""
+        """See `samplers.Sampler.draw`."""
         coordinates = self.density.draw(count, generator, label, temperature).astype(np.float64)
         return (self.mean + _combine(coordinates, self.axes)).astype(np.float32)
 
@@ -257,7 +257,7 @@ class GaussianMixture:
         label: int | None,  # noqa: ARG002 - a component is no class
         temperature: float,
     ) -> Floats:
-        """See `sources.Source.draw`."""
+        """See `samplers.Sampler.draw`."""
         edges = np.cumsum(self.weights)[:-1]
         chosen = np.searchsorted(edges, generator.random(count), side="right")
         noise = generator.standard_normal((count, self.latent_size))

@@ -16,7 +16,7 @@ SCHEMA_VERSION: Literal[1] = 1
 MAX_MANIFEST_BYTES = 256 * 1024
 
 SpaceName: TypeAlias = Literal["autoencoder", "vae"]
-SourceSpace: TypeAlias = Literal["autoencoder", "vae", "gan"]
+SamplerSpace: TypeAlias = Literal["autoencoder", "vae", "gan"]
 """Where a source's latents lie: a space, or the noise that a GAN's generator takes."""
 NetworkName: TypeAlias = Literal[
     "encoder", "decoder", "denoiser", "classifier", "vae_encoder", "vae_decoder", "generator"
@@ -29,7 +29,7 @@ SPACE_NETWORKS: dict[SpaceName, tuple[NetworkName, NetworkName]] = {
 }
 """The encoder and the decoder of each latent space."""
 
-DECODERS: dict[SourceSpace, NetworkName] = {
+DECODERS: dict[SamplerSpace, NetworkName] = {
     "autoencoder": "decoder",
     "vae": "vae_decoder",
     "gan": "generator",
@@ -118,7 +118,7 @@ class SamplerSpec(_Strict):
     """A source of latents. `kind` names the class that reads `file`."""
 
     kind: str
-    space: SourceSpace
+    space: SamplerSpace
     file: FileName | None = None
     class_conditional: bool = False
     quality: dict[str, Metric] = {}
@@ -173,15 +173,15 @@ class Manifest(_Strict):
     provenance: Provenance
     files: dict[FileName, FileEntry]
 
-    def choose_source(self, *, of_class: bool) -> str | None:
-        """Return the sample source for who names none; None if there is none.
+    def find_default_source(self, *, class_conditional: bool) -> str | None:
+        """Return the name of the sample source for requests that name none; None without one.
 
         Args:
-            of_class: Whether one class is asked for; then it is a source that knows classes, if
-                there is one: the default, or the one a judge likes best, or the first.
+            class_conditional: Whether the request names a class. If the default source has no
+                classes, use the class-conditional source of the best quality, else the first.
         """
         default = self.samplers.get(self.default_source or "")
-        if not of_class or (default is not None and default.class_conditional):
+        if not class_conditional or (default is not None and default.class_conditional):
             return self.default_source
         able = {name: spec for name, spec in self.samplers.items() if spec.class_conditional}
         judged = {name: spec.quality.get(_DISTANCE) for name, spec in able.items()}
@@ -189,7 +189,7 @@ class Manifest(_Strict):
         best = min(distances, key=lambda name: distances[name], default=None)
         return best or next(iter(able), self.default_source)
 
-    def latent_size(self, space: SourceSpace) -> int:
+    def latent_size(self, space: SamplerSpace) -> int:
         """Return how many numbers a latent has where the bundle can decode it."""
         return self.networks[DECODERS[space]].input.shape[0]
 

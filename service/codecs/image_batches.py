@@ -11,7 +11,7 @@ from service.artifact import ImageSpec
 from service.artifact.pixels import Invert, has_light_border
 from service.artifact.tensor_files import Floats
 from service.codecs.image_files import Picture
-from service.errors import Flaw, InvalidInputError
+from service.errors import InvalidInputError, Violation
 
 Item: TypeAlias = Picture | NDArray[np.float64]
 """One image as a client sent it: an opened picture, or numbers of (H, W) or (C, H, W)."""
@@ -31,15 +31,19 @@ def read_numbers(nested: object, pointer: str) -> NDArray[np.float64]:
     while {type(part) for part in level} == {list}:
         lengths = {len(part) for part in level}
         if len(lengths) != 1 or len(shape) == _MAX_DEPTH or 0 in lengths:
-            raise InvalidInputError(Flaw(pointer, "lists must be even, not empty and not deep"))
+            raise InvalidInputError(
+                Violation(pointer, "lists must be even, not empty and not deep")
+            )
         shape.append(lengths.pop())
         level = list(chain.from_iterable(level))
     if not {type(part) for part in level} <= {int, float}:
-        raise InvalidInputError(Flaw(pointer, "only numbers in lists of equal length are taken"))
+        raise InvalidInputError(
+            Violation(pointer, "only numbers in lists of equal length are taken")
+        )
     try:
         return np.array(level, dtype=np.float64).reshape(shape)
     except OverflowError as error:
-        raise InvalidInputError(Flaw(pointer, "a number is too large")) from error
+        raise InvalidInputError(Violation(pointer, "a number is too large")) from error
 
 
 def to_batch(
@@ -89,7 +93,7 @@ def _check_array(
     if batch.shape[1:] != spec.shape or not len(batch):
         wanted = " x ".join(str(size) for size in spec.shape)
         found = " x ".join(str(size) for size in array.shape)
-        raise InvalidInputError(Flaw(pointer, f"images of {wanted} are wanted, got {found}"))
+        raise InvalidInputError(Violation(pointer, f"images of {wanted} are wanted, got {found}"))
     if batch.dtype == np.uint8:
         floats = batch.astype(np.float32) / _WHITE
     else:
@@ -113,12 +117,14 @@ def _check_range(batch: NDArray[np.generic], pointer: str) -> None:
     if low >= 0 and high <= 1:
         return
     if not np.isfinite(batch).all():
-        raise InvalidInputError(Flaw(pointer, "numbers must be finite; there is NaN or infinity"))
+        raise InvalidInputError(
+            Violation(pointer, "numbers must be finite; there is NaN or infinity")
+        )
     hint = ""
     if low >= 0 and (batch == np.rint(batch)).all():
         hint = "; for whole numbers up to 255 divide by 255, or send a uint8 .npy"
     raise InvalidInputError(
-        Flaw(pointer, f"numbers must be in [0, 1], they are in [{low:g}, {high:g}]{hint}")
+        Violation(pointer, f"numbers must be in [0, 1], they are in [{low:g}, {high:g}]{hint}")
     )
 
 

@@ -19,7 +19,7 @@ from PIL import Image
 
 from service.artifact import ImageSpec
 from service.artifact.pixels import Invert, to_pixels
-from service.errors import Flaw, InvalidInputError, MalformedInputError, UnsupportedFormatError
+from service.errors import InvalidInputError, MalformedInputError, UnsupportedFormatError, Violation
 from service.http.limits import Limits
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -78,7 +78,7 @@ class Picture:
         except Exception as error:
             detail = "the picture is truncated or broken"
             if pointer is not None:
-                raise InvalidInputError(Flaw(pointer, detail)) from error
+                raise InvalidInputError(Violation(pointer, detail)) from error
             raise MalformedInputError(detail) from error
 
 

@@ -18,11 +18,11 @@ from service.codecs.image_files import check_pixels, open_base64, open_picture
 from service.codecs.npy import MEDIA_TYPE as NPY
 from service.codecs.npy import read_npy
 from service.errors import (
-    Flaw,
     InvalidInputError,
     MalformedInputError,
     RequestError,
     UnsupportedFormatError,
+    Violation,
 )
 from service.http.limits import Limits
 
@@ -94,7 +94,7 @@ class Upload:
         """
         images = self.items if self.array is None else self.array
         if images is None:
-            raise InvalidInputError(Flaw("/images", "the member 'images' is missing"))
+            raise InvalidInputError(Violation("/images", "the member 'images' is missing"))
         return to_batch(images, spec, invert, in_json=self.in_json)
 
     def to_latents(self, latent_size: int) -> Floats:
@@ -105,15 +105,15 @@ class Upload:
         """
         numbers = self.latents if self.array is None else self.array
         if numbers is None:
-            raise InvalidInputError(Flaw("/latents", "the member 'latents' is missing"))
+            raise InvalidInputError(Violation("/latents", "the member 'latents' is missing"))
         if numbers.shape[1:] != (latent_size,) or not len(numbers) or numbers.dtype == np.uint8:
             raise InvalidInputError(
-                Flaw("/latents", f"floating N x {latent_size} is wanted, got {numbers.shape}")
+                Violation("/latents", f"floating N x {latent_size} is wanted, got {numbers.shape}")
             )
         with np.errstate(over="ignore"):
             latents = np.ascontiguousarray(numbers, dtype=np.float32)
         if not np.isfinite(latents).all():
-            raise InvalidInputError(Flaw("/latents", "latents must be finite float32 numbers"))
+            raise InvalidInputError(Violation("/latents", "latents must be finite float32 numbers"))
         return latents
 
 
@@ -170,7 +170,7 @@ def read_members(body: bytes, limits: Limits) -> dict[str, object]:
     except ValueError as error:
         raise MalformedInputError("the body is no valid JSON, or names a member twice") from error
     if not isinstance(members, dict):
-        raise InvalidInputError(Flaw("", "the body must be a JSON object"))
+        raise InvalidInputError(Violation("", "the body must be a JSON object"))
     return members
 
 
@@ -178,14 +178,14 @@ def _unpack_json(body: bytes, taken: Taken, limits: Limits) -> Upload:
     members = read_members(body, limits)
     inputs = {name: members.pop(name) for name in taken.members if name in members}
     if len(inputs) > 1:
-        raise InvalidInputError(Flaw("", f"only one of {' and '.join(inputs)} can be given"))
+        raise InvalidInputError(Violation("", f"only one of {' and '.join(inputs)} can be given"))
     upload = Upload(members=members, in_json=True)
     if "latents" in inputs:
         upload.latents = _as_batch(read_numbers(inputs["latents"], "/latents"), 1)
     if "images" in inputs:
         images = inputs["images"]
         if not isinstance(images, list) or not images:
-            raise InvalidInputError(Flaw("/images", "a list of at least one image is wanted"))
+            raise InvalidInputError(Violation("/images", "a list of at least one image is wanted"))
         limits.check("images", len(images))
         upload.items = [_read_item(item, f"/images/{index}") for index, item in enumerate(images)]
     return upload
@@ -200,11 +200,11 @@ def _read_item(item: object, pointer: str) -> Item:
     if isinstance(item, list):
         return read_numbers(item, pointer)
     if not isinstance(item, str):
-        raise InvalidInputError(Flaw(pointer, "a base64 string or nested numbers are wanted"))
+        raise InvalidInputError(Violation(pointer, "a base64 string or nested numbers are wanted"))
     try:
         return open_base64(item)
     except (MalformedInputError, UnsupportedFormatError) as error:
-        raise InvalidInputError(Flaw(pointer, str(error))) from error
+        raise InvalidInputError(Violation(pointer, str(error))) from error
 
 
 def _unpack_parts(body: bytes, boundary: bytes, limits: Limits) -> list[Item]:
@@ -218,12 +218,12 @@ def _unpack_parts(body: bytes, boundary: bytes, limits: Limits) -> list[Item]:
         limits.check("images", len(items) + 1)
         name = (file.field_name or b"").decode("utf-8", "replace")
         if name not in _PART_NAMES:
-            raise InvalidInputError(Flaw(f"/{name:.40}", "file parts must be called 'images'"))
+            raise InvalidInputError(Violation(f"/{name:.40}", "file parts must be called 'images'"))
         items.append(open_picture(file.file_object.getvalue()))  # type: ignore[union-attr]
 
     def refuse(_: object) -> None:
         raise InvalidInputError(
-            Flaw("", "parts must be files; other fields are query parameters here")
+            Violation("", "parts must be files; other fields are query parameters here")
         )
 
     in_memory = {"MAX_MEMORY_FILE_SIZE": len(body) + 1}  # a read-only file system has no place
@@ -236,5 +236,5 @@ def _unpack_parts(body: bytes, boundary: bytes, limits: Limits) -> list[Item]:
     except (FormParserError, ValueError) as error:
         raise MalformedInputError("the multipart body is broken") from error
     if not items:
-        raise InvalidInputError(Flaw("/images", "a file part called 'images' is wanted"))
+        raise InvalidInputError(Violation("/images", "a file part called 'images' is wanted"))
     return items

@@ -16,7 +16,7 @@ from pydantic import Field
 from service.artifact.tensor_files import Floats
 from service.codecs.npy import MEDIA_TYPE as NPY
 from service.codecs.npy import write_npy
-from service.errors import UnofferedFormatError
+from service.errors import NotAcceptableError
 
 Encoding: TypeAlias = Annotated[
     Literal["png", "array"],
@@ -40,7 +40,7 @@ def choose_form(accept: str, offered: Sequence[str]) -> str:
         offered: What can be given, the default first.
 
     Raises:
-        UnofferedFormatError: none of them is accepted.
+        NotAcceptableError: none of them is accepted.
     """
     if not accept or accept == "*/*":
         return offered[0]
@@ -48,7 +48,7 @@ def choose_form(accept: str, offered: Sequence[str]) -> str:
     liked = {form: _quality(form, ranges) for form in offered}
     best = max(offered, key=lambda form: liked[form])
     if ranges and not liked[best]:
-        raise UnofferedFormatError(f"this can be given as {', '.join(offered)}")
+        raise NotAcceptableError(f"this can be given as {', '.join(offered)}")
     return best
 
 

@@ -9,14 +9,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http.problems import Kind
 from service.observability import metrics
-from service.observability.logs import ACCESS
-from service.observability.tracing import find_trace
+from service.observability.logs import ACCESS_LOGGER
+from service.observability.tracing import current_trace_id
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _MOST_PATH = 256
 _MESSAGE = "%s %s %d %.1fms id=%s"
 _MOST_DIGITS = 18
-_log = logging.getLogger(ACCESS)
+_log = logging.getLogger(ACCESS_LOGGER)
 
 
 class RequestLog:
@@ -69,7 +69,7 @@ def note_refusal(scope: Scope, kind: Kind, seconds: float) -> str:
 class _AccessRecord(logging.LogRecord):
     """A request's record. Most of what records hold is the same in all of these: it is copied."""
 
-    _SAME = vars(logging.LogRecord(ACCESS, logging.INFO, __file__, 0, _MESSAGE, (), None))
+    _SAME = vars(logging.LogRecord(ACCESS_LOGGER, logging.INFO, __file__, 0, _MESSAGE, (), None))
 
     def __init__(self, values: tuple[object, ...], fields: dict[str, object]) -> None:
         now = time.time()
@@ -125,7 +125,7 @@ class _Note:
         self._open = False
         seconds = time.perf_counter() - self.start
         route = self._scope.get("route")
-        operation = metrics.OTHER if route is None else route.name
+        operation = metrics.OTHER_OPERATION if route is None else route.name
         metrics.count_request(operation, self.status, seconds)
         if not _log.isEnabledFor(logging.INFO):
             return
@@ -154,7 +154,7 @@ class _Note:
             fields["bytes_in"] = int(self._length)
         if (key := self._scope["state"].get("key")) is not None:
             fields["key"] = key
-        if self._traced and (trace := find_trace()) is not None:
+        if self._traced and (trace := current_trace_id()) is not None:
             fields["trace_id"] = trace
         return fields
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.errors import KeysError
+from service.errors import ApiKeysError
 
 INFER = "infer"
 """The right to run models and to ask what is served."""
@@ -50,12 +50,12 @@ def make_key(name: str, scopes: frozenset[str]) -> tuple[str, Key]:
     """Return a new key's text, which is kept nowhere, and the key.
 
     Raises:
-        KeysError: the name has other characters than A-Z a-z 0-9 . _ - or over 64 of them.
+        ApiKeysError: the name has other characters than A-Z a-z 0-9 . _ - or over 64 of them.
     """
     text = _PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
     key = Key(name, scopes, _digest(text.encode()))
     if not _LINE.fullmatch(key.to_line()):
-        raise KeysError("a key's name is 1 to 64 of A-Z a-z 0-9 . _ -, the first no sign")
+        raise ApiKeysError("a key's name is 1 to 64 of A-Z a-z 0-9 . _ -, the first no sign")
     return text, key
 
 
@@ -73,7 +73,7 @@ def read_keys(inline: str, file: Path | None) -> tuple[Key, ...]:
     """Return the keys of the settings `api_keys` and `api_keys_file`; none where both are unset.
 
     Raises:
-        KeysError: a line is none of a key, a name or key comes twice, or the file cannot be
+        ApiKeysError: a line is none of a key, a name or key comes twice, or the file cannot be
             read or holds no key, in which case the service would be open without meaning to.
     """
     keys = _parse(inline.replace(";", "\n"), "LATENTD_API_KEYS (--api-keys)")
@@ -82,12 +82,14 @@ def read_keys(inline: str, file: Path | None) -> tuple[Key, ...]:
         try:
             found = _parse(file.read_text("utf-8"), label)
         except (OSError, UnicodeDecodeError) as error:
-            raise KeysError(f"{label} cannot be read") from error
+            raise ApiKeysError(f"{label} cannot be read") from error
         if not found:
-            raise KeysError(f"{label} holds no key")
+            raise ApiKeysError(f"{label} holds no key")
         keys += found
     if len({key.name for key in keys}) < len(keys) or len({key.digest for key in keys}) < len(keys):
-        raise KeysError("LATENTD_API_KEYS and LATENTD_API_KEYS_FILE: a name or a key comes twice")
+        raise ApiKeysError(
+            "LATENTD_API_KEYS and LATENTD_API_KEYS_FILE: a name or a key comes twice"
+        )
     return tuple(keys)
 
 
@@ -104,7 +106,7 @@ def _parse(text: str, label: str) -> list[Key]:
             continue
         match = _LINE.fullmatch(content)
         if match is None:  # the line itself may be a key, put there by mistake: it is not shown
-            raise KeysError(f"{label}: line {number}: {_WANTED}")
+            raise ApiKeysError(f"{label}: line {number}: {_WANTED}")
         name, scopes, digest = match.groups()
         keys.append(Key(name, frozenset(scopes.split(",")), bytes.fromhex(digest)))
     return keys

@@ -50,13 +50,13 @@ KINDS: dict[type[errors.LatentdError], Kind] = {
     errors.UnsupportedFormatError: Kind(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported-format", "The format is not read"
     ),
-    errors.UnofferedFormatError: Kind(
+    errors.NotAcceptableError: Kind(
         HTTPStatus.NOT_ACCEPTABLE, "unoffered-format", "No accepted format can be given"
     ),
     errors.ModelNotFoundError: Kind(
         HTTPStatus.NOT_FOUND, "model-not-found", "The model is not served"
     ),
-    errors.UnavailableError: Kind(
+    errors.UnsupportedOperationError: Kind(
         HTTPStatus.CONFLICT, "unavailable", "The model lacks what the operation needs"
     ),
     errors.AuthenticationError: Kind(HTTPStatus.UNAUTHORIZED, "unauthenticated", "A key is needed"),
@@ -64,7 +64,7 @@ KINDS: dict[type[errors.LatentdError], Kind] = {
     errors.OverloadedError: Kind(
         HTTPStatus.TOO_MANY_REQUESTS, "overloaded", "Too many requests are waiting"
     ),
-    errors.DeadlineError: Kind(
+    errors.DeadlineExceededError: Kind(
         HTTPStatus.SERVICE_UNAVAILABLE, "deadline", "The request waited too long"
     ),
     errors.NotReadyError: Kind(
@@ -94,9 +94,9 @@ def install_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _answer_unexpected)
 
 
-def to_flaws(details: Sequence[ErrorDetails], skip: int = 0) -> list[errors.Flaw]:
-    """Turn pydantic's findings into flaws with JSON pointers, without `skip` leading parts."""
-    return [errors.Flaw(_point_to(detail["loc"][skip:]), detail["msg"]) for detail in details]
+def to_violations(details: Sequence[ErrorDetails], skip: int = 0) -> list[errors.Violation]:
+    """Turn pydantic's findings into violations with JSON pointers, without `skip` leading parts."""
+    return [errors.Violation(_point_to(detail["loc"][skip:]), detail["msg"]) for detail in details]
 
 
 def _point_to(location: Sequence[int | str]) -> str:
@@ -110,16 +110,16 @@ def answer_error(request: Request, error: Exception) -> Response:
     kind = find_kind(type(error)) if isinstance(error, errors.LatentdError) else INTERNAL
     if kind is INTERNAL:
         return _answer_unexpected(request, error)
-    flaws = error.flaws if isinstance(error, errors.InvalidInputError) else ()
-    return _pack(request, kind, str(error), flaws)
+    violations = error.violations if isinstance(error, errors.InvalidInputError) else ()
+    return _pack(request, kind, str(error), violations)
 
 
 def _answer_validation(request: Request, error: Exception) -> Response:
     """Answer for query parameters, the only thing that FastAPI itself validates here."""
     found = error.errors() if isinstance(error, RequestValidationError) else []
-    flaws = to_flaws(found, skip=1)
-    detail = "; ".join(f"{flaw.pointer[1:]}: {flaw.detail}" for flaw in flaws)
-    return _pack(request, KINDS[errors.InvalidInputError], detail, flaws)
+    violations = to_violations(found, skip=1)
+    detail = "; ".join(f"{violation.pointer[1:]}: {violation.detail}" for violation in violations)
+    return _pack(request, KINDS[errors.InvalidInputError], detail, violations)
 
 
 def _answer_http(request: Request, error: Exception) -> Response:
@@ -154,18 +154,18 @@ def _pack(
     request: Request,
     kind: Kind,
     detail: str,
-    flaws: Sequence[errors.Flaw] = (),
+    violations: Sequence[errors.Violation] = (),
 ) -> Response:
     count_error(kind.slug)
     # Not `request.url`, whose host the client writes.
     is_oip = get_route_path(request.scope).startswith("/v2")
     write = write_oip_error if is_oip else write_problem
-    status, media_type, content = write(kind, detail, _request_id(request), flaws)
+    status, media_type, content = write(kind, detail, _request_id(request), violations)
     return _add_headers(request, Response(content, status, media_type=media_type))
 
 
 def write_problem(
-    kind: Kind, detail: str, request_id: str, flaws: Sequence[errors.Flaw] = ()
+    kind: Kind, detail: str, request_id: str, violations: Sequence[errors.Violation] = ()
 ) -> tuple[HTTPStatus, str, bytes]:
     """Return the status, media type and body of an answer with problem details."""
     content: dict[str, object] = {
@@ -175,13 +175,13 @@ def write_problem(
         "detail": detail,
         "instance": f"urn:latentd:request:{request_id}",
     }
-    if flaws:
-        content["errors"] = [{"pointer": f.pointer, "detail": f.detail} for f in flaws]
+    if violations:
+        content["errors"] = [{"pointer": f.pointer, "detail": f.detail} for f in violations]
     return kind.status, MEDIA_TYPE, orjson.dumps(content)
 
 
 def write_oip_error(
-    kind: Kind, detail: str, _request_id: str, _flaws: Sequence[errors.Flaw] = ()
+    kind: Kind, detail: str, _request_id: str, _flaws: Sequence[errors.Violation] = ()
 ) -> tuple[HTTPStatus, str, bytes]:
     """Return the same in the Open Inference Protocol's own form, which knows no 409 or 422."""
     is_ours = kind.status in {HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.CONFLICT}

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Generic, NoReturn, TypeVar
 
-from service.errors import DeadlineError, OverloadedError
+from service.errors import DeadlineExceededError, OverloadedError
 from service.observability.metrics import QUEUE_WAITING
 
 T = TypeVar("T")
@@ -69,7 +69,7 @@ class Admission:
 
         Raises:
             OverloadedError: the queue is full, or the system has no thread to give.
-            DeadlineError: no thread was free in time.
+            DeadlineExceededError: no thread was free in time.
             Exception: what the work or `waiter.gone` raised.
         """
         if seconds <= INLINE_SECONDS:
@@ -111,7 +111,7 @@ class Admission:
         Most jobs are done before it would pay to look whether anybody still waits for them.
         """
         loop = asyncio.get_running_loop()
-        late = DeadlineError(f"no thread was free within {self._patience:g} seconds")
+        late = DeadlineExceededError(f"no thread was free within {self._patience:g} seconds")
         left = waiter.since + self._patience - time.monotonic()
         stack.callback(loop.call_later(left, job.drop, late).cancel)
 

@@ -10,11 +10,11 @@ import numpy as np
 from service.artifact import Bundle, Manifest, NetworkSpec, SpaceSpec
 from service.artifact.manifest import GraphFormat, NetworkName, SpaceName
 from service.artifact.maps import LatentMap
-from service.artifact.sources import Source
+from service.artifact.samplers import Sampler
 from service.artifact.tensor_files import read_reference_errors
-from service.errors import ArtifactError, Flaw, InvalidInputError, LatentdError
+from service.errors import ArtifactError, InvalidInputError, LatentdError, Violation
 from service.inference.sampling import load_sampler
-from service.observability.metrics import time_inference
+from service.observability.metrics import observe_inference
 from service.observability.tracing import is_traced, trace_run
 from service.runtimes import Floats, Network, Runtime
 
@@ -31,7 +31,7 @@ class Model:
     bundle: Bundle
     backend: GraphFormat
     networks: Mapping[NetworkName, Network]
-    samplers: Mapping[str, Source]
+    samplers: Mapping[str, Sampler]
     errors: Mapping[SpaceName, Floats]
     seconds: Mapping[NetworkName, float]
     """Seconds for one image, measured when the network was warmed."""
@@ -73,11 +73,11 @@ class Model:
             outputs = _run_chunks(self.networks[network], batch)
         seconds = time.perf_counter() - start
         for _ in range(requests):
-            time_inference(self.bundle.name, network, self.backend, seconds)
+            observe_inference(self.bundle.name, network, self.backend, seconds)
         for output in outputs:
             if not np.isfinite(output).all():
                 raise InvalidInputError(
-                    Flaw("", f"the {network} gives non-finite numbers for this")
+                    Violation("", f"the {network} gives non-finite numbers for this")
                 )
         return outputs
 
@@ -122,7 +122,7 @@ def load_model(bundle: Bundle, runtime: Runtime) -> Model:
         raise ArtifactError(prefix + str(error).removeprefix(prefix)) from error
 
 
-def _load_samplers(model: Model) -> dict[str, Source]:
+def _load_samplers(model: Model) -> dict[str, Sampler]:
     """Load the samplers, some of which run the model's networks."""
     specs = model.manifest.samplers
     return {name: load_sampler(model.bundle, spec, model.run) for name, spec in specs.items()}

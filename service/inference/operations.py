@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.artifact import SPACE_NETWORKS
-from service.artifact.manifest import DECODERS, SourceSpace, SpaceName
+from service.artifact.manifest import DECODERS, SamplerSpace, SpaceName
 from service.inference.model import Model
 from service.runtimes import Floats
 
@@ -53,7 +53,7 @@ def encode(model: Model, images: Floats, space: SpaceName) -> Encoding:
     return Encoding(outputs[0], outputs[1] if space == "vae" else None)
 
 
-def decode(model: Model, latents: Floats, space: SourceSpace) -> Floats:
+def decode(model: Model, latents: Floats, space: SamplerSpace) -> Floats:
     """Decode latents of (N, L) to images of (N, C, H, W); `gan` takes a GAN's noise."""
     return model.run(DECODERS[space], latents)[0]
 

@@ -7,11 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.artifact.manifest import NetworkName
-from service.errors import ArtifactError, ModelNotFoundError, NotReadyError, UnavailableError
+from service.errors import (
+    ArtifactError,
+    ModelNotFoundError,
+    NotReadyError,
+    UnsupportedOperationError,
+)
 from service.inference.model import Model
 from service.inference.model_loading import Key, Repository
 from service.inference.served import Models, Served
-from service.observability.metrics import RELOADS, hide_model, show_model
+from service.observability.metrics import RELOADS, add_model_info, remove_model_info
 from service.runtimes import Runtime
 
 _log = logging.getLogger(__name__)
@@ -40,7 +45,7 @@ class Registry(Served):
         versions: int,
         *,
         default: str | None = None,
-        serve_good: bool = False,
+        skip_broken_models: bool = False,
     ) -> None:
         """Prepare an empty registry.
 
@@ -50,12 +55,12 @@ class Registry(Served):
             versions: How many of each name's highest versions are served, at least 1.
             default: Name of the model that answers when none is asked for; None for the
                 first name in order.
-            serve_good: Serve the other models where one must not be served, instead of none.
+            skip_broken_models: Serve the other models if a bundle is broken, instead of none.
         """
         super().__init__(default)
         self._repository = Repository(store, runtime_for)
         self._versions = versions
-        self._serve_good = serve_good
+        self._skip_broken_models = skip_broken_models
         self._writing = threading.Lock()
         self._missing: Mapping[Key, str] | None = None
         self._unloaded: Mapping[str, tuple[Listing, ...]] = {}
@@ -77,7 +82,7 @@ class Registry(Served):
                 )
             models = {
                 name: self._gather(name, versions)
-                if self._serve_good
+                if self._skip_broken_models
                 else self._take(name, versions)
                 for name, versions in found.items()
             }
@@ -113,7 +118,7 @@ class Registry(Served):
 
         Raises:
             ModelNotFoundError: the store holds no bundle of that name.
-            UnavailableError: its highest version must not be served; the ones before it serve on.
+            UnsupportedOperationError: its highest version is rejected; earlier ones stay loaded.
             NotReadyError: the store cannot be read.
         """
         with self._writing:
@@ -129,7 +134,7 @@ class Registry(Served):
             self._swap({**self._models, name: self._gather(name, found[name])})
         reason = self._repository.refused.get((name, found[name][0]))
         if reason is not None:
-            raise UnavailableError(reason)
+            raise UnsupportedOperationError(reason)
 
     def unload(self, name: str) -> None:
         """Serve a bundle no more until it is loaded again; requests in flight are finished.
@@ -174,14 +179,14 @@ class Registry(Served):
         for reference, model in before.items():
             if after.get(reference) is not model:
                 _log.info("dropped %s", reference)
-                hide_model(*_label(model))
+                remove_model_info(*_label(model))
         for reference, model in after.items():
             if before.get(reference) is not model:
-                show_model(*_label(model))
+                add_model_info(*_label(model))
                 if self._missing is not None:
                     RELOADS.labels("loaded").inc()
         if self._missing is None and after:
-            self._missing = self._repository.refused if self._serve_good else {}
+            self._missing = self._repository.refused if self._skip_broken_models else {}
 
     def _worsen(self, trouble: str) -> None:
         if trouble and trouble != self._trouble:

@@ -1,20 +1,20 @@
 """The samplers: each of a bundle's sources, loaded and checked against the rest of the bundle."""
 
 from service.artifact import Bundle, SamplerSpec
-from service.artifact.sources import (
-    STORED_SOURCES,
+from service.artifact.samplers import (
+    STORED_SAMPLERS,
     FilteredGan,
     RunNetwork,
-    Source,
+    Sampler,
     StandardNormal,
-    StoredSource,
+    StoredSampler,
 )
 from service.errors import ArtifactError
 
-_KINDS = (*STORED_SOURCES, "prior", "gan-filtered")
+_KINDS = (*STORED_SAMPLERS, "prior", "gan-filtered")
 
 
-def load_sampler(bundle: Bundle, spec: SamplerSpec, run: RunNetwork) -> Source:
+def load_sampler(bundle: Bundle, spec: SamplerSpec, run: RunNetwork) -> Sampler:
     """Return the source that a manifest describes.
 
     Args:
@@ -29,15 +29,15 @@ def load_sampler(bundle: Bundle, spec: SamplerSpec, run: RunNetwork) -> Source:
         return StandardNormal(bundle.manifest.latent_size(spec.space))
     if spec.kind == "gan-filtered":
         return FilteredGan(StandardNormal(bundle.manifest.latent_size("gan")), run)
-    if spec.kind in STORED_SOURCES:
+    if spec.kind in STORED_SAMPLERS:
         return _load_stored(bundle, spec)
     raise ArtifactError(f"sampler kind {spec.kind!r} is unknown; known: {', '.join(_KINDS)}")
 
 
-def _load_stored(bundle: Bundle, spec: SamplerSpec) -> StoredSource:
+def _load_stored(bundle: Bundle, spec: SamplerSpec) -> StoredSampler:
     if spec.file is None:
         raise ArtifactError(f"a {spec.kind} sampler needs a file")
-    source = STORED_SOURCES[spec.kind].from_bytes(bundle.read(spec.file))
+    source = STORED_SAMPLERS[spec.kind].from_bytes(bundle.read(spec.file))
     if source.latent_size != bundle.manifest.latent_size(spec.space):
         raise ArtifactError(f"{spec.file} holds codes of another latent size")
     wanted = range(len(bundle.manifest.classes or ())) if spec.class_conditional else ()

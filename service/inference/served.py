@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from service.artifact.manifest import NetworkName, SpaceName
-from service.errors import ModelNotFoundError, UnavailableError
+from service.errors import ModelNotFoundError, UnsupportedOperationError
 from service.inference.model import Model
 
 Models: TypeAlias = Mapping[str, Mapping[int, Model]]
@@ -69,7 +69,7 @@ class Served:
 
         Raises:
             ModelNotFoundError: as in `find`.
-            UnavailableError: it has no such network; the text says which models do.
+            UnsupportedOperationError: it has no such network; the text says which models do.
         """
         model = self.find(reference)
         if network not in model.networks:
@@ -88,10 +88,10 @@ class Served:
 
         Raises:
             ModelNotFoundError: as in `find`.
-            UnavailableError: it has no such sampler; the text says which models do.
+            UnsupportedOperationError: it has no such sampler; the text says which models do.
         """
         model = self.find(reference)
-        chosen = source or model.manifest.choose_source(of_class=of_class)
+        chosen = source or model.manifest.find_default_source(class_conditional=of_class)
         if chosen is None or chosen not in model.samplers:
             what = f"sample source {chosen!r:.80}"
             raise self._unavailable(model, what, lambda other: chosen in other.samplers)
@@ -102,7 +102,7 @@ class Served:
 
         Raises:
             ModelNotFoundError: as in `find`.
-            UnavailableError: it has no such map; the text says which models do.
+            UnsupportedOperationError: it has no such map; the text says which models do.
         """
         model = self.find(reference)
         for name in model.manifest.maps:
@@ -116,7 +116,7 @@ class Served:
 
         Raises:
             ModelNotFoundError: as in `find`.
-            UnavailableError: it has no report; the text says which models do.
+            UnsupportedOperationError: it has no report; the text says which models do.
         """
         model = self.find(reference)
         if model.manifest.report is None:
@@ -127,9 +127,9 @@ class Served:
 
     def _unavailable(
         self, model: Model, what: str, has_it: Callable[[Model], bool]
-    ) -> UnavailableError:
+    ) -> UnsupportedOperationError:
         others = ", ".join(other.reference for other in self._served() if has_it(other))
-        return UnavailableError(
+        return UnsupportedOperationError(
             f"{model.reference} has no {what}; "
             + (f"these have it: {others}" if others else "no model served has it")
         )

@@ -19,16 +19,16 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from service.errors import LatentdError
-from service.observability.metrics import FOLDER, MODEL_INFO, REGISTRY
+from service.observability.metrics import FOLDER_VARIABLE, MODEL_INFO, REGISTRY
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
 _MEMORY = "/dev/shm"  # noqa: S108 - `mkdtemp` makes a new folder in it that is ours alone
 
 
-def expose() -> bytes:
+def render_metrics() -> bytes:
     """Return every metric, of all workers together, in Prometheus' text format 0.0.4."""
-    folder = os.environ.get(FOLDER)
+    folder = os.environ.get(FOLDER_VARIABLE)
     if folder is None:
         return generate_latest(REGISTRY)
     registry = CollectorRegistry()
@@ -92,18 +92,18 @@ def _lives(process: int) -> bool:
 
 
 @contextlib.contextmanager
-def share_folder() -> Iterator[Path]:
+def share_metrics_folder() -> Iterator[Path]:
     """Make the folder that processes started meanwhile share; remove it in the end.
 
     Raises:
         LatentdError: neither the shared memory nor the temporary folder can be written.
     """
     folder = _make_folder()
-    os.environ[FOLDER] = folder
+    os.environ[FOLDER_VARIABLE] = folder
     try:
         yield Path(folder)
     finally:
-        del os.environ[FOLDER]
+        del os.environ[FOLDER_VARIABLE]
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -20,7 +20,7 @@ import orjson
 
 from service.observability.metrics import LOGS_DROPPED
 
-ACCESS = "service.access"
+ACCESS_LOGGER = "service.access"
 """The logger of the line that each request gets."""
 
 _GATHER_SECONDS = 0.05
@@ -31,7 +31,7 @@ _MOST_BYTES = 4 * 1024 * 1024
 _TEXT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
-def describe_logging(level: str, form: Literal["json", "text"]) -> dict[str, Any]:
+def build_logging_config(level: str, form: Literal["json", "text"]) -> dict[str, Any]:
     """Return the configuration for `logging.config`; uvicorn sets up its workers with it too.
 
     Args:
@@ -116,7 +116,7 @@ class LineHandler(logging.Handler):
             self._bytes += len(line)
             self._given += 1
         # What tells of a failure or an end must be out before the process can be killed.
-        if record.levelno >= logging.INFO and record.name != ACCESS:
+        if record.levelno >= logging.INFO and record.name != ACCESS_LOGGER:
             self.flush()
 
     def flush(self) -> None:

@@ -5,7 +5,7 @@ stream of requests makes `/metrics` grow. A model's label is its bundle's name; 
 `latentd_model_info` alone, or every reload would begin new series.
 
 Whether the numbers lie in this process or in files that several share is settled when this module
-is imported: by the environment variable `FOLDER`.
+is imported: by the environment variable `FOLDER_VARIABLE`.
 """
 
 import contextlib
@@ -14,10 +14,10 @@ from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
-OTHER = "other"
+OTHER_OPERATION = "other"
 """The operation of requests that no route of the API takes: unknown paths, static files."""
 
-FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 """Names the folder that several workers share; see `service.observability.exposition`."""
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
@@ -113,7 +113,7 @@ def count_request(operation: str, status: int, seconds: float) -> None:
     """Count an answered request.
 
     Args:
-        operation: The route's name, or `OTHER`.
+        operation: The route's name, or `OTHER_OPERATION`.
         status: Of HTTP.
         seconds: How long it took.
     """
@@ -126,7 +126,7 @@ def count_images(operation: str, model: str, count: int) -> None:
     _images(operation, model).inc(count)
 
 
-def time_inference(model: str, network: str, backend: str, seconds: float) -> None:
+def observe_inference(model: str, network: str, backend: str, seconds: float) -> None:
     """Note the duration of a network's run."""
     _inference_seconds(model, network, backend).observe(seconds)
 
@@ -136,14 +136,14 @@ def count_error(kind: str) -> None:
     ERRORS.labels(kind).inc()
 
 
-def show_model(model: str, version: int, backend: str, digest: str) -> None:
+def add_model_info(model: str, version: int, backend: str, digest: str) -> None:
     """Tell that a model is served from now on."""
     MODEL_INFO.labels(model, version, backend, digest).set(1)
 
 
-def hide_model(model: str, version: int, backend: str, digest: str) -> None:
+def remove_model_info(model: str, version: int, backend: str, digest: str) -> None:
     """Tell that a model is served no more."""
-    if FOLDER in os.environ:  # a shared file forgets nothing; zeros are left out when read
+    if FOLDER_VARIABLE in os.environ:  # a shared file forgets nothing; zeros are left out when read
         MODEL_INFO.labels(model, version, backend, digest).set(0)
     else:
         with contextlib.suppress(KeyError):

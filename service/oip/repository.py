@@ -17,7 +17,7 @@ from service.api.schemas import RepositoryEntry
 from service.artifact.manifest import NetworkName
 from service.codecs.request_body import read_members
 from service.codecs.responses import JSON, give_json
-from service.errors import Flaw, InvalidInputError
+from service.errors import InvalidInputError, Violation
 from service.inference.registry import Listing
 
 _TAGS = ["open inference protocol"]
@@ -103,13 +103,13 @@ async def _read(request: Request, form: type[M]) -> M:
     engine: Engine = request.app.state.engine
     body = await receive_body(request, read_head(request), engine)
     if request.query_params:
-        raise InvalidInputError(Flaw("", "no query parameters are taken"))
+        raise InvalidInputError(Violation("", "no query parameters are taken"))
     try:
         return form.model_validate(read_members(body, engine.limits) if body else {})
     except ValidationError as error:
         found = [(".".join(str(part) for part in one["loc"]), one["msg"]) for one in error.errors()]
-        flaws = [Flaw("", f"{place:.80}: {message}") for place, message in found]
-        raise InvalidInputError(*flaws) from error
+        violations = [Violation("", f"{place:.80}: {message}") for place, message in found]
+        raise InvalidInputError(*violations) from error
 
 
 def _to_bundle(name: str) -> str:

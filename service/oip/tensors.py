@@ -16,9 +16,9 @@ from service.artifact import NetworkSpec, TensorSpec
 from service.artifact.tensor_files import Floats
 from service.codecs.image_batches import read_numbers
 from service.codecs.request_body import read_members
-from service.errors import Flaw, InvalidInputError, MalformedInputError
+from service.errors import InvalidInputError, MalformedInputError, Violation
 from service.http.limits import Limits
-from service.http.problems import to_flaws
+from service.http.problems import to_violations
 
 LENGTH_HEADER = "Inference-Header-Content-Length"
 DATATYPE = "FP32"
@@ -89,10 +89,12 @@ def read_inference(
     try:
         request = InferRequest.model_validate(read_members(body[:split], limits))
     except ValidationError as error:
-        flaws = to_flaws(error.errors())
-        raise InvalidInputError(*flaws) from error
+        violations = to_violations(error.errors())
+        raise InvalidInputError(*violations) from error
     if len(request.inputs) != 1 or request.inputs[0].name != spec.input.name:
-        raise InvalidInputError(Flaw("/inputs", f"exactly one input {spec.input.name!r} is wanted"))
+        raise InvalidInputError(
+            Violation("/inputs", f"exactly one input {spec.input.name!r} is wanted")
+        )
     batch = _read_tensor(request.inputs[0], body[split:], spec.input)
     return Inference(request.id, batch, _choose_outputs(request, spec))
 
@@ -110,13 +112,15 @@ def _read_tensor(tensor: InferInput, rest: bytes, spec: TensorSpec) -> Floats:
     wanted = f"{DATATYPE} of N x {' x '.join(str(size) for size in spec.shape)}"
     if tensor.datatype != DATATYPE or shape[1:] != spec.shape or not shape[0]:
         raise InvalidInputError(
-            Flaw("/inputs/0", f"{wanted} is wanted, got {tensor.datatype} of {list(shape)}")
+            Violation("/inputs/0", f"{wanted} is wanted, got {tensor.datatype} of {list(shape)}")
         )
     if any(name.startswith("shared_memory") for name in tensor.parameters):
-        raise InvalidInputError(Flaw("/inputs/0/parameters", "shared memory is not offered"))
+        raise InvalidInputError(Violation("/inputs/0/parameters", "shared memory is not offered"))
     size = tensor.parameters.get("binary_data_size")
     if (size is None) == (tensor.data is None):
-        raise InvalidInputError(Flaw("/inputs/0", "either 'data' or 'binary_data_size' is wanted"))
+        raise InvalidInputError(
+            Violation("/inputs/0", "either 'data' or 'binary_data_size' is wanted")
+        )
     if size is None:
         return _read_data(tensor.data, shape, len(rest))
     if type(size) is not int or size != prod(shape) * 4 or size != len(rest):
@@ -129,14 +133,14 @@ def _read_data(data: object, shape: tuple[int, ...], rest: int) -> Floats:
         raise MalformedInputError("there are bytes after the JSON that no input claims")
     numbers = read_numbers(data, "/inputs/0/data")
     if numbers.size != prod(shape) or numbers.shape not in {shape, (numbers.size,)}:
-        raise InvalidInputError(Flaw("/inputs/0/data", "the data do not fill the shape"))
+        raise InvalidInputError(Violation("/inputs/0/data", "the data do not fill the shape"))
     with np.errstate(over="ignore"):
         return _check(numbers.reshape(shape).astype(np.float32))
 
 
 def _check(batch: Floats) -> Floats:
     if not np.isfinite(batch).all():
-        raise InvalidInputError(Flaw("/inputs/0/data", "numbers must be finite float32"))
+        raise InvalidInputError(Violation("/inputs/0/data", "numbers must be finite float32"))
     return np.ascontiguousarray(batch, dtype=np.float32)
 
 
@@ -147,12 +151,14 @@ def _choose_outputs(request: InferRequest, spec: NetworkSpec) -> tuple[tuple[str
         return tuple((name, by_default) for name in known)
     names = [output.name for output in request.outputs]
     if len(set(names)) != len(names) or not set(names) <= set(known):
-        raise InvalidInputError(Flaw("/outputs", f"outputs must be some of {', '.join(known)}"))
+        raise InvalidInputError(
+            Violation("/outputs", f"outputs must be some of {', '.join(known)}")
+        )
     for output in request.outputs:
         refused = {name for name in output.parameters if name != "binary_data"}
         if refused:
             raise InvalidInputError(
-                Flaw("/outputs", f"the parameter {min(refused)!r:.80} is not offered")
+                Violation("/outputs", f"the parameter {min(refused)!r:.80} is not offered")
             )
     return tuple(
         (output.name, output.parameters.get("binary_data", by_default) is True)

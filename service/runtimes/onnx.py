@@ -13,7 +13,7 @@ from service.artifact import NetworkSpec
 from service.artifact.manifest import GraphFormat
 from service.errors import ArtifactError, InferenceError
 from service.runtimes.base import Floats
-from service.runtimes.onnx_validation import check_graph
+from service.runtimes.onnx_validation import validate_graph
 
 _ERRORS_ONLY = 3
 
@@ -54,7 +54,7 @@ class OnnxRuntime:
 
     def load(self, graph: bytes, spec: NetworkSpec) -> OnnxNetwork:
         """See `service.runtimes.base.Runtime.load`."""
-        check_graph(graph)
+        validate_graph(graph)
         try:
             session = onnxruntime.InferenceSession(
                 graph, self._options, providers=["CPUExecutionProvider"]

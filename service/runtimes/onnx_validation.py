@@ -10,7 +10,7 @@ from itertools import islice
 
 from service.errors import ArtifactError
 
-MOST_FIELDS = 200_000
+MAX_FIELDS = 200_000
 """Fields in a whole graph, its numbers not counted: ten thousand times those of a small one."""
 
 # Operators that compute numbers from numbers: nothing that holds a graph, runs a loop, draws at
@@ -54,15 +54,15 @@ _MOST_SHIFT = 63
 _MOST_TAG = 2**32
 
 
-def check_graph(content: bytes) -> None:
+def validate_graph(content: bytes) -> None:
     """Check that an ONNX graph is whole, keeps to itself and uses known operators only.
 
     Raises:
         ArtifactError: it does not; the text names what it holds.
     """
-    count = sum(1 for _ in islice(_walk(memoryview(content), "model"), MOST_FIELDS + 1))
-    if count > MOST_FIELDS:
-        raise ArtifactError(f"the graph has more than {MOST_FIELDS} parts")
+    count = sum(1 for _ in islice(_walk(memoryview(content), "model"), MAX_FIELDS + 1))
+    if count > MAX_FIELDS:
+        raise ArtifactError(f"the graph has more than {MAX_FIELDS} parts")
 
 
 def _walk(content: memoryview, message: str) -> Iterator[None]:

@@ -7,7 +7,7 @@ import socket
 
 from fastapi import FastAPI
 
-from service.observability.logs import describe_logging
+from service.observability.logs import build_logging_config
 from service.server.connection import Config, Timeouts
 from service.server.draining_server import Server
 from service.server.uvicorn_internals import STARTUP_FAILURE
@@ -70,7 +70,7 @@ def _configure(settings: Settings, application: FastAPI | str) -> Config:
         factory=isinstance(application, str),
         workers=settings.workers,
         access_log=False,
-        log_config=describe_logging(settings.log_level, settings.log_format),
+        log_config=build_logging_config(settings.log_level, settings.log_format),
         server_header=False,
         timeout_graceful_shutdown=math.ceil(settings.body_seconds),
     )

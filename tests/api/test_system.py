@@ -38,8 +38,8 @@ def spoiled_store(tmp_path: Path) -> Path:
 
 
 def test_readyz_names_what_is_missing(spoiled_store: Path) -> None:
-    """With serve_good the other models answer, and 503 names the one left out and why."""
-    with run_service(Settings(models_store=spoiled_store, serve_good=True)) as client:
+    """With skip_broken_models the other models answer, and 503 names the one left out and why."""
+    with run_service(Settings(models_store=spoiled_store, skip_broken_models=True)) as client:
         ready = client.get("/readyz")
         sample = client.post("/v1/sample")
         refused = client.post("/v1/sample?model=spoiled")
@@ -56,7 +56,9 @@ def test_readyz_names_what_is_missing(spoiled_store: Path) -> None:
 
 def test_a_default_that_is_left_out_is_not_replaced(spoiled_store: Path) -> None:
     """Where the default model itself is broken no other answers in its name."""
-    settings = Settings(models_store=spoiled_store, serve_good=True, default_model="spoiled")
+    settings = Settings(
+        models_store=spoiled_store, skip_broken_models=True, default_model="spoiled"
+    )
     with run_service(settings) as client:
         unnamed = client.post("/v1/sample")
         named = client.post("/v1/sample?model=good")

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from service.__main__ import main
-from service.settings import Settings, explain
+from service.settings import Settings, format_errors
 
 VALUES = {
     "host": "0.0.0.0",  # noqa: S104 - a value
@@ -17,7 +17,7 @@ VALUES = {
     "model_backends": '{"mnist": "torchscript"}',
     "default_model": "mnist",
     "versions": "5",
-    "serve_good": "true",
+    "skip_broken_models": "true",
     "watch_seconds": "0.5",
     "threads": "2",
     "max_queue": "7",
@@ -47,7 +47,7 @@ BAD = [
     ("workers", "0"),
     ("backend", "tensorflow"),
     ("versions", "0"),
-    ("serve_good", "perhaps"),
+    ("skip_broken_models", "perhaps"),
     ("watch_seconds", "-1"),
     ("threads", "-1"),
     ("max_queue", "0"),
@@ -118,7 +118,7 @@ def test_a_bad_variable_stops_the_start(
     assert told[0].startswith(f"LATENTD_{name.upper()} (--{name.replace('_', '-')}): ")
 
 
-@pytest.mark.parametrize(("name", "value"), [bad for bad in BAD if bad[0] != "serve_good"])
+@pytest.mark.parametrize(("name", "value"), [bad for bad in BAD if bad[0] != "skip_broken_models"])
 def test_a_bad_flag_stops_the_start(
     capsys: pytest.CaptureFixture[str], name: str, value: str
 ) -> None:
@@ -155,7 +155,7 @@ def test_all_bad_values_are_told_at_once() -> None:
     with pytest.raises(ValidationError) as caught:
         Settings(port=-1, workers=0)
 
-    lines = explain(caught.value).splitlines()
+    lines = format_errors(caught.value).splitlines()
     assert [line.partition(" ")[0] for line in lines] == ["LATENTD_PORT", "LATENTD_WORKERS"]
     assert lines[0].endswith("got -1")
 

@@ -14,7 +14,7 @@ from service.artifact.densities import (
     KernelDensity,
     ProjectedDensity,
 )
-from service.artifact.sources import STORED_SOURCES, Centroids, StoredSource, Uniform
+from service.artifact.samplers import STORED_SAMPLERS, Centroids, StoredSampler, Uniform
 from service.errors import ArtifactError
 
 GENERATOR = np.random.default_rng(0)
@@ -26,7 +26,7 @@ def make_rows(*shape: int) -> np.ndarray:
     return GENERATOR.random(shape).astype(np.float32)
 
 
-SOURCES: dict[str, StoredSource] = {
+SOURCES: dict[str, StoredSampler] = {
     "uniform": Uniform(-make_rows(3), make_rows(3)),
     "centroid": Centroids(make_rows(3, 3), make_rows(3)),
     "kde": KernelDensity(make_rows(5, 3), make_rows(3), 0.25, LABELS),
@@ -41,7 +41,7 @@ CONDITIONAL = {"centroid", "kde", "class-kde", "pca-kde"}
 
 def test_every_stored_kind_is_tested() -> None:
     """A new kind needs a source here."""
-    assert SOURCES.keys() == STORED_SOURCES.keys()
+    assert SOURCES.keys() == STORED_SAMPLERS.keys()
 
 
 @pytest.mark.parametrize("kind", SOURCES)
@@ -49,7 +49,7 @@ def test_a_source_is_read_back_as_written(kind: str) -> None:
     """What is read is of the same size and classes, and draws the same latents."""
     source = SOURCES[kind]
 
-    read = STORED_SOURCES[kind].from_bytes(source.to_bytes())
+    read = STORED_SAMPLERS[kind].from_bytes(source.to_bytes())
 
     first, again = (
         some.draw(50, np.random.Generator(np.random.PCG64(1)), None, 0.5) for some in (source, read)
@@ -160,7 +160,7 @@ def change(kind: str, **changes: Any) -> bytes:  # noqa: ANN401 - tensors of any
 def test_a_source_that_does_not_fit_is_refused(kind: str, changes: dict[str, Any]) -> None:
     """Tensors that are missing, not finite, out of range or of other shapes make no source."""
     with pytest.raises(ArtifactError):
-        STORED_SOURCES[kind].from_bytes(change(kind, **changes))
+        STORED_SAMPLERS[kind].from_bytes(change(kind, **changes))
 
 
 @pytest.mark.parametrize("kind", SOURCES)
@@ -172,7 +172,7 @@ def test_a_changed_file_is_a_source_or_refused(kind: str, data: st.DataObject) -
     content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
 
     try:
-        source = STORED_SOURCES[kind].from_bytes(bytes(content))
+        source = STORED_SAMPLERS[kind].from_bytes(bytes(content))
     except ArtifactError:
         return
 

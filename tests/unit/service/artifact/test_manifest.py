@@ -227,19 +227,19 @@ def test_who_asks_for_a_class_gets_a_source_that_knows_classes(members: Members)
     known = members["samplers"]["kde"]
     members["default_source"] = "prior"
     manifest = parse_manifest(dump(members))
-    assert manifest.choose_source(of_class=False) == "prior"
-    assert manifest.choose_source(of_class=True) == "kde"
+    assert manifest.find_default_source(class_conditional=False) == "prior"
+    assert manifest.find_default_source(class_conditional=True) == "kde"
 
     members["samplers"]["kde"] = known | {"quality": judge(9)}
     members["samplers"]["better"] = known | {"quality": judge(7)}
-    assert parse_manifest(dump(members)).choose_source(of_class=True) == "better"
+    assert parse_manifest(dump(members)).find_default_source(class_conditional=True) == "better"
 
     members["default_source"] = "kde"
-    assert parse_manifest(dump(members)).choose_source(of_class=True) == "kde"
+    assert parse_manifest(dump(members)).find_default_source(class_conditional=True) == "kde"
 
 
 def test_a_bundle_whose_sources_know_no_classes_keeps_its_default(members: Members) -> None:
     """The answer then says that this source has none."""
     members["samplers"] = {"prior": members["samplers"]["prior"]}
     members["default_source"] = "prior"
-    assert parse_manifest(dump(members)).choose_source(of_class=True) == "prior"
+    assert parse_manifest(dump(members)).find_default_source(class_conditional=True) == "prior"

@@ -121,7 +121,7 @@ def test_uneven_lists_are_refused(value: object) -> None:
     with pytest.raises(InvalidInputError) as caught:
         read_numbers(value, "/images/3")
 
-    assert caught.value.flaws[0].pointer == "/images/3"
+    assert caught.value.violations[0].pointer == "/images/3"
 
 
 def test_a_batch_keeps_its_order() -> None:

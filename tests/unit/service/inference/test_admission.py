@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import pytest
 
-from service.errors import DeadlineError, InferenceError, OverloadedError
+from service.errors import DeadlineExceededError, InferenceError, OverloadedError
 from service.inference.admission import INLINE_SECONDS, Admission, Waiter
 
 LONG = 2 * INLINE_SECONDS
@@ -164,7 +164,7 @@ def test_work_that_waited_too_long_is_not_begun(single: Admission) -> None:
         clog = Clog()
         held = await clog.take(single)
         for _ in range(5):
-            with pytest.raises(DeadlineError, match=r"0\.05 seconds"):
+            with pytest.raises(DeadlineExceededError, match=r"0\.05 seconds"):
                 await single.run(lambda: done.append(1), LONG, Client().wait())
             await asyncio.sleep(0)
         clog.gate.set()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import ArtifactError, ModelNotFoundError, UnavailableError
+from service.errors import ArtifactError, ModelNotFoundError, UnsupportedOperationError
 from service.inference.registry import Registry
 from tests.support.fakes import FakeRuntime, write_bundle
 
@@ -28,11 +28,15 @@ def store(published: Path, tmp_path: Path) -> Path:
 
 
 def make_registry(
-    store: Path, *, versions: int = 2, default: str | None = None, serve_good: bool = False
+    store: Path, *, versions: int = 2, default: str | None = None, skip_broken_models: bool = False
 ) -> Registry:
     """Return a registry on the fake backend that is not loaded."""
     return Registry(
-        store, lambda _: FakeRuntime(), versions, default=default, serve_good=serve_good
+        store,
+        lambda _: FakeRuntime(),
+        versions,
+        default=default,
+        skip_broken_models=skip_broken_models,
     )
 
 
@@ -134,9 +138,9 @@ def test_only_the_versions_served_are_read(store: Path) -> None:
 def test_the_good_are_served_beside_the_broken(
     store: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With serve_good a broken version is left out, logged and listed as missing."""
+    """With skip_broken_models a broken version is left out, logged and listed as missing."""
     (store / "full" / "3" / "encoder.onnx").write_bytes(b"changed")
-    registry = make_registry(store, serve_good=True)
+    registry = make_registry(store, skip_broken_models=True)
 
     with caplog.at_level(logging.ERROR):
         registry.load()
@@ -147,18 +151,20 @@ def test_the_good_are_served_beside_the_broken(
 
 
 def test_nothing_good_stops_the_start(tmp_path: Path) -> None:
-    """With serve_good, too, there must be something to serve."""
+    """With skip_broken_models, too, there must be something to serve."""
     bundle = write_bundle(tmp_path, "full")
     (bundle.folder / "encoder.onnx").write_bytes(b"changed")
 
     with pytest.raises(ArtifactError, match=r"full@1: encoder\.onnx"):
-        make_registry(tmp_path, serve_good=True).load()
+        make_registry(tmp_path, skip_broken_models=True).load()
 
 
 def test_a_network_is_found_or_said_where(registry: Registry) -> None:
     """A model without the network is told from one with it, which is named."""
     assert registry.find_network("full", "denoiser").reference == "full@3"
-    with pytest.raises(UnavailableError, match="bare@1 has no denoiser; these have it: full@3"):
+    with pytest.raises(
+        UnsupportedOperationError, match="bare@1 has no denoiser; these have it: full@3"
+    ):
         registry.find_network("bare", "denoiser")
 
 
@@ -166,7 +172,7 @@ def test_a_source_is_found_or_said_where(registry: Registry) -> None:
     """No source is the model's default; one that it lacks is said to be elsewhere, or nowhere."""
     assert registry.find_source("full", None)[1] == "kde"
     assert registry.find_source("full", "prior")[1] == "prior"
-    with pytest.raises(UnavailableError, match="these have it: full@3, full@2"):
+    with pytest.raises(UnsupportedOperationError, match="these have it: full@3, full@2"):
         registry.find_source("bare", "prior")
-    with pytest.raises(UnavailableError, match="no model served has it"):
+    with pytest.raises(UnsupportedOperationError, match="no model served has it"):
         registry.find_source("full", "other")

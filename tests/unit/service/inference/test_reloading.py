@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from service.artifact import NetworkSpec
-from service.errors import ModelNotFoundError, NotReadyError, UnavailableError
+from service.errors import ModelNotFoundError, NotReadyError, UnsupportedOperationError
 from service.inference.registry import Registry
 from service.observability.metrics import RELOADS
 from service.runtimes import Network
@@ -271,7 +271,7 @@ def test_loading_what_must_not_be_served(store: Path, registry: Registry) -> Non
     """A load that is refused says why, and the old versions serve on."""
     spoil(store, 3)
 
-    with pytest.raises(UnavailableError, match=r"full@3: encoder\.onnx"):
+    with pytest.raises(UnsupportedOperationError, match=r"full@3: encoder\.onnx"):
         registry.reload("full")
 
     assert list(registry.models["full"]) == [2, 1]

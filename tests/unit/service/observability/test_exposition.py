@@ -18,12 +18,12 @@ from service.observability import exposition as scrape
 
 metrics.count_request("classify", 200, 0.002)
 metrics.IN_FLIGHT.inc()
-metrics.show_model("mnist", 1, "onnx", "a")
-metrics.show_model("mnist", 2, "onnx", "b")
-metrics.hide_model("mnist", 1, "onnx", "a")
+metrics.add_model_info("mnist", 1, "onnx", "a")
+metrics.add_model_info("mnist", 2, "onnx", "b")
+metrics.remove_model_info("mnist", 1, "onnx", "a")
 print("ready", flush=True)
 sys.stdin.readline()
-print(scrape.expose().decode(), end="", flush=True)
+print(scrape.render_metrics().decode(), end="", flush=True)
 """
 
 
@@ -46,7 +46,7 @@ def read(worker: subprocess.Popen[str]) -> dict[str, float]:
 
 def test_workers_add_up() -> None:
     """Each worker tells what all of them counted, and which models they serve by now."""
-    with scrape.share_folder():
+    with scrape.share_metrics_folder():
         workers = [start_worker() for _ in range(3)]
         first, *others = workers
         told = read(first)
@@ -62,7 +62,7 @@ def test_workers_add_up() -> None:
 
 def test_a_killed_worker_is_forgotten_but_not_what_it_did() -> None:
     """After kill -9 of a worker its requests count on, and it has none in hand any more."""
-    with scrape.share_folder():
+    with scrape.share_metrics_folder():
         killed, alive = start_worker(), start_worker()
         killed.kill()
         killed.wait()
@@ -75,7 +75,7 @@ def test_a_killed_worker_is_forgotten_but_not_what_it_did() -> None:
 
 def test_workers_that_die_leave_little() -> None:
     """However many workers died, their numbers are kept, and the files stay as few as they were."""
-    with scrape.share_folder() as folder:
+    with scrape.share_metrics_folder() as folder:
         sizes = []
         for _ in range(4):
             killed, alive = start_worker(), start_worker()
@@ -93,7 +93,7 @@ def test_workers_that_die_leave_little() -> None:
 
 def test_a_worker_killed_while_it_starts_breaks_nothing() -> None:
     """A file that was made and never filled is passed over."""
-    with scrape.share_folder() as folder:
+    with scrape.share_metrics_folder() as folder:
         (folder / f"counter_{os.getpid()}.db").touch()  # of a process that lives
         worker = start_worker()
         told = read(worker)
@@ -103,7 +103,7 @@ def test_a_worker_killed_while_it_starts_breaks_nothing() -> None:
 
 def test_the_folder_is_removed() -> None:
     """The shared folder lives as long as the workers, and so does the variable that names it."""
-    with scrape.share_folder() as folder:
+    with scrape.share_metrics_folder() as folder:
         assert folder.is_dir()
         assert os.environ["PROMETHEUS_MULTIPROC_DIR"] == str(folder)
 
@@ -118,7 +118,7 @@ def test_without_shared_memory_a_temporary_folder_will_do(
     monkeypatch.setattr(scrape, "_MEMORY", str(tmp_path / "none"))
     monkeypatch.setattr(scrape.tempfile, "tempdir", str(tmp_path))
 
-    with scrape.share_folder() as folder:
+    with scrape.share_metrics_folder() as folder:
         assert folder.parent == tmp_path
 
 
@@ -129,16 +129,16 @@ def test_with_nowhere_to_write_the_start_fails(
     monkeypatch.setattr(scrape, "_MEMORY", str(tmp_path / "none"))
     monkeypatch.setattr(scrape.tempfile, "tempdir", str(tmp_path / "none"))
 
-    with pytest.raises(LatentdError, match="TMPDIR"), scrape.share_folder():
+    with pytest.raises(LatentdError, match="TMPDIR"), scrape.share_metrics_folder():
         pass
 
 
 def test_a_model_that_is_no_longer_served_is_gone() -> None:
     """In one process, too, a model's row ends with it; hiding it twice does no harm."""
-    metrics.show_model("gone", 1, "onnx", "c")
-    shown = scrape.expose()
+    metrics.add_model_info("gone", 1, "onnx", "c")
+    shown = scrape.render_metrics()
     for _ in range(2):
-        metrics.hide_model("gone", 1, "onnx", "c")
+        metrics.remove_model_info("gone", 1, "onnx", "c")
 
     assert b'model="gone"' in shown
-    assert b'model="gone"' not in scrape.expose()
+    assert b'model="gone"' not in scrape.render_metrics()

@@ -13,7 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from service.observability.logs import ACCESS, JsonFormatter, LineHandler, describe_logging
+from service.observability.logs import (
+    ACCESS_LOGGER,
+    JsonFormatter,
+    LineHandler,
+    build_logging_config,
+)
 from service.observability.metrics import LOGS_DROPPED
 
 
@@ -87,7 +92,7 @@ def test_lines_come_in_order_and_whole(tmp_path: Path) -> None:
     with (tmp_path / "log").open("wb") as file:
         handler = LineHandler(file.fileno())
         for number in range(1000):
-            handler.handle(make_record("%d", number, name=ACCESS))
+            handler.handle(make_record("%d", number, name=ACCESS_LOGGER))
         handler.close()
 
     assert (tmp_path / "log").read_text().split() == [str(number) for number in range(1000)]
@@ -97,7 +102,7 @@ def test_what_is_no_request_is_written_at_once(tmp_path: Path) -> None:
     """A failure's line is out when the call returns, whatever then becomes of the process."""
     with (tmp_path / "log").open("wb") as file:
         handler = LineHandler(file.fileno())
-        handler.handle(make_record("request", name=ACCESS))
+        handler.handle(make_record("request", name=ACCESS_LOGGER))
         handler.handle(make_record("failure"))
         written = (tmp_path / "log").read_text()
         handler.close()
@@ -113,7 +118,7 @@ def test_a_stuck_reader_holds_nobody_up(pipe: tuple[int, int]) -> None:
 
     start = time.monotonic()
     for _ in range(1000):
-        handler.handle(make_record("x" * 99, name=ACCESS))
+        handler.handle(make_record("x" * 99, name=ACCESS_LOGGER))
     handler.handle(make_record("failure"))
     seconds = time.monotonic() - start
     dropped = int(count_dropped() - before)
@@ -130,7 +135,7 @@ def test_closing_does_not_wait_for_a_stuck_reader(pipe: tuple[int, int]) -> None
     """A process can end although nobody reads its last lines."""
     handler = LineHandler(pipe[1])
     for _ in range(100):
-        handler.handle(make_record("x" * 99, name=ACCESS))
+        handler.handle(make_record("x" * 99, name=ACCESS_LOGGER))
 
     start = time.monotonic()
     handler.close()
@@ -166,7 +171,7 @@ def test_a_non_blocking_pipe_loses_nothing(pipe: tuple[int, int]) -> None:
     handler = LineHandler(writer)
 
     for _ in range(100):
-        handler.handle(make_record("x" * 99, name=ACCESS))
+        handler.handle(make_record("x" * 99, name=ACCESS_LOGGER))
     received = b""
     while len(received) < 10_000:
         received += os.read(reader, 65_536)
@@ -190,8 +195,8 @@ def test_a_record_that_cannot_be_formatted_fails_nobody(tmp_path: Path) -> None:
 def test_a_process_lives_without_standard_error(redirection: str) -> None:
     """With standard error closed, or its disk full, logging does nothing and breaks nothing."""
     program = (
-        "import logging.config; from service.observability.logs import describe_logging; "
-        "logging.config.dictConfig(describe_logging('info', 'json')); "
+        "import logging.config; from service.observability.logs import build_logging_config; "
+        "logging.config.dictConfig(build_logging_config('info', 'json')); "
         "logging.getLogger('a').error('b'); print('alive')"
     )
 
@@ -210,8 +215,8 @@ def test_a_process_lives_without_standard_error(redirection: str) -> None:
 def test_the_form_is_a_choice(form: str, first: str) -> None:
     """The configuration gives JSON, or text that begins with the time."""
     program = (
-        "import logging.config; from service.observability.logs import describe_logging; "
-        f"logging.config.dictConfig(describe_logging('info', {form!r})); "
+        "import logging.config; from service.observability.logs import build_logging_config; "
+        f"logging.config.dictConfig(build_logging_config('info', {form!r})); "
         "logging.getLogger('a').debug('unseen'); logging.getLogger('a').error('b')"
     )
 
@@ -221,4 +226,4 @@ def test_the_form_is_a_choice(form: str, first: str) -> None:
 
     (line,) = ended.stderr.splitlines()
     assert line[0] == first
-    assert describe_logging("info", "json")["root"]["level"] == "INFO"
+    assert build_logging_config("info", "json")["root"]["level"] == "INFO"

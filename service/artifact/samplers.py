@@ -1,6 +1,6 @@
 """Where generated latents come from; training judges the classes that the service draws with.
 
-To add one that is fitted: a class with what `StoredSource` asks for, a line in `STORED_SOURCES`,
+To add one that is fitted: a class with what `StoredSampler` asks for, a line in `STORED_SAMPLERS`,
 and its fit in `training.samplers`.
 """
 
@@ -26,7 +26,7 @@ RunNetwork: TypeAlias = Callable[[NetworkName, Floats], list[Floats]]
 """Takes a network's name and its input, (N, ...) float32; gives each of its outputs."""
 
 
-class Source(Protocol):
+class Sampler(Protocol):
     """A source of latents. Drawn from by several threads at once."""
 
     def draw(
@@ -46,7 +46,7 @@ class Source(Protocol):
         """
 
 
-class StoredSource(Source, Protocol):
+class StoredSampler(Sampler, Protocol):
     """A source that was fitted to codes, and lies in a file."""
 
     @property
@@ -115,7 +115,7 @@ class Uniform:
         label: int | None,  # noqa: ARG002 - a box knows no classes
         temperature: float,
     ) -> Floats:
-        """See `Source.draw`."""
+        """See `Sampler.draw`."""
         low, high = self.low.astype(np.float64), self.high.astype(np.float64)
         sides = temperature * (high - low)
         offsets = generator.random((count, self.latent_size)) - 0.5
@@ -161,7 +161,7 @@ class Centroids:
     def draw(
         self, count: int, generator: np.random.Generator, label: int | None, temperature: float
     ) -> Floats:
-        """See `Source.draw`; without a label every class is as likely."""
+        """See `Sampler.draw`; without a label every class is as likely."""
         chosen = (
             generator.integers(len(self.centroids), size=count)
             if label is None
@@ -189,7 +189,7 @@ class StandardNormal:
         label: int | None,  # noqa: ARG002 - noise knows no classes
         temperature: float,
     ) -> Floats:
-        """See `Source.draw`."""
+        """See `Sampler.draw`."""
         noise = generator.standard_normal((count, self.latent_size))
         return (temperature * noise).astype(np.float32)
 
@@ -209,14 +209,14 @@ class FilteredGan:
     def draw(
         self, count: int, generator: np.random.Generator, label: int | None, temperature: float
     ) -> Floats:
-        """See `Source.draw`."""
+        """See `Sampler.draw`."""
         noise = self.noise.draw(count, generator, label, temperature)
         (images,) = self.run("generator", noise)
         (codes,) = self.run("encoder", images)
         return codes
 
 
-STORED_SOURCES: dict[str, type[StoredSource]] = {
+STORED_SAMPLERS: dict[str, type[StoredSampler]] = {
     "uniform": Uniform,
     "centroid": Centroids,
     "kde": KernelDensity,

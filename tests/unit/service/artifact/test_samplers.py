@@ -10,7 +10,7 @@ from service.artifact.densities import (
     KernelDensity,
     ProjectedDensity,
 )
-from service.artifact.sources import Centroids, FilteredGan, Source, StandardNormal, Uniform
+from service.artifact.samplers import Centroids, FilteredGan, Sampler, StandardNormal, Uniform
 
 COUNT = 20_000
 CODES = np.array([[-5, 0, 1], [5, 0, 1], [5, 2, 1]], dtype=np.float32)
@@ -34,7 +34,7 @@ def run_fake(network: str, batch: NDArray[np.float32]) -> list[NDArray[np.float3
     return [batch[:, 0, 0] + 1]
 
 
-SOURCES: dict[str, Source] = {
+SOURCES: dict[str, Sampler] = {
     "uniform": Uniform(np.array([-1, 0, 2], np.float32), np.array([1, 0, 6], np.float32)),
     "centroid": Centroids(CODES[:2], SCALE),
     "kde": KernelDensity(CODES, SCALE, 0.2, LABELS),
