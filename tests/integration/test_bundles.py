@@ -13,7 +13,7 @@ from service.artifact import SPACE_NETWORKS, list_bundles, open_bundle
 from service.inference import operations
 from service.inference.model import Model, load_model
 from service.runtimes import open_runtime
-from tests.support.requirements import need_data
+from tests.support.requirements import require_data
 
 STORE = Path(__file__).parents[2] / "models_store"
 FOLDERS = {"fashion-mnist": "FashionMNIST", "mnist": "MNIST"}
@@ -32,7 +32,7 @@ def load(name: str, backend: str) -> Model:
 @cache
 def read_test_set(name: str) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """Return the test images, (N, 1, 28, 28) in [0, 1], and their labels."""
-    raw = need_data() / FOLDERS[name] / "raw"
+    raw = require_data() / FOLDERS[name] / "raw"
     pixels = np.fromfile(raw / "t10k-images-idx3-ubyte", np.uint8, offset=16)
     labels = np.fromfile(raw / "t10k-labels-idx1-ubyte", np.uint8, offset=8)
     return pixels.reshape(-1, 1, 28, 28).astype(np.float32) / 255, labels

@@ -1,4 +1,4 @@
-"""Picture files that are broken, too large or of another format, in every way in."""
+"""Corrupt, oversized and unsupported image files, in every body format."""
 
 import zlib
 from collections.abc import Callable
@@ -10,33 +10,33 @@ from PIL import Image
 
 from tests.support.image_files import forge_png, make_chunk, make_noise, make_png, save, to_base64
 
-Refuse = Callable[..., dict[str, Any]]
+ExpectProblem = Callable[..., dict[str, Any]]
 
-WAYS = ("raw", "part", "json")
+BODIES = ("raw", "part", "json")
 
 
-def send_in(way: str, content: bytes) -> dict[str, Any]:
-    """Return the request that sends one picture in one of the ways."""
-    if way == "raw":
+def make_request(body: str, content: bytes) -> dict[str, Any]:
+    """Return a request with one image, sent in the given body format."""
+    if body == "raw":
         return {"content": content, "headers": {"Content-Type": "image/png"}}
-    if way == "part":
+    if body == "part":
         return {"files": {"images": ("a.png", content, "image/png")}}
     return {"json": {"images": [to_base64(content)]}}
 
 
 def make_text(size: int) -> bytes:
-    """Return a PNG text chunk that holds `size` characters once it is inflated."""
+    """Return a PNG text chunk whose content inflates to `size` characters."""
     return make_chunk(b"zTXt", b"key\0\0" + zlib.compress(b"a" * size))
 
 
-BROKEN = {
+CORRUPT = {
     "empty": b"",
     "one byte": b"\x89",
-    "text": b"this is a text and no picture",
+    "text": b"this is a text and not an image",
     "signature only": make_noise()[:8],
     "header only": make_noise()[:33],
     "truncated": make_noise()[:60],
-    "truncated JPEG": make_noise(form="JPEG")[:-40],
+    "truncated JPEG": make_noise(file_format="JPEG")[:-40],
     "JPEG signature only": b"\xff\xd8\xff\xe0",
     "wrong header checksum": make_noise()[:29] + b"\0\0\0\0" + make_noise()[33:],
     "wrong data": make_noise()[:45] + b"\0" * 10 + make_noise()[55:],
@@ -52,7 +52,7 @@ TOO_LARGE = {
     "50,000 x 50,000": forge_png(50_000, 50_000),
     "the largest": forge_png(2**31 - 1, 2**31 - 1),
 }
-OTHERS = {
+UNSUPPORTED = {
     "GIF": save(Image.new("L", (6, 8)), "GIF"),
     "BMP": save(Image.new("L", (6, 8)), "BMP"),
     "TIFF": save(Image.new("L", (6, 8)), "TIFF"),
@@ -68,42 +68,52 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("fault", BROKEN)
-def test_a_broken_picture(refuse: Refuse, fault: str, way: str) -> None:
-    """A broken picture is 400 as a body or a part, and 422 inside JSON, which is whole itself."""
-    refuse(422 if way == "json" else 400, "/v1/encode", **send_in(way, BROKEN[fault]))
+@pytest.mark.parametrize("body", BODIES)
+@pytest.mark.parametrize("fault", CORRUPT)
+def test_corrupt_image_is_rejected(expect_problem: ExpectProblem, fault: str, body: str) -> None:
+    """A corrupt image is rejected with 400, or with 422 inside a valid JSON body."""
+    expect_problem(
+        422 if body == "json" else 400, "/v1/encode", **make_request(body, CORRUPT[fault])
+    )
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("body", BODIES)
 @pytest.mark.parametrize("size", TOO_LARGE)
-def test_a_picture_over_the_pixel_limit(refuse: Refuse, size: str, way: str) -> None:
-    """A picture whose header claims too many pixels is 413 in every way, before it is decoded."""
-    problem = refuse(413, "/v1/encode", **send_in(way, TOO_LARGE[size]))
+def test_image_over_the_pixel_limit_is_rejected_with_413(
+    expect_problem: ExpectProblem, size: str, body: str
+) -> None:
+    """An image with too many pixels in its header is rejected with 413 before decoding."""
+    problem = expect_problem(413, "/v1/encode", **make_request(body, TOO_LARGE[size]))
 
     assert "LATENTD_MAX_PIXELS" in problem["detail"]
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("form", OTHERS)
-def test_a_picture_of_another_format(refuse: Refuse, form: str, way: str) -> None:
-    """A format that is not read is 415, and 422 inside JSON; its name is no help to it."""
-    problem = refuse(422 if way == "json" else 415, "/v1/encode", **send_in(way, OTHERS[form]))
+@pytest.mark.parametrize("body", BODIES)
+@pytest.mark.parametrize("file_format", UNSUPPORTED)
+def test_unsupported_image_format_is_rejected(
+    expect_problem: ExpectProblem, file_format: str, body: str
+) -> None:
+    """An unsupported format is rejected with 415, or 422 inside JSON, despite its content type."""
+    problem = expect_problem(
+        422 if body == "json" else 415, "/v1/encode", **make_request(body, UNSUPPORTED[file_format])
+    )
 
     assert "PNG and JPEG are read" in problem["detail"]
 
 
 @pytest.mark.parametrize("operation", ["reconstruct", "denoise", "classify"])
-def test_a_broken_picture_for_every_operation(refuse: Refuse, operation: str) -> None:
-    """No operation on images takes a truncated file."""
-    refuse(400, f"/v1/{operation}", **send_in("raw", BROKEN["truncated"]))
+def test_truncated_image_is_rejected_by_every_operation(
+    expect_problem: ExpectProblem, operation: str
+) -> None:
+    """Every operation on images rejects a truncated file with 400."""
+    expect_problem(400, f"/v1/{operation}", **make_request("raw", CORRUPT["truncated"]))
 
 
-def test_a_broken_picture_among_good_ones_is_pointed_at(refuse: Refuse) -> None:
-    """Of several pictures in JSON, the broken one is named, though it breaks only when decoded."""
-    pictures = [to_base64(content) for content in (make_png(), BROKEN["truncated"], make_png())]
+def test_error_points_to_the_corrupt_image(expect_problem: ExpectProblem) -> None:
+    """The error points to the corrupt image among several, even when only decoding detects it."""
+    images = [to_base64(content) for content in (make_png(), CORRUPT["truncated"], make_png())]
 
-    problem = refuse(422, "/v1/encode", json={"images": pictures})
+    problem = expect_problem(422, "/v1/encode", json={"images": images})
 
     assert problem["errors"][0]["pointer"] == "/images/1"
 
@@ -113,7 +123,7 @@ def _make_animation() -> bytes:
     return save(frames[0], "PNG", save_all=True, append_images=frames[1:], default_image=False)
 
 
-ODD = {
+UNUSUAL = {
     "PNG called JPEG": (make_png(51), "image/jpeg"),
     "JPEG called PNG": (save(Image.new("L", (6, 8), 51), "JPEG"), "image/png"),
     "animation": (_make_animation(), "image/png"),
@@ -127,12 +137,12 @@ ODD = {
 }
 
 
-@pytest.mark.parametrize("kind", ODD)
-def test_an_odd_picture_is_converted(client: httpx.Client, kind: str) -> None:
-    """Files that are unusual and whole are converted: told by their bytes, first frame only."""
-    content, media_type = ODD[kind]
+@pytest.mark.parametrize("kind", UNUSUAL)
+def test_unusual_image_is_converted(client: httpx.Client, kind: str) -> None:
+    """A valid image is detected by its bytes and converted; only the first frame is used."""
+    content, media_type = UNUSUAL[kind]
 
-    answer = client.post("/v1/encode", content=content, headers={"Content-Type": media_type})
+    response = client.post("/v1/encode", content=content, headers={"Content-Type": media_type})
 
     level = 0.0 if kind == "small text" else 0.2
-    assert answer.json()["latents"][0] == pytest.approx([level] * 4, abs=0.006)
+    assert response.json()["latents"][0] == pytest.approx([level] * 4, abs=0.006)

@@ -1,4 +1,4 @@
-"""The playground as it is served."""
+"""The files of the playground as the service serves them."""
 
 import re
 from pathlib import Path
@@ -13,34 +13,34 @@ from service.settings import Settings
 from tests.support.fakes import open_fake_backend
 from tests.support.servers import TLS, run_server
 
-PLAYGROUND = Path(__file__).parents[2] / "service" / "playground"
+PLAYGROUND = Path(__file__).parents[3] / "service" / "playground"
 ADDRESSES = re.compile(
     r'(?:src|href|from|import) ?= ?"([^"#]+)"|(?:from|import) "([^"]+)"|url\("([^"]+)"\)'
 )
 
 
 def find_addresses(text: str) -> set[str]:
-    """Return what a page, a module or a style sheet loads or leads to."""
+    """Return the addresses that a page, a module or a style sheet loads or links to."""
     return {next(filter(None, groups)) for groups in ADDRESSES.findall(text)}
 
 
-def test_the_first_page_is_the_playground(client: httpx.Client) -> None:
-    """A browser that opens the service's address sees the playground, under a strict policy."""
-    answer = client.get("/")
+def test_root_page_is_the_playground(client: httpx.Client) -> None:
+    """The service's root address returns the playground under a strict policy."""
+    response = client.get("/")
 
-    policy = answer.headers.get_list("Content-Security-Policy")
-    assert answer.status_code == 200
-    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
-    assert answer.headers["Cache-Control"] == "no-cache"
+    policy = response.headers.get_list("Content-Security-Policy")
+    assert response.status_code == 200
+    assert response.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert response.headers["Cache-Control"] == "no-cache"
     assert len(policy) == 1
     assert "default-src 'none'" in policy[0]
     assert "unsafe" not in policy[0]
-    assert "<script>" not in answer.text
-    assert not re.search(r"\bstyle=|\bon[a-z]+=", answer.text)
+    assert "<script>" not in response.text
+    assert not re.search(r"\bstyle=|\bon[a-z]+=", response.text)
 
 
-def test_every_file_is_served(client: httpx.Client) -> None:
-    """Each module, style and font is there, with a type that browsers take."""
+def test_every_file_is_served_with_its_type(client: httpx.Client) -> None:
+    """Each module, style sheet and font is served with the content type that browsers require."""
     types = {
         ".js": "javascript",
         ".css": "text/css",
@@ -52,13 +52,13 @@ def test_every_file_is_served(client: httpx.Client) -> None:
 
     assert len(files) > 20
     for path in files:
-        answer = client.get(f"/static/playground/{path.relative_to(PLAYGROUND)}")
-        assert answer.status_code == 200
-        assert types[path.suffix] in answer.headers["Content-Type"]
+        response = client.get(f"/static/playground/{path.relative_to(PLAYGROUND)}")
+        assert response.status_code == 200
+        assert types[path.suffix] in response.headers["Content-Type"]
 
 
-def test_everything_loaded_is_relative_and_there() -> None:
-    """No file of the page names a host or an absolute path, and what it names exists."""
+def test_addresses_are_relative_and_exist() -> None:
+    """The playground's files contain only relative addresses of existing files."""
     for path in PLAYGROUND.rglob("*.*"):
         if path.suffix not in {".js", ".css", ".html"}:
             continue
@@ -69,15 +69,15 @@ def test_everything_loaded_is_relative_and_there() -> None:
         assert [name for name in files if not (base / name).exists()] == []
 
 
-def test_modules_are_small() -> None:
-    """Each module does one thing, in under 250 lines."""
+def test_modules_have_under_250_lines() -> None:
+    """Each JavaScript module has under 250 lines."""
     lengths = {path.name: path.read_text().count("\n") for path in PLAYGROUND.rglob("*.js")}
 
     assert {name: length for name, length in lengths.items() if length >= 250} == {}
 
 
-def test_it_works_below_a_prefix(settings: Settings) -> None:
-    """Behind a proxy's prefix the page, its files and the API are found by relative addresses."""
+def test_page_loads_below_a_path_prefix(settings: Settings) -> None:
+    """Behind a path prefix the page, its files and the API have valid relative addresses."""
     registry = build_registry(settings, open_fake_backend)
     registry.load()
     inner: FastAPI = create_app(settings, registry)
@@ -87,8 +87,10 @@ def test_it_works_below_a_prefix(settings: Settings) -> None:
     ):
         page = client.get("/tools/latentd/")
         files = [str(page.url.join(address)) for address in find_addresses(page.text)]
-        answers = [client.get(url).status_code for url in [*files, str(page.url.join("v1/models"))]]
+        statuses = [
+            client.get(url).status_code for url in [*files, str(page.url.join("v1/models"))]
+        ]
 
     assert page.status_code == 200
-    assert len(answers) > 6
-    assert set(answers) == {200}
+    assert len(statuses) > 6
+    assert set(statuses) == {200}

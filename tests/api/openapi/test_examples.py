@@ -1,4 +1,4 @@
-"""The examples in the OpenAPI document, where the default model lacks what an operation needs."""
+"""The examples in the OpenAPI document when the default model lacks some operations."""
 
 from pathlib import Path
 from typing import Any
@@ -26,28 +26,28 @@ def list_examples(client: httpx.Client) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("newest", [frozenset(), BARE], ids=["highest version", "lower version"])
-def test_an_example_names_a_model_that_can(tmp_path: Path, newest: frozenset[str]) -> None:
-    """Each example is answered as sent: by another model, or its lower version, where need be."""
+def test_example_names_a_model_with_the_operation(tmp_path: Path, newest: frozenset[str]) -> None:
+    """An example names another model or version if the default model lacks the operation."""
     write_bundle(tmp_path, "bare", without=BARE)
     write_bundle(tmp_path, "full", image=ImageSpec(channels=1, height=9, width=9))
     if newest:
         write_bundle(tmp_path, "full", without=newest)
     with run_service(Settings(models_store=tmp_path, default_model="bare")) as client:
         examples = list_examples(client)
-        answers = {
+        responses = {
             operation: client.post(f"/v1/{operation}", json=example)
             for operation, example in examples.items()
         }
 
     assert examples.keys() == set(OPERATIONS)
-    assert {operation: answer.status_code for operation, answer in answers.items()} == (
+    assert {operation: response.status_code for operation, response in responses.items()} == (
         dict.fromkeys(OPERATIONS, 200)
     )
-    named = {operation for operation, example in examples.items() if "model" in example}
-    assert named == {"denoise", "classify"}
+    with_model = {operation for operation, example in examples.items() if "model" in example}
+    assert with_model == {"denoise", "classify"}
 
 
-def test_no_example_of_what_no_model_can(tmp_path: Path) -> None:
+def test_operation_without_a_model_has_no_example(tmp_path: Path) -> None:
     """An operation that no model has is documented without an example."""
     write_bundle(tmp_path, "bare", without=BARE)
     with run_service(Settings(models_store=tmp_path)) as client:
@@ -56,8 +56,8 @@ def test_no_example_of_what_no_model_can(tmp_path: Path) -> None:
     assert examples.keys() == set(OPERATIONS) - {"denoise", "classify"}
 
 
-def test_examples_follow_every_model(tmp_path: Path) -> None:
-    """A model that is taken away is named no more."""
+def test_example_does_not_name_an_unloaded_model(tmp_path: Path) -> None:
+    """The examples stop naming a model after it is unloaded."""
     write_bundle(tmp_path, "bare", without=BARE)
     write_bundle(tmp_path, "full")
     settings = Settings(models_store=tmp_path, default_model="bare", repository_control=True)

@@ -1,4 +1,4 @@
-""".npy bodies that are broken, of another type or of a wrong shape or range."""
+""".npy bodies that are malformed or have the wrong type, shape or range."""
 
 import io
 from collections.abc import Callable
@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from tests.support.fakes import LATENT_SIZE
 from tests.support.image_files import to_npy
 
-Refuse = Callable[..., dict[str, Any]]
+ExpectProblem = Callable[..., dict[str, Any]]
 
 NPY = {"Content-Type": "application/x-npy"}
 GREY = np.full((2, 1, 8, 6), 0.5, np.float32)
 
 
 def forge_npy(shape: str, data: bytes = b"", descr: str = "<f4") -> bytes:
-    """Return a .npy file whose header claims anything."""
+    """Return a .npy file with an arbitrary header."""
     header = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}}}\n".encode()
     return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + data
 
@@ -31,7 +31,7 @@ def pack_archive() -> bytes:
     return stream.getvalue()
 
 
-BROKEN = {
+MALFORMED = {
     "empty": b"",
     "three bytes": b"\x93NU",
     "magic only": b"\x93NUMPY",
@@ -49,7 +49,7 @@ BROKEN = {
     "unfinished header": b"\x93NUMPY\x01\x00\x01\x00{",
     "future version": b"\x93NUMPY\x09" + to_npy(GREY)[7:],
 }
-OTHERS = {
+UNSUPPORTED = {
     "objects": forge_npy("(1,)", b"\x80\x04N.", "|O"),
     "pickle": b"\x80\x04\x95\x10" + bytes(20),
     "archive": pack_archive(),
@@ -64,17 +64,21 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("operation", ["encode", "decode", "interpolate"])
-@pytest.mark.parametrize("fault", BROKEN)
-def test_a_broken_array(refuse: Refuse, fault: str, operation: str) -> None:
-    """A body that is no .npy file, or whose header lies, is 400."""
-    refuse(400, f"/v1/{operation}", content=BROKEN[fault], headers=NPY)
+@pytest.mark.parametrize("fault", MALFORMED)
+def test_malformed_npy_is_rejected_with_400(
+    expect_problem: ExpectProblem, fault: str, operation: str
+) -> None:
+    """A malformed .npy file, or one with a false header, is rejected with 400."""
+    expect_problem(400, f"/v1/{operation}", content=MALFORMED[fault], headers=NPY)
 
 
 @pytest.mark.parametrize("operation", ["encode", "decode", "interpolate"])
-@pytest.mark.parametrize("kind", OTHERS)
-def test_an_array_of_another_type(refuse: Refuse, kind: str, operation: str) -> None:
-    """Only uint8, float32 and float64 are read; archives and pickles are never opened."""
-    refuse(415, f"/v1/{operation}", content=OTHERS[kind], headers=NPY)
+@pytest.mark.parametrize("kind", UNSUPPORTED)
+def test_unsupported_array_type_is_rejected_with_415(
+    expect_problem: ExpectProblem, kind: str, operation: str
+) -> None:
+    """Types other than uint8, float32 and float64 are rejected with 415; pickles are not loaded."""
+    expect_problem(415, f"/v1/{operation}", content=UNSUPPORTED[kind], headers=NPY)
 
 
 WRONG_IMAGES = {
@@ -97,11 +101,13 @@ WRONG_IMAGES = {
 
 
 @pytest.mark.parametrize("fault", WRONG_IMAGES)
-def test_an_array_that_is_no_images(refuse: Refuse, fault: str) -> None:
-    """A wrong shape or range is 422: arrays are never resized, scaled or clipped."""
+def test_array_that_does_not_fit_images_is_rejected(
+    expect_problem: ExpectProblem, fault: str
+) -> None:
+    """An array of the wrong shape or range is rejected with 422 instead of being converted."""
     content = to_npy(np.asarray(WRONG_IMAGES[fault]))
 
-    problem = refuse(422, "/v1/encode", content=content, headers=NPY)
+    problem = expect_problem(422, "/v1/encode", content=content, headers=NPY)
 
     assert problem["errors"][0]["pointer"] == "/images"
 
@@ -120,11 +126,13 @@ WRONG_LATENTS = {
 
 
 @pytest.mark.parametrize("fault", WRONG_LATENTS)
-def test_an_array_that_is_no_latents(refuse: Refuse, fault: str) -> None:
-    """A wrong shape or type, NaN, infinity and what float32 cannot hold are 422."""
+def test_array_that_does_not_fit_latents_is_rejected(
+    expect_problem: ExpectProblem, fault: str
+) -> None:
+    """Latents of the wrong shape or type, or outside finite float32, are rejected with 422."""
     content = to_npy(np.asarray(WRONG_LATENTS[fault]))
 
-    problem = refuse(422, "/v1/decode", content=content, headers=NPY)
+    problem = expect_problem(422, "/v1/decode", content=content, headers=NPY)
 
     assert problem["errors"][0]["pointer"] == "/latents"
 
@@ -138,9 +146,11 @@ def test_an_array_that_is_no_latents(refuse: Refuse, fault: str) -> None:
         ("interpolate", np.zeros((21, LATENT_SIZE), np.float32)),
     ],
 )
-def test_one_more_than_allowed(refuse: Refuse, operation: str, array: NDArray[Any]) -> None:
-    """More images or latents than the limit are 413."""
-    problem = refuse(413, f"/v1/{operation}", content=to_npy(array), headers=NPY)
+def test_too_many_items_are_rejected_with_413(
+    expect_problem: ExpectProblem, operation: str, array: NDArray[Any]
+) -> None:
+    """More images or latents than the limit are rejected with 413."""
+    problem = expect_problem(413, f"/v1/{operation}", content=to_npy(array), headers=NPY)
 
     assert "LATENTD_MAX_IMAGES" in problem["detail"]
 
@@ -149,23 +159,32 @@ def test_one_more_than_allowed(refuse: Refuse, operation: str, array: NDArray[An
     ("operation", "array"),
     [("encode", np.zeros((50, 6), np.float32)), ("decode", np.zeros(50, np.float32))],
 )
-def test_rows_of_one_are_not_counted(refuse: Refuse, operation: str, array: NDArray[Any]) -> None:
-    """One large image or latent is one: of a wrong shape here, and not too many."""
-    problem = refuse(422, f"/v1/{operation}", content=to_npy(array), headers=NPY)
+def test_rows_of_one_item_do_not_count_as_items(
+    expect_problem: ExpectProblem, operation: str, array: NDArray[Any]
+) -> None:
+    """One large image or latent code counts as one item and is rejected for its shape only."""
+    problem = expect_problem(422, f"/v1/{operation}", content=to_npy(array), headers=NPY)
 
     assert "wanted" in problem["detail"]
 
 
 @pytest.mark.parametrize("operation", ["encode", "decode"])
-def test_the_order_of_bytes_does_not_matter(client: httpx.Client, operation: str) -> None:
-    """Big-endian and Fortran-ordered arrays are read by value, bit for bit the same."""
-    generator = np.random.default_rng(0)
+def test_byte_and_memory_order_do_not_change_the_result(
+    client: httpx.Client, operation: str
+) -> None:
+    """Big-endian and Fortran-ordered arrays give bit-identical responses."""
+    rng = np.random.default_rng(0)
     shape = (3, 1, 8, 6) if operation == "encode" else (3, LATENT_SIZE)
-    array = generator.random(shape).astype("<f4")
+    array = rng.random(shape).astype("<f4")
 
-    answers = {
-        client.post(f"/v1/{operation}", content=to_npy(form), headers=NPY).content
-        for form in (array, array.astype(">f4"), np.asarray(array, order="F"), array.astype(">f8"))
+    responses = {
+        client.post(f"/v1/{operation}", content=to_npy(variant), headers=NPY).content
+        for variant in (
+            array,
+            array.astype(">f4"),
+            np.asarray(array, order="F"),
+            array.astype(">f8"),
+        )
     }
 
-    assert len(answers) == 1
+    assert len(responses) == 1

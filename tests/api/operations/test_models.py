@@ -1,4 +1,4 @@
-"""The routes that list and describe what is served."""
+"""The routes that list and describe the loaded models."""
 
 from collections.abc import Callable
 
@@ -10,10 +10,11 @@ from service.api.model_info import MapInfo, ModelInfo, ModelList
 from service.api.models import _round
 from tests.support.fakes import CLASSES, LATENT_SIZE, REPORT, make_map
 from tests.support.image_files import make_png, to_base64
+from tests.support.problem_checks import OPERATIONS
 
 
-def test_the_highest_version_of_each_model_is_listed(client: httpx.Client) -> None:
-    """Names come in order, each with its highest version and all versions that are served."""
+def test_list_has_the_highest_version_of_each_model(client: httpx.Client) -> None:
+    """The list is sorted by name; an entry has the highest version and all loaded versions."""
     listed = ModelList.model_validate_json(client.get("/v1/models").content).models
 
     assert [(info.name, info.version) for info in listed] == [
@@ -24,15 +25,15 @@ def test_the_highest_version_of_each_model_is_listed(client: httpx.Client) -> No
     assert listed[2].versions == [2, 1]
 
 
-def test_one_model_is_the_default(client: httpx.Client) -> None:
-    """Exactly the model that answers when none is named says so."""
+def test_exactly_one_model_is_the_default(client: httpx.Client) -> None:
+    """Only the default model is marked as the default."""
     listed = client.get("/v1/models").json()["models"]
 
     assert [info["name"] for info in listed if info["default"]] == ["full"]
 
 
-def test_a_model_is_described(client: httpx.Client) -> None:
-    """A description holds what a client needs to make and read requests."""
+def test_description_has_spaces_sources_and_metrics(client: httpx.Client) -> None:
+    """A description contains the information that a client needs for its requests."""
     info = ModelInfo.model_validate_json(client.get("/v1/models/full").content)
 
     assert info.image.shape == (1, 8, 6)
@@ -54,47 +55,46 @@ def test_a_model_is_described(client: httpx.Client) -> None:
     assert info.provenance["seed"] == 0
 
 
-def test_every_stored_form_has_its_checksum(client: httpx.Client) -> None:
-    """Each network tells its tensors, and of each format the file, its size and its sha256."""
+def test_description_has_tensors_and_checksums(client: httpx.Client) -> None:
+    """A description lists each network's tensors and the name, size and SHA-256 of each file."""
     networks = client.get("/v1/models/full").json()["networks"]
 
     assert networks["encoder"]["input"] == {"name": "images", "shape": [1, 8, 6]}
     assert networks["vae_encoder"]["outputs"][1]["name"] == "log_variances"
-    forms = [form for network in networks.values() for form in network["formats"].values()]
-    assert len(forms) == 14
-    assert all(len(form["sha256"]) == 64 and form["bytes"] > 0 for form in forms)
+    files = [file for network in networks.values() for file in network["formats"].values()]
+    assert len(files) == 14
+    assert all(len(file["sha256"]) == 64 and file["bytes"] > 0 for file in files)
 
 
 @pytest.mark.parametrize(
     ("model", "missing"),
     [("full", set()), ("colour", set()), ("bare", {"denoise", "classify"})],
 )
-def test_the_operations_are_those_that_work(
+def test_listed_operations_are_the_available_ones(
     client: httpx.Client, model: str, missing: set[str]
 ) -> None:
-    """What is listed is answered, and what is not listed is 409."""
+    """A listed operation succeeds; an operation that is not listed is rejected with 409."""
     listed = set(client.get(f"/v1/models/{model}").json()["operations"])
     body = {"images": [to_base64(make_png())]}
 
-    every = {"encode", "decode", "reconstruct", "denoise", "classify", "sample", "interpolate"}
-    assert every - listed == missing
+    assert set(OPERATIONS) - listed == missing
     for operation in ("denoise", "classify"):
-        answer = client.post(f"/v1/{operation}?model={model}", json=body)
-        assert answer.status_code == (409 if operation in missing else 200)
+        response = client.post(f"/v1/{operation}?model={model}", json=body)
+        assert response.status_code == (409 if operation in missing else 200)
 
 
-def test_a_version_is_described_on_its_own(client: httpx.Client) -> None:
-    """`name@version` describes that version; its digest is the one that answers carry."""
+def test_version_has_its_own_description(client: httpx.Client) -> None:
+    """`name@version` describes that version, with the digest from its responses."""
     first = client.get("/v1/models/full@1").json()
     second = client.get("/v1/models/full@2").json()
 
     assert (first["version"], second["version"]) == (1, 2)
-    answer = client.post("/v1/sample?model=full@2")
-    assert answer.headers["X-Model-Digest"] == second["digest"]
+    response = client.post("/v1/sample?model=full@2")
+    assert response.headers["X-Model-Digest"] == second["digest"]
 
 
-def test_maps_and_the_report_are_named(client: httpx.Client) -> None:
-    """A description lists the spaces that have a map and the path of the report, both optional."""
+def test_description_lists_maps_and_the_report(client: httpx.Client) -> None:
+    """A description lists the spaces with a map and the path of the report; both are optional."""
     full, bare = (client.get(f"/v1/models/{name}").json() for name in ("full", "bare"))
 
     assert full["maps"] == ["autoencoder", "vae"]
@@ -103,24 +103,24 @@ def test_maps_and_the_report_are_named(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("model", ["full", "full@1"])
-def test_a_map_is_given(client: httpx.Client, model: str) -> None:
-    """A map holds codes with labels, two projections, and the plane of the first."""
-    answer = client.get(f"/v1/models/{model}/maps/vae")
+def test_map_has_latents_labels_and_projections(client: httpx.Client, model: str) -> None:
+    """A map contains latents, labels, two projections and the PCA plane."""
+    response = client.get(f"/v1/models/{model}/maps/vae")
 
-    found = MapInfo.model_validate(answer.json(), extra="forbid")
+    latent_map = MapInfo.model_validate(response.json(), extra="forbid")
     stored = make_map()
-    assert found.space == "vae"
-    assert found.labels == [0, 1, 2]
-    np.testing.assert_allclose(found.latents, stored.codes, atol=1e-3)
-    np.testing.assert_allclose(found.projections.pca, stored.pca, atol=1e-3)
-    np.testing.assert_allclose(found.projections.tsne, stored.tsne, atol=1e-3)
-    np.testing.assert_allclose(found.pca.mean, stored.mean)
-    np.testing.assert_allclose(found.pca.components, stored.components)
-    assert answer.headers["X-Model"] == ("full@1" if "@" in model else "full@2")
+    assert latent_map.space == "vae"
+    assert latent_map.labels == [0, 1, 2]
+    np.testing.assert_allclose(latent_map.latents, stored.codes, atol=1e-3)
+    np.testing.assert_allclose(latent_map.projections.pca, stored.pca, atol=1e-3)
+    np.testing.assert_allclose(latent_map.projections.tsne, stored.tsne, atol=1e-3)
+    np.testing.assert_allclose(latent_map.pca.mean, stored.mean)
+    np.testing.assert_allclose(latent_map.pca.components, stored.components)
+    assert response.headers["X-Model"] == ("full@1" if "@" in model else "full@2")
 
 
-def test_points_have_four_digits_of_their_columns_largest() -> None:
-    """Each column is as precise as its own scale asks for; zeros stay zeros."""
+def test_coordinates_are_rounded_by_column() -> None:
+    """Coordinates keep four significant digits of the largest value in their column."""
     points = np.array([[123.456, 0.00123456, 0], [1.23456, 0.0000123456, 0]], np.float32)
 
     rounded = _round(points)
@@ -128,20 +128,20 @@ def test_points_have_four_digits_of_their_columns_largest() -> None:
     assert rounded.tolist() == np.array([[123.5, 0.001235, 0], [1.2, 0.000012, 0]], "f4").tolist()
 
 
-def test_the_report_is_a_page_that_may_load_nothing(client: httpx.Client) -> None:
-    """The report comes as HTML that may show pictures of its own and run no script."""
-    answer = client.get(client.get("/v1/models/full").json()["report"])
+def test_report_page_has_a_strict_policy(client: httpx.Client) -> None:
+    """The report is an HTML page whose policy allows embedded images and no script."""
+    response = client.get(client.get("/v1/models/full").json()["report"])
 
-    assert answer.content == REPORT
-    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
-    policy = answer.headers["Content-Security-Policy"]
+    assert response.content == REPORT
+    assert response.headers["Content-Type"] == "text/html; charset=utf-8"
+    policy = response.headers["Content-Security-Policy"]
     assert policy.startswith("default-src 'none'; img-src data:; style-src 'unsafe-inline';")
     assert "script" not in policy
 
 
 @pytest.mark.parametrize("extra", ["maps/autoencoder", "report"])
-def test_what_a_client_has_is_not_sent_again(client: httpx.Client, extra: str) -> None:
-    """The tag stands for the bundle: 304 with the same headers as long as it is served."""
+def test_matching_etag_gets_304(client: httpx.Client, extra: str) -> None:
+    """A request with the current ETag gets 304 with the same headers and no body."""
     first = client.get(f"/v1/models/full/{extra}")
     tag = first.headers["ETag"]
     assert tag == f'"{client.get("/v1/models/full").json()["digest"]}"'
@@ -157,7 +157,7 @@ def test_what_a_client_has_is_not_sent_again(client: httpx.Client, extra: str) -
 
 
 @pytest.mark.parametrize(
-    ("path", "status", "told"),
+    ("path", "status", "expected"),
     [
         ("none/maps/vae", 404, "full@2"),
         ("none/report", 404, "full@2"),
@@ -167,8 +167,8 @@ def test_what_a_client_has_is_not_sent_again(client: httpx.Client, extra: str) -
         ("bare/report", 409, "colour@1, full@2, full@1"),
     ],
 )
-def test_an_extra_that_is_not_there_is_told(
-    refuse: Callable[..., dict[str, str]], path: str, status: int, told: str
+def test_missing_map_or_report_is_rejected(
+    expect_problem: Callable[..., dict[str, str]], path: str, status: int, expected: str
 ) -> None:
-    """404 for an unknown model, 409 for one that lacks it, with those that have it."""
-    assert told in refuse(status, f"/v1/models/{path}", "GET")["detail"]
+    """An unknown model is rejected with 404, and a missing map or report with 409."""
+    assert expected in expect_problem(status, f"/v1/models/{path}", "GET")["detail"]

@@ -1,4 +1,4 @@
-"""Parameters, models, content types and `Accept` that cannot be served."""
+"""Invalid parameters, unknown models, unsupported content types and `Accept` headers."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,17 +9,17 @@ import pytest
 from tests.support.image_files import make_png, to_base64
 from tests.support.problem_checks import ON_IMAGES, OPERATIONS
 
-Refuse = Callable[..., dict[str, Any]]
+ExpectProblem = Callable[..., dict[str, Any]]
 
-PICTURES = {"images": [to_base64(make_png())] * 2}
+TWO_IMAGES = {"images": [to_base64(make_png())] * 2}
 SERVED = ("full@2", "full@1", "colour@1", "bare@1")
 
 
 def make_body(operation: str) -> dict[str, object]:
-    """Return a good body for any operation."""
+    """Return a valid body for any operation."""
     if operation == "decode":
         return {"latents": [[0.5] * 4]}
-    return dict(PICTURES) if operation in ON_IMAGES else {}
+    return dict(TWO_IMAGES) if operation in ON_IMAGES else {}
 
 
 @pytest.mark.parametrize(
@@ -59,20 +59,24 @@ def make_body(operation: str) -> dict[str, object]:
         ("top_k", 1),
     ],
 )
-def test_a_bad_member_of_sample(refuse: Refuse, name: str, value: object) -> None:
-    """A member of a wrong type or out of range is 422, with a pointer to it."""
-    problem = refuse(422, "/v1/sample", json={name: value})
+def test_invalid_member_is_rejected_with_422(
+    expect_problem: ExpectProblem, name: str, value: object
+) -> None:
+    """A member of the wrong type or range is rejected with 422 and a pointer to it."""
+    problem = expect_problem(422, "/v1/sample", json={name: value})
 
     assert {error["pointer"] for error in problem["errors"]} == {f"/{name}"}
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e400"])
 @pytest.mark.parametrize("name", ["count", "seed", "temperature", "class"])
-def test_a_member_that_is_no_finite_number(refuse: Refuse, name: str, number: str) -> None:
-    """NaN and infinity are 422 in every parameter."""
+def test_non_finite_member_is_rejected_with_422(
+    expect_problem: ExpectProblem, name: str, number: str
+) -> None:
+    """Every numeric parameter rejects NaN and infinity with 422."""
     body = f'{{"{name}": {number}}}'
 
-    refuse(422, "/v1/sample", content=body, headers={"Content-Type": "application/json"})
+    expect_problem(422, "/v1/sample", content=body, headers={"Content-Type": "application/json"})
 
 
 @pytest.mark.parametrize(
@@ -105,41 +109,45 @@ def test_a_member_that_is_no_finite_number(refuse: Refuse, name: str, number: st
         ("denoise", "space=vae"),
     ],
 )
-def test_a_bad_query(refuse: Refuse, operation: str, query: str) -> None:
-    """A query parameter that is unknown, of a wrong type or out of range is 422."""
-    problem = refuse(422, f"/v1/{operation}?{query}", json=make_body(operation))
+def test_invalid_query_parameter_is_rejected_with_422(
+    expect_problem: ExpectProblem, operation: str, query: str
+) -> None:
+    """A query parameter that is unknown or has the wrong type or range is rejected with 422."""
+    problem = expect_problem(422, f"/v1/{operation}?{query}", json=make_body(operation))
 
     assert problem["errors"][0]["pointer"] == "/" + query.partition("=")[0]
 
 
-def test_a_bad_member_beside_a_good_query(refuse: Refuse) -> None:
-    """A member of the body is checked though the query gives the parameter as well."""
-    problem = refuse(422, "/v1/sample?count=2", json={"count": 0})
+def test_body_member_is_checked_despite_a_query_parameter(expect_problem: ExpectProblem) -> None:
+    """A member of the body is validated even if the query has the same parameter."""
+    problem = expect_problem(422, "/v1/sample?count=2", json={"count": 0})
 
     assert problem["errors"][0]["pointer"] == "/count"
 
 
-def test_the_body_wins_over_the_query(client: httpx.Client) -> None:
-    """A parameter given in both is the body's: browser forms send every query parameter."""
-    answer = client.post("/v1/sample?seed=1&model=full@2", json={"seed": 2, "model": "full@1"})
+def test_body_overrides_query(client: httpx.Client) -> None:
+    """A member of the body overrides the query, since browser forms send every query parameter."""
+    response = client.post("/v1/sample?seed=1&model=full@2", json={"seed": 2, "model": "full@1"})
 
-    assert answer.json()["seed"] == 2
-    assert answer.headers["X-Model"] == "full@1"
+    assert response.json()["seed"] == 2
+    assert response.headers["X-Model"] == "full@1"
 
 
 @pytest.mark.parametrize(
     ("operation", "query"), [("sample", "count=301"), ("sample", "count=1000000000")]
 )
-def test_more_samples_than_allowed(refuse: Refuse, operation: str, query: str) -> None:
-    """More images asked for than the limit are 413, which names the limit."""
-    problem = refuse(413, f"/v1/{operation}?{query}")
+def test_too_many_samples_are_rejected_with_413(
+    expect_problem: ExpectProblem, operation: str, query: str
+) -> None:
+    """More samples than the limit are rejected with 413 and the name of the setting."""
+    problem = expect_problem(413, f"/v1/{operation}?{query}")
 
     assert "LATENTD_MAX_SAMPLES" in problem["detail"]
 
 
-def test_more_steps_than_allowed(refuse: Refuse) -> None:
-    """An interpolation's steps are bounded as samples are."""
-    refuse(413, "/v1/interpolate?steps=301", json=PICTURES)
+def test_too_many_steps_are_rejected_with_413(expect_problem: ExpectProblem) -> None:
+    """The limit on samples applies to the steps of an interpolation."""
+    expect_problem(413, "/v1/interpolate?steps=301", json=TWO_IMAGES)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
@@ -147,9 +155,13 @@ def test_more_steps_than_allowed(refuse: Refuse) -> None:
     "model",
     ["nothing", "full@3", "full@0", "full@02", "full@", "full@x", "@1", "../full", "\0", "a" * 300],
 )
-def test_a_model_that_is_not_served(refuse: Refuse, operation: str, model: str) -> None:
-    """An unknown name or version is 404, and the detail lists what is served."""
-    problem = refuse(404, f"/v1/{operation}", params={"model": model}, json=make_body(operation))
+def test_unknown_model_is_rejected_with_404(
+    expect_problem: ExpectProblem, operation: str, model: str
+) -> None:
+    """An unknown name or version is rejected with 404 and a list of the loaded models."""
+    problem = expect_problem(
+        404, f"/v1/{operation}", params={"model": model}, json=make_body(operation)
+    )
 
     assert all(reference in problem["detail"] for reference in SERVED)
     assert len(problem["detail"]) < 300
@@ -168,9 +180,11 @@ def test_a_model_that_is_not_served(refuse: Refuse, operation: str, model: str) 
         ("sample", "&source=other", "no model served has it"),
     ],
 )
-def test_what_the_bundle_lacks(refuse: Refuse, operation: str, query: str, others: str) -> None:
-    """A network or source that the bundle lacks is 409, which lists the bundles that have it."""
-    problem = refuse(409, f"/v1/{operation}?model=bare{query}", json=make_body(operation))
+def test_missing_network_or_source_is_rejected_with_409(
+    expect_problem: ExpectProblem, operation: str, query: str, others: str
+) -> None:
+    """A missing network or source is rejected with 409 and a list of models that have it."""
+    problem = expect_problem(409, f"/v1/{operation}?model=bare{query}", json=make_body(operation))
 
     assert problem["detail"].startswith("bare@1 has no ")
     assert others in problem["detail"]
@@ -179,9 +193,11 @@ def test_what_the_bundle_lacks(refuse: Refuse, operation: str, query: str, other
 @pytest.mark.parametrize(
     ("query", "able"), [("source=prior", "kde"), ("model=bare", "none"), ("model=bare@1", "none")]
 )
-def test_a_class_of_a_source_that_knows_none(refuse: Refuse, query: str, able: str) -> None:
-    """Asking a source without classes for one is 409, which names the sources that know them."""
-    problem = refuse(409, f"/v1/sample?class=dark&{query}")
+def test_class_for_an_unconditional_source_is_rejected_with_409(
+    expect_problem: ExpectProblem, query: str, able: str
+) -> None:
+    """A class for an unconditional source is rejected with 409 and the conditional sources."""
+    problem = expect_problem(409, f"/v1/sample?class=dark&{query}")
 
     assert problem["detail"].endswith(f"class-conditional sources: {able}")
 
@@ -200,27 +216,31 @@ def test_a_class_of_a_source_that_knows_none(refuse: Refuse, query: str, able: s
         "\u00ff",
     ],
 )
-def test_a_content_type_that_is_not_read(refuse: Refuse, operation: str, content_type: str) -> None:
-    """Any other content type is 415, which lists what is taken."""
+def test_unsupported_content_type_is_rejected_with_415(
+    expect_problem: ExpectProblem, operation: str, content_type: str
+) -> None:
+    """An unsupported content type is rejected with 415 and a list of the supported types."""
     headers = {"Content-Type": content_type.encode("latin-1")}
 
-    problem = refuse(415, f"/v1/{operation}", content=b"{}", headers=headers)
+    problem = expect_problem(415, f"/v1/{operation}", content=b"{}", headers=headers)
 
     assert "application/json" in problem["detail"]
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_a_body_without_a_content_type(refuse: Refuse, operation: str) -> None:
-    """A body that does not say what it is is 415, not guessed at."""
-    refuse(415, f"/v1/{operation}", content=b"{}")
+def test_missing_content_type_is_rejected_with_415(
+    expect_problem: ExpectProblem, operation: str
+) -> None:
+    """A body without a content type is rejected with 415 instead of being guessed."""
+    expect_problem(415, f"/v1/{operation}", content=b"{}")
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "gzip, identity"])
-def test_a_compressed_body(refuse: Refuse, encoding: str) -> None:
-    """Compressed bodies are 415: a small one could hold a large one."""
+def test_compressed_body_is_rejected_with_415(expect_problem: ExpectProblem, encoding: str) -> None:
+    """Compressed bodies are rejected with 415, since a small body can expand to a large one."""
     headers = {"Content-Encoding": encoding, "Content-Type": "application/json"}
 
-    refuse(415, "/v1/encode", content=b"\x1f\x8b", headers=headers)
+    expect_problem(415, "/v1/encode", content=b"\x1f\x8b", headers=headers)
 
 
 @pytest.mark.parametrize(
@@ -236,19 +256,21 @@ def test_a_compressed_body(refuse: Refuse, encoding: str) -> None:
         ("sample", "nonsense"),
     ],
 )
-def test_an_answer_that_is_not_offered(refuse: Refuse, operation: str, accept: str) -> None:
-    """What cannot be given is 406, which lists what can."""
+def test_unavailable_response_format_is_rejected_with_406(
+    expect_problem: ExpectProblem, operation: str, accept: str
+) -> None:
+    """An unavailable response format is rejected with 406 and a list of the available formats."""
     body = make_body(operation)
 
-    problem = refuse(406, f"/v1/{operation}", json=body, headers={"Accept": accept})
+    problem = expect_problem(406, f"/v1/{operation}", json=body, headers={"Accept": accept})
 
     assert "application/json" in problem["detail"]
 
 
-def test_accept_in_several_lines_counts_as_one(client: httpx.Client) -> None:
-    """A header given in several lines is their list (RFC 9110, section 5.3)."""
+def test_repeated_accept_headers_form_one_list(client: httpx.Client) -> None:
+    """Repeated `Accept` headers form one list (RFC 9110, section 5.3)."""
     client.headers.pop("Accept")
 
-    answer = client.post("/v1/sample", headers=[("Accept", "text/html"), ("Accept", "image/png")])
+    response = client.post("/v1/sample", headers=[("Accept", "text/html"), ("Accept", "image/png")])
 
-    assert answer.headers["Content-Type"] == "image/png"
+    assert response.headers["Content-Type"] == "image/png"

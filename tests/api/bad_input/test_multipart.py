@@ -1,4 +1,4 @@
-"""Multipart bodies that are broken, or hold what is not asked for."""
+"""Malformed multipart bodies, unexpected parts and unusual valid parts."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.image_files import make_png, to_base64
 
-Refuse = Callable[..., dict[str, Any]]
+ExpectProblem = Callable[..., dict[str, Any]]
 
 PNG = make_png(51)
 HEADERS = {"Content-Type": "multipart/form-data; boundary=B"}
@@ -16,14 +16,14 @@ END = b"--B--\r\n"
 
 
 def make_part(content: bytes = PNG, name: str = 'name="images"; filename="a.png"') -> bytes:
-    """Return a part, from its boundary to the end of its content."""
+    """Return a part from its boundary to the end of its content."""
     return (
         b"--B\r\nContent-Disposition: form-data; " + name.encode() + b"\r\n\r\n" + content + b"\r\n"
     )
 
 
 def add_header(header: bytes) -> bytes:
-    """Return a part with one more header."""
+    """Return a part with one additional header."""
     return make_part().replace(b"\r\n\r\n", b"\r\n" + header + b"\r\n\r\n", 1)
 
 
@@ -38,12 +38,16 @@ def add_header(header: bytes) -> bytes:
         "multipart/form-data; boundary=" + "B" * 5000,
     ],
 )
-def test_a_boundary_that_is_not_there(refuse: Refuse, content_type: str) -> None:
-    """Without the boundary that separates its parts a body is 400."""
-    refuse(400, "/v1/encode", content=make_part() + END, headers={"Content-Type": content_type})
+def test_missing_boundary_is_rejected_with_400(
+    expect_problem: ExpectProblem, content_type: str
+) -> None:
+    """A body without the boundary from its content type is rejected with 400."""
+    expect_problem(
+        400, "/v1/encode", content=make_part() + END, headers={"Content-Type": content_type}
+    )
 
 
-BROKEN = {
+MALFORMED = {
     "empty": b"",
     "no end": make_part(),
     "cut": make_part()[:-40],
@@ -58,41 +62,43 @@ BROKEN = {
     "an empty file": make_part(b"") + END,
     "a text": make_part(b"text") + END,
     "bad base64": add_header(b"Content-Transfer-Encoding: base64") + END,
-    "a good part and a broken one": make_part() + make_part(PNG[:40]) + END,
+    "a valid part and a corrupt part": make_part() + make_part(PNG[:40]) + END,
     "2,000 small parts": make_part(b"x") * 900 + END,
 }
-WRONG = {
+UNEXPECTED = {
     "no parts": END,
     "only line ends": b"\r\n" * 1000 + END,
     "another name": make_part(name='name="file"; filename="a.png"') + END,
     "a field": make_part() + make_part(b"vae", 'name="space"') + END,
-    "a picture as a field": make_part(name='name="images"') + END,
+    "an image as a field": make_part(name='name="images"') + END,
 }
 
 
-@pytest.mark.parametrize("fault", BROKEN)
-def test_a_broken_body(refuse: Refuse, fault: str) -> None:
-    """A body that is no whole multipart of whole pictures is 400."""
-    refuse(400, "/v1/encode", content=BROKEN[fault], headers=HEADERS)
+@pytest.mark.parametrize("fault", MALFORMED)
+def test_malformed_body_is_rejected_with_400(expect_problem: ExpectProblem, fault: str) -> None:
+    """An incomplete multipart body, or one with a corrupt image, is rejected with 400."""
+    expect_problem(400, "/v1/encode", content=MALFORMED[fault], headers=HEADERS)
 
 
-@pytest.mark.parametrize("fault", WRONG)
-def test_other_parts(refuse: Refuse, fault: str) -> None:
-    """Parts other than files called 'images' or 'image' are 422."""
-    refuse(422, "/v1/encode", content=WRONG[fault], headers=HEADERS)
+@pytest.mark.parametrize("fault", UNEXPECTED)
+def test_unexpected_part_is_rejected_with_422(expect_problem: ExpectProblem, fault: str) -> None:
+    """Parts other than files named `images` or `image` are rejected with 422."""
+    expect_problem(422, "/v1/encode", content=UNEXPECTED[fault], headers=HEADERS)
 
 
-def test_more_parts_than_allowed(refuse: Refuse) -> None:
-    """More pictures than the limit are 413, which the first one over it says."""
-    problem = refuse(413, "/v1/encode", content=make_part() * 21 + END, headers=HEADERS)
+def test_too_many_parts_are_rejected_with_413(expect_problem: ExpectProblem) -> None:
+    """More images than the limit are rejected with 413 and the name of the setting."""
+    problem = expect_problem(413, "/v1/encode", content=make_part() * 21 + END, headers=HEADERS)
 
     assert "LATENTD_MAX_IMAGES" in problem["detail"]
 
 
 @pytest.mark.parametrize("operation", ["decode", "sample"])
-def test_operations_that_take_no_pictures(refuse: Refuse, operation: str) -> None:
-    """Multipart is 415 where no images are taken."""
-    refuse(415, f"/v1/{operation}", content=make_part() + END, headers=HEADERS)
+def test_multipart_without_image_input_is_rejected_with_415(
+    expect_problem: ExpectProblem, operation: str
+) -> None:
+    """Operations without image input reject multipart with 415."""
+    expect_problem(415, f"/v1/{operation}", content=make_part() + END, headers=HEADERS)
 
 
 @pytest.mark.parametrize(
@@ -100,15 +106,15 @@ def test_operations_that_take_no_pictures(refuse: Refuse, operation: str) -> Non
     ["../../../x", "a" * 3000, "\x00", "%00", "a.exe", "\u00e4\u00f6", "C:\\x", ""],
     ids=["up", "long", "null", "escaped null", "program", "umlauts", "drive", "empty"],
 )
-def test_file_names_mean_nothing(
+def test_file_name_is_ignored(
     client: httpx.Client, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
-    """Whatever a file is called it is read from the request, and its name is not logged."""
+    """The service reads a file under any file name and does not log the name."""
     body = make_part(name=f'name="images"; filename="{name}"') + END
 
-    answer = client.post("/v1/encode", content=body, headers=HEADERS)
+    response = client.post("/v1/encode", content=body, headers=HEADERS)
 
-    assert answer.json()["latents"][0] == pytest.approx([0.2] * 4)
+    assert response.json()["latents"][0] == pytest.approx([0.2] * 4)
     assert not name or name not in caplog.text
 
 
@@ -121,8 +127,8 @@ def test_file_names_mean_nothing(
     ],
     ids=["base64", "octet stream"],
 )
-def test_unusual_parts_are_read(client: httpx.Client, body: bytes) -> None:
-    """What the standard allows within a part (RFC 2046) is read."""
-    answer = client.post("/v1/encode", content=body, headers=HEADERS)
+def test_part_headers_of_rfc_2046_are_supported(client: httpx.Client, body: bytes) -> None:
+    """Parts with a transfer encoding or a generic content type (RFC 2046) are read."""
+    response = client.post("/v1/encode", content=body, headers=HEADERS)
 
-    assert answer.json()["latents"][0] == pytest.approx([0.2] * 4)
+    assert response.json()["latents"][0] == pytest.approx([0.2] * 4)

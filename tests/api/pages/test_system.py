@@ -1,4 +1,4 @@
-"""Health, and the documentation pages."""
+"""Health routes and documentation pages."""
 
 import re
 from pathlib import Path
@@ -13,36 +13,36 @@ from tests.support.servers import run_service
 URLS = re.compile(r"""(?:src|href)=["']([^"']+)["']|url: ["']([^"']+)["']|spec-url=["']([^"']+)""")
 
 
-def test_livez(client: httpx.Client) -> None:
-    """A process that answers is alive."""
-    answer = client.get("/livez")
+def test_livez_reports_alive(client: httpx.Client) -> None:
+    """A running process reports that it is alive."""
+    response = client.get("/livez")
 
-    assert (answer.status_code, answer.json()) == (200, {"status": "alive"})
+    assert (response.status_code, response.json()) == (200, {"status": "alive"})
 
 
-def test_readyz(client: httpx.Client) -> None:
-    """With every model loaded the service is ready."""
-    answer = client.get("/readyz")
+def test_readyz_reports_ready(client: httpx.Client) -> None:
+    """The service is ready when every model is loaded."""
+    response = client.get("/readyz")
 
-    told = {"status": "ready", "missing": [], "store": "ok"}
-    assert (answer.status_code, answer.json()) == (200, told)
+    expected = {"status": "ready", "missing": [], "store": "ok"}
+    assert (response.status_code, response.json()) == (200, expected)
 
 
 @pytest.fixture
 def spoiled_store(tmp_path: Path) -> Path:
-    """A store with a good bundle and one of which a file was changed."""
+    """A store with a valid bundle and a bundle with a changed file."""
     write_bundle(tmp_path, "good")
     spoiled = write_bundle(tmp_path, "spoiled")
     (spoiled.folder / "encoder.onnx").write_bytes(b"changed")
     return tmp_path
 
 
-def test_readyz_names_what_is_missing(spoiled_store: Path) -> None:
-    """With skip_broken_models the other models answer, and 503 names the one left out and why."""
+def test_readyz_names_missing_models(spoiled_store: Path) -> None:
+    """With `skip_broken_models` the valid models respond, and `/readyz` returns 503 and the missing one."""
     with run_service(Settings(models_store=spoiled_store, skip_broken_models=True)) as client:
         ready = client.get("/readyz")
         sample = client.post("/v1/sample")
-        refused = client.post("/v1/sample?model=spoiled")
+        rejected = client.post("/v1/sample?model=spoiled")
 
     assert ready.status_code == 503
     assert ready.headers["Retry-After"] == "1"
@@ -51,11 +51,11 @@ def test_readyz_names_what_is_missing(spoiled_store: Path) -> None:
     assert "encoder.onnx" in ready.json()["missing"][0]
     assert str(spoiled_store) not in ready.text
     assert sample.headers["X-Model"] == "good@1"
-    assert refused.status_code == 404
+    assert rejected.status_code == 404
 
 
-def test_a_default_that_is_left_out_is_not_replaced(spoiled_store: Path) -> None:
-    """Where the default model itself is broken no other answers in its name."""
+def test_broken_default_model_is_not_replaced(spoiled_store: Path) -> None:
+    """No other model replaces a default model that failed to load."""
     settings = Settings(
         models_store=spoiled_store, skip_broken_models=True, default_model="spoiled"
     )
@@ -72,20 +72,20 @@ def test_a_default_that_is_left_out_is_not_replaced(spoiled_store: Path) -> None
 
 
 @pytest.mark.parametrize("page", ["/docs", "/redoc"])
-def test_documentation_needs_no_internet(client: httpx.Client, page: str) -> None:
-    """Every address in a documentation page is the service's own, and answers."""
-    answer = client.get(page)
+def test_documentation_pages_work_offline(client: httpx.Client, page: str) -> None:
+    """Every address in a documentation page belongs to the service and exists."""
+    response = client.get(page)
 
-    urls = {next(filter(None, groups)) for groups in URLS.findall(answer.text)}
-    assert answer.headers["Content-Type"].startswith("text/html")
+    urls = {next(filter(None, groups)) for groups in URLS.findall(response.text)}
+    assert response.headers["Content-Type"].startswith("text/html")
     assert "/openapi.json" in urls
     assert len(urls) >= 3
-    assert not re.search(r"https?://", answer.text)
+    assert not re.search(r"https?://", response.text)
     assert [client.get(url).status_code for url in urls] == [200] * len(urls)
 
 
-def test_static_files_are_named_by_their_types(client: httpx.Client) -> None:
-    """Scripts and styles come with types that browsers run."""
+def test_static_files_have_their_content_types(client: httpx.Client) -> None:
+    """Scripts and style sheets have the content types that browsers require."""
     types = {
         name: client.get(f"/static/{name}").headers["Content-Type"].partition(";")[0]
         for name in ("swagger-ui-bundle.js", "swagger-ui.css", "favicon.png")

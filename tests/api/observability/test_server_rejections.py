@@ -1,4 +1,4 @@
-"""What the server refuses by itself has one id, one line in the log, and is counted."""
+"""Rejections by the HTTP server itself have an id, one log line and a metric."""
 
 import contextlib
 import logging
@@ -38,8 +38,8 @@ BODIES = [
 
 
 @pytest.fixture(scope="module")
-def hasty(settings: Settings) -> Iterator[str]:
-    """The base URL of a service that waits half a second for a head and for a body."""
+def short_timeout_url(settings: Settings) -> Iterator[str]:
+    """The base URL of a service with timeouts of half a second for a head and a body."""
     registry = build_registry(settings, open_fake_backend)
     registry.load()
     app = create_app(settings, registry)
@@ -47,8 +47,8 @@ def hasty(settings: Settings) -> Iterator[str]:
         yield base
 
 
-def talk(base: str, *sent: bytes) -> bytes:
-    """Send pieces, each after an answer to the one before; return all that is answered."""
+def exchange_pieces(base: str, *sent: bytes) -> bytes:
+    """Send pieces, each after the response to the previous one; return all responses."""
     received = b""
     with connect(base) as connection:
         for piece in sent[:-1]:
@@ -61,19 +61,19 @@ def talk(base: str, *sent: bytes) -> bytes:
     return received
 
 
-def read_answer(answer: bytes) -> tuple[int, str]:
-    """Return an answer's status and the request's id in it."""
-    (identifier,) = re.findall(rb"X-Request-ID: (\S+)\r\n", answer, re.IGNORECASE)
-    return int(answer.split(b" ", 2)[1]), identifier.decode()
+def parse_response(response: bytes) -> tuple[int, str]:
+    """Return the status and the request id of a response."""
+    (identifier,) = re.findall(rb"X-Request-ID: (\S+)\r\n", response, re.IGNORECASE)
+    return int(response.split(b" ", 2)[1]), identifier.decode()
 
 
-def list_lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
-    """Return the fields of the log's lines of requests."""
+def list_access_entries(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    """Return the fields of the access log entries."""
     return [r.fields for r in caplog.records if r.name == "service.access"]  # type: ignore[attr-defined]
 
 
-def count(base: str, series: str) -> float:
-    """Return a series' value, 0 where it has none yet."""
+def read_value(base: str, series: str) -> float:
+    """Return the value of a series, 0 if it does not exist."""
     text = httpx.get(f"{base}/metrics", verify=TLS).text
     rows = [row for row in text.splitlines() if row.startswith(f"{series} ")]
     return float(rows[0].rpartition(" ")[2]) if rows else 0.0
@@ -87,30 +87,34 @@ def count(base: str, series: str) -> float:
     ],
     ids=lambda value: value[:40] if isinstance(value, bytes) else value,
 )
-def test_a_refusal_is_noted_once(
-    hasty: str, caplog: pytest.LogCaptureFixture, status: int, sent: bytes, operation: str
+def test_rejection_has_one_log_line_with_its_id(
+    short_timeout_url: str,
+    caplog: pytest.LogCaptureFixture,
+    status: int,
+    sent: bytes,
+    operation: str,
 ) -> None:
-    """The id in the answer is that of the one line in the log, whose status is the answer's."""
+    """A rejection has one log line with the status and the request id of the response."""
     caplog.set_level(logging.INFO)
     requests = f'latentd_requests_total{{operation="{operation}",status="{status}"}}'
-    before = count(hasty, requests)
+    before = read_value(short_timeout_url, requests)
     caplog.clear()
 
-    answer = talk(hasty, sent)
-    told, identifier = read_answer(answer)
+    response = exchange_pieces(short_timeout_url, sent)
+    received_status, identifier = parse_response(response)
 
-    wait_until(lambda: list_lines(caplog))
-    (line,) = list_lines(caplog)
+    wait_until(lambda: list_access_entries(caplog))
+    (line,) = list_access_entries(caplog)
     assert [r.name for r in caplog.records if not r.name.startswith("http")] == ["service.access"]
-    assert (told, line["status"], line["request_id"]) == (status, status, identifier)
+    assert (received_status, line["status"], line["request_id"]) == (status, status, identifier)
     assert "secret" not in line["path"]
     assert line["duration_ms"] < 2000
-    assert count(hasty, requests) == before + 1
-    problem = orjson.loads(answer.partition(b"\r\n\r\n")[2])
+    assert read_value(short_timeout_url, requests) == before + 1
+    problem = orjson.loads(response.partition(b"\r\n\r\n")[2])
     if "type" in problem:
         assert problem["instance"] == f"urn:latentd:request:{identifier}"
         kind = problem["type"].rpartition(":")[2]
-        assert count(hasty, f'latentd_errors_total{{kind="{kind}"}}') >= 1
+        assert read_value(short_timeout_url, f'latentd_errors_total{{kind="{kind}"}}') >= 1
 
 
 @pytest.mark.parametrize(
@@ -120,48 +124,56 @@ def test_a_refusal_is_noted_once(
         CHUNKED.replace(b"\r\n\r\n", b"\r\nX-Request-ID: mine\r\n\r\n") + b"xyz\r\n",
     ],
 )
-def test_the_clients_own_id_is_kept(
-    hasty: str, caplog: pytest.LogCaptureFixture, sent: bytes
+def test_rejection_keeps_the_id_of_the_client(
+    short_timeout_url: str, caplog: pytest.LogCaptureFixture, sent: bytes
 ) -> None:
-    """A refusal tells the id that the client gave, as any answer does."""
+    """A rejection returns the request id that the client sent."""
     caplog.set_level(logging.INFO)
 
-    assert read_answer(talk(hasty, sent)) == (400, "mine")
-    wait_until(lambda: [line["request_id"] for line in list_lines(caplog)] == ["mine"])
+    assert parse_response(exchange_pieces(short_timeout_url, sent)) == (400, "mine")
+    wait_until(lambda: [line["request_id"] for line in list_access_entries(caplog)] == ["mine"])
 
 
-def test_an_id_is_one_requests(hasty: str, caplog: pytest.LogCaptureFixture) -> None:
-    """What comes on a connection after a request is no part of it."""
+def test_id_applies_to_one_request_of_a_connection(
+    short_timeout_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Bytes after a request on the same connection do not get its request id."""
     caplog.set_level(logging.INFO)
     good = b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\nX-Request-ID: mine\r\n\r\n"
 
-    answers = talk(hasty, good, b"\x16\x03\x01\x02 no HTTP")
+    responses = exchange_pieces(short_timeout_url, good, b"\x16\x03\x01\x02 no HTTP")
 
-    _, first, second = answers.split(b"HTTP/1.1 ")
+    _, first, second = responses.split(b"HTTP/1.1 ")
     assert b"mine" in first
     assert b"mine" not in second
-    wait_until(lambda: len(list_lines(caplog)) == 2)
-    assert [(line["status"], line["path"]) for line in list_lines(caplog)] == [
+    wait_until(lambda: len(list_access_entries(caplog)) == 2)
+    assert [(line["status"], line["path"]) for line in list_access_entries(caplog)] == [
         (200, "/v2/health/live"),
         (400, ""),
     ]
 
 
-def test_there_is_no_second_answer(hasty: str, caplog: pytest.LogCaptureFixture) -> None:
-    """A body that breaks after its request was answered is not answered once more."""
+def test_malformed_body_after_the_response_gets_no_response(
+    short_timeout_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A body that turns out malformed after its response gets no second response."""
     caplog.set_level(logging.INFO)
 
-    answers = talk(hasty, CHUNKED.replace(b"/v1/classify", b"/nowhere"), b"xyz\r\n")
+    responses = exchange_pieces(
+        short_timeout_url, CHUNKED.replace(b"/v1/classify", b"/nowhere"), b"xyz\r\n"
+    )
 
-    assert answers.count(b"HTTP/1.1 ") == 1
-    assert [line["status"] for line in list_lines(caplog)] == [404]
+    assert responses.count(b"HTTP/1.1 ") == 1
+    assert [line["status"] for line in list_access_entries(caplog)] == [404]
 
 
-def test_who_hangs_up_is_no_refusal(hasty: str, caplog: pytest.LogCaptureFixture) -> None:
-    """A client that goes by itself is noted as gone, and as nothing else."""
+def test_disconnect_is_logged_as_499(
+    short_timeout_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A client that disconnects is logged with the status 499 only."""
     caplog.set_level(logging.INFO)
     connection: socket.socket
-    with connect(hasty) as connection:
+    with connect(short_timeout_url) as connection:
         connection.sendall(BODIES[0][1])
 
-    wait_until(lambda: [line["status"] for line in list_lines(caplog)] == [499])
+    wait_until(lambda: [line["status"] for line in list_access_entries(caplog)] == [499])

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.servers import exchange, wait_until
 
-Refuse = Callable[..., dict[str, Any]]
+ExpectProblem = Callable[..., dict[str, Any]]
 
 HEAD = b"POST /v1/encode HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 
@@ -144,10 +144,10 @@ def test_a_client_that_leaves_in_the_middle(
     ],
 )
 def test_paths_and_methods_that_are_not_there(
-    refuse: Refuse, method: str, path: str, status: int
+    expect_problem: ExpectProblem, method: str, path: str, status: int
 ) -> None:
     """An unknown path is 404 and an unknown method 405, as problems like all others."""
-    problem = refuse(status, path, method)
+    problem = expect_problem(status, path, method)
 
     assert problem["type"] in {
         "urn:latentd:problem:not-found",

@@ -1,4 +1,4 @@
-"""The OpenAPI document: what it says is taken and answered, is."""
+"""The OpenAPI document matches the behaviour of the service."""
 
 import json
 import os
@@ -19,11 +19,11 @@ Document = dict[str, Any]
 
 SNAPSHOT = Path(__file__).parent / "openapi.json"
 RENEW = "LATENTD_RENEW_SNAPSHOT"
-FORMS = {
+RESPONSE_FORMATS = {
     "encode": ["application/json", "application/x-npy"],
     "classify": ["application/json"],
 }
-IMAGE_FORMS = ["application/json", "image/png", "application/x-npy"]
+IMAGE_RESPONSE_FORMATS = ["application/json", "image/png", "application/x-npy"]
 SIGNATURES = {
     "application/json": b"{",
     "image/png": b"\x89PNG",
@@ -34,33 +34,33 @@ SIGNATURES = {
 @pytest.fixture
 def document(client: httpx.Client) -> Document:
     """The OpenAPI document of the running service."""
-    answer: Document = client.get("/openapi.json").json()
-    return answer
+    fetched: Document = client.get("/openapi.json").json()
+    return fetched
 
 
 def find_operation(document: Document, operation: str) -> Document:
-    """Return the documented operation."""
-    found: Document = document["paths"][f"/v1/{operation}"]["post"]
-    return found
+    """Return the description of an operation."""
+    description: Document = document["paths"][f"/v1/{operation}"]["post"]
+    return description
 
 
 def make_request(document: Document, operation: str, media: str) -> dict[str, Any]:
-    """Return a good request whose body has a documented content type."""
+    """Return a valid request whose body has a documented content type."""
     body = find_operation(document, operation)["requestBody"]["content"][media]
     if media == "application/json":
         return {"json": body["example"]}
     if media == "multipart/form-data":
-        picture = ("a.png", make_noise())
-        return {"files": [("images", picture), ("images", picture)]}
-    content = make_noise(form="PNG" if media == "image/png" else "JPEG")
+        image = ("a.png", make_noise())
+        return {"files": [("images", image), ("images", image)]}
+    content = make_noise(file_format="PNG" if media == "image/png" else "JPEG")
     if media == "application/x-npy":
         shape = (2, LATENT_SIZE) if operation == "decode" else (2, 1, 8, 6)
         content = to_npy(np.zeros(shape, np.float32))
     return {"content": content, "headers": {"Content-Type": media}}
 
 
-def test_the_document_is_openapi_3_1(document: Document) -> None:
-    """The document says its version, and every reference in it leads somewhere."""
+def test_document_is_openapi_3_1(document: Document) -> None:
+    """The document has the version 3.1, and all its references resolve."""
     text = json.dumps(document)
 
     assert document["openapi"].startswith("3.1.")
@@ -70,7 +70,7 @@ def test_the_document_is_openapi_3_1(document: Document) -> None:
 
 
 def test_every_route_is_documented(document: Document) -> None:
-    """All operations, the models and the health routes are there, each with its own id."""
+    """Operations, models and health routes are documented with unique ids and descriptions."""
     operations = [route for path in document["paths"].values() for route in path.values()]
 
     assert document["paths"].keys() >= {f"/v1/{operation}" for operation in OPERATIONS}
@@ -80,53 +80,53 @@ def test_every_route_is_documented(document: Document) -> None:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_the_example_works_as_it_stands(
+def test_example_succeeds_and_matches_its_schema(
     client: httpx.Client, document: Document, operation: str
 ) -> None:
-    """Sent as it stands, each operation's example is answered as its schema says."""
-    answer = client.post(
+    """Each operation's example succeeds, and the response matches the documented schema."""
+    response = client.post(
         f"/v1/{operation}", **make_request(document, operation, "application/json")
     )
 
-    assert answer.status_code == 200, answer.text
+    assert response.status_code == 200, response.text
     success = find_operation(document, operation)["responses"]["200"]
     reference = success["content"]["application/json"]["schema"]["$ref"]
     model = getattr(schemas, reference.rpartition("/")[2])
-    model.model_validate(answer.json(), extra="forbid")
-    assert all(header in answer.headers for header in success["headers"])
+    model.model_validate(response.json(), extra="forbid")
+    assert all(header in response.headers for header in success["headers"])
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_every_documented_content_type_is_taken(
+def test_every_documented_content_type_is_accepted(
     client: httpx.Client, document: Document, operation: str
 ) -> None:
-    """Each way in that the document lists is read; where one picture is too few, it says so."""
+    """Each documented content type is accepted; interpolate rejects a single image with 422."""
     documented = find_operation(document, operation)["requestBody"]["content"]
 
     for media in documented:
-        answer = client.post(f"/v1/{operation}", **make_request(document, operation, media))
+        response = client.post(f"/v1/{operation}", **make_request(document, operation, media))
         too_few = operation == "interpolate" and media in {"image/png", "image/jpeg", "image/jpg"}
-        assert answer.status_code == (422 if too_few else 200), (media, answer.text)
+        assert response.status_code == (422 if too_few else 200), (media, response.text)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_every_form_is_documented_and_given(
+def test_documented_response_formats_are_available(
     client: httpx.Client, document: Document, operation: str
 ) -> None:
-    """The forms that the document lists are the forms that are given."""
+    """The documented response formats are exactly the available ones."""
     documented = find_operation(document, operation)["responses"]["200"]["content"]
     request = make_request(document, operation, "application/json")
 
-    assert list(documented) == FORMS.get(operation, IMAGE_FORMS)
-    for form in documented:
-        answer = client.post(f"/v1/{operation}", **request, headers={"Accept": form})
-        assert answer.headers["Content-Type"] == form
-        assert answer.content.startswith(SIGNATURES[form])
+    assert list(documented) == RESPONSE_FORMATS.get(operation, IMAGE_RESPONSE_FORMATS)
+    for media in documented:
+        response = client.post(f"/v1/{operation}", **request, headers={"Accept": media})
+        assert response.headers["Content-Type"] == media
+        assert response.content.startswith(SIGNATURES[media])
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_every_status_is_documented(document: Document, operation: str) -> None:
-    """Each status that an error can have is documented, as a problem."""
+def test_every_error_status_is_documented(document: Document, operation: str) -> None:
+    """Each status of an error is documented as a problem."""
     responses = find_operation(document, operation)["responses"]
 
     for kind in KINDS.values():
@@ -134,25 +134,25 @@ def test_every_status_is_documented(document: Document, operation: str) -> None:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_parameters_are_members_too(document: Document, operation: str) -> None:
-    """Every query parameter is documented as a member of the JSON body, and described."""
-    described = find_operation(document, operation)
-    members = described["requestBody"]["content"]["application/json"]["schema"]["properties"]
+def test_parameters_are_documented_as_members(document: Document, operation: str) -> None:
+    """Every query parameter is documented, with a description, as a member of the JSON body."""
+    description = find_operation(document, operation)
+    members = description["requestBody"]["content"]["application/json"]["schema"]["properties"]
 
-    names = {parameter["name"] for parameter in described["parameters"]}
+    names = {parameter["name"] for parameter in description["parameters"]}
     assert names <= members.keys()
     assert members.keys() - names <= {"images", "latents"}
-    assert all(parameter["description"] for parameter in described["parameters"])
+    assert all(parameter["description"] for parameter in description["parameters"])
 
 
-def test_the_document_is_the_reviewed_one(document: Document) -> None:
-    """A change of the contract shows in a change of the snapshot beside this file."""
+def test_document_equals_the_reviewed_snapshot(document: Document) -> None:
+    """The document equals the snapshot next to this file."""
     if os.environ.get(RENEW):
         SNAPSHOT.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
 
     reviewed = json.loads(SNAPSHOT.read_text())
 
     assert document == reviewed, (
-        f"the OpenAPI document changed; if it should, run the test with {RENEW}=1 "
+        f"The OpenAPI document changed. If that is intended, run the test with {RENEW}=1 "
         f"and review the difference of {SNAPSHOT.name}"
     )
