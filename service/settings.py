@@ -1,5 +1,6 @@
 """Every setting of the service, in one class, read once."""
 
+import logging
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,6 +14,12 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
+Seconds = Annotated[float, Field(le=86_400)]
+"""A duration of at most a day, and not infinite."""
+Parallelism = Annotated[int, Field(le=256)]
+"""A number of processes or threads; ONNX Runtime hangs while it starts 100,000 threads."""
+
+_log = logging.getLogger(__name__)
 
 
 class Settings(BaseSettings):
@@ -34,7 +41,7 @@ class Settings(BaseSettings):
     port: Annotated[
         int, Field(ge=0, le=65_535, description="TCP port to listen on; 0 for any free one.")
     ] = 8000
-    workers: Annotated[int, Field(ge=1, description="Worker processes.")] = 1
+    workers: Annotated[Parallelism, Field(ge=1, description="Worker processes.")] = 1
     models_store: Annotated[Path, Field(description="Folder of bundles, <name>/<version>/.")] = (
         Path("models_store")
     )
@@ -57,18 +64,18 @@ class Settings(BaseSettings):
         Field(description="Serve the other models where a bundle is broken, instead of none."),
     ] = False
     watch_seconds: Annotated[
-        float,
+        Seconds,
         Field(ge=0, description="Seconds between looks for new bundles in the store; 0 for never."),
     ] = 1.0
     threads: Annotated[
-        int,
+        Parallelism,
         Field(ge=0, description="Threads for inference in a worker; 0 for its share of the CPUs."),
     ] = 0
     max_queue: Annotated[
         int, Field(ge=1, description="Requests running or waiting in a worker; more get 429.")
     ] = 64
     request_seconds: Annotated[
-        float,
+        Seconds,
         Field(gt=0, description="Seconds a request may wait for a thread; then it gets 503."),
     ] = 30.0
     max_body_bytes: Annotated[int, Field(ge=1, description="Bytes of a request's body.")] = 32 * MIB
@@ -105,13 +112,13 @@ class Settings(BaseSettings):
         Field(description="Origins whose pages may call, as in '[\"https://a.example\"]'."),
     ] = []
     header_seconds: Annotated[
-        float, Field(gt=0, description="Seconds in which a request's headers must arrive.")
+        Seconds, Field(gt=0, description="Seconds in which a request's headers must arrive.")
     ] = 10.0
     body_seconds: Annotated[
-        float, Field(gt=0, description="Seconds in which a body must arrive, or an answer leave.")
+        Seconds, Field(gt=0, description="Seconds in which a body must arrive, or an answer leave.")
     ] = 30.0
     drain_seconds: Annotated[
-        float,
+        Seconds,
         Field(ge=0, description="Seconds of answering on after a stop signal, not ready any more."),
     ] = 2.0
     log_level: Annotated[
@@ -127,6 +134,18 @@ class Settings(BaseSettings):
             description="OpenTelemetry collector, OTLP over HTTP, as in http://127.0.0.1:4318.",
         ),
     ] = None
+
+    @field_validator("port", mode="before")
+    @classmethod
+    def _ignore_service_links(cls, port: object) -> object:
+        """Return the default port for an address such as `tcp://10.96.14.7:80`.
+
+        Kubernetes sets LATENTD_PORT to it in each pod once a Service is named `latentd`.
+        """
+        if isinstance(port, str) and "://" in port:
+            _log.warning("LATENTD_PORT: ignored the address %.80r of a Kubernetes Service", port)
+            return cls.model_fields["port"].default
+        return port
 
     @field_validator("repository_control")
     @classmethod

@@ -73,7 +73,7 @@ class BoundedProtocol(ConnectionProtocol):
         """Initialize the limits of a connection; the parameters are uvicorn's."""
         super().__init__(config, server_state, app_state, _loop)
         self._timeouts = config.timeouts
-        self._lifecycle: Lifecycle = app_state.get("lifecycle") or Lifecycle()
+        self._lifecycle: Lifecycle = app_state.setdefault("lifecycle", Lifecycle())
         self._head_start = self.loop.time()
         self._deadline = self._head_start + config.timeouts.header_seconds
         self._write_deadline = math.inf

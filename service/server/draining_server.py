@@ -14,6 +14,7 @@ from types import FrameType
 
 import uvicorn
 
+from service.api.request_context import Lifecycle
 from service.server.connection import BoundedProtocol, Config
 from service.server.signals import exit_after
 
@@ -96,7 +97,7 @@ class Server(uvicorn.Server):
             if not self.started:
                 self.should_exit = True
             else:
-                self.lifespan.state["lifecycle"].draining = True
+                self.lifespan.state.setdefault("lifecycle", Lifecycle()).draining = True
         elif not self._is_worker and sig != signal.SIGHUP:  # a closed terminal may repeat it
             os._exit(128 + sig)  # process 1 of a container has no default action to restore
 
