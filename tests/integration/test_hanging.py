@@ -1,4 +1,4 @@
-"""The supervisor replaces a worker whose event loop is blocked while other threads run."""
+"""A blocked event loop: a supervisor replaces the worker, and a stop signal still ends it."""
 
 import contextlib
 import os
@@ -9,25 +9,27 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-import pytest
 
 from tests.support.servers import TLS, wait_until
 from tests.support.service_process import ROOT, find_free_port
 
 
-@pytest.fixture
-def base() -> Iterator[str]:
-    """The URL of a service of two workers whose event loops a request can block."""
+@contextlib.contextmanager
+def start(workers: int) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Start a service whose event loops a request can block; yield the process and the URL."""
     port = find_free_port()
-    path = {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "tests.support.blocking_app", str(port)]
-    process = subprocess.Popen(command, cwd=ROOT, env=os.environ | path)
+    base = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "tests.support.blocking_app", str(port), str(workers)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
+    )
     try:
-        wait_until(lambda: len(list_pids(f"http://127.0.0.1:{port}")) == 2, timeout=30)
-        yield f"http://127.0.0.1:{port}"
+        wait_until(lambda: len(list_pids(base)) == workers, timeout=30)
+        yield process, base
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.communicate(timeout=20)
 
 
 def list_pids(base: str) -> set[int]:
@@ -39,15 +41,42 @@ def list_pids(base: str) -> set[int]:
     return pids
 
 
-def test_a_blocked_worker_is_replaced(base: str) -> None:
-    """Within some seconds two workers respond again, without the blocked one."""
-    before = list_pids(base)
+def block(base: str) -> None:
+    """Block the event loop of one worker."""
     with contextlib.suppress(httpx.TimeoutException):
         httpx.post(f"{base}/block", verify=TLS, timeout=1)
-    (blocked,) = before - list_pids(base)
-    start = time.monotonic()
 
-    wait_until(lambda: len(list_pids(base) - {blocked}) == 2, timeout=20)
 
-    assert not Path(f"/proc/{blocked}/fd").exists()
-    assert time.monotonic() - start < 15
+def test_a_blocked_worker_is_replaced() -> None:
+    """Within some seconds two workers respond again, without the blocked one."""
+    with start(workers=2) as (_, base):
+        before = list_pids(base)
+        block(base)
+        (blocked,) = before - list_pids(base)
+        began = time.monotonic()
+
+        wait_until(lambda: len(list_pids(base) - {blocked}) == 2, timeout=20)
+
+        assert not Path(f"/proc/{blocked}/fd").exists()
+        assert time.monotonic() - began < 15
+
+
+def test_a_blocked_process_exits_after_the_grace_period() -> None:
+    """SIGTERM ends a process whose event loop is blocked, with a line in the log."""
+    with start(workers=1) as (process, base):
+        block(base)
+        process.terminate()
+        _, log = process.communicate(timeout=6)
+
+    assert process.returncode == 1
+    assert "grace period" in log
+
+
+def test_a_blocked_worker_ends_with_its_supervisor() -> None:
+    """SIGKILL to the supervisor ends a worker whose event loop is blocked."""
+    with start(workers=2) as (process, base):
+        pids = list_pids(base)
+        block(base)
+        process.kill()
+
+        wait_until(lambda: not any(Path(f"/proc/{pid}/fd").exists() for pid in pids), timeout=6)

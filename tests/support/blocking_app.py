@@ -1,6 +1,6 @@
-"""An application whose event loop a request can block, behind two workers.
+"""An application whose event loop a request can block.
 
-Usage: `python -m tests.support.blocking_app PORT`.
+Usage: `python -m tests.support.blocking_app PORT WORKERS`.
 """
 
 import os
@@ -29,5 +29,6 @@ def create_app() -> FastAPI:
 
 
 if __name__ == "__main__":
-    settings = Settings(port=int(sys.argv[1]), workers=2, drain_seconds=0, body_seconds=1)
+    port, workers = map(int, sys.argv[1:])
+    settings = Settings(port=port, workers=workers, drain_seconds=0, body_seconds=1)
     sys.exit(serve_application(settings, "tests.support.blocking_app:create_app"))
