@@ -99,7 +99,7 @@ class Server(uvicorn.Server):
             else:
                 self.lifespan.state.setdefault("lifecycle", Lifecycle()).draining = True
         elif not self._is_worker and sig != signal.SIGHUP:  # a closed terminal may repeat it
-            os._exit(128 + sig)  # process 1 of a container has no default action to restore
+            os._exit(128 + sig)  # the kernel ignores default actions in process 1
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drain the accept backlog, stop listening, and finish the pending requests."""

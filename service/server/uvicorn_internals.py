@@ -26,7 +26,7 @@ __all__ = [
 
 
 def set_worker_class(worker_class: type[Process]) -> None:
-    """Make `Multiprocess` start workers of this class; uvicorn has no parameter for it."""
+    """Make `Multiprocess` start workers of this class; uvicorn offers only its own."""
     multiprocess.Process = worker_class  # type: ignore[misc]
 
 

@@ -1,4 +1,4 @@
-"""The command `latentd serve` in processes of its own, as a user runs it."""
+"""The command `latentd serve` in separate processes, as a user runs it."""
 
 import contextlib
 import os
@@ -73,7 +73,7 @@ def make_command(port: int, *flags: str) -> list[str]:
 
 @contextlib.contextmanager
 def start(log: IO[bytes] | int, *flags: str) -> Iterator[Service]:
-    """Serve the shipped bundle `mnist` on a free port, in a process group of its own."""
+    """Serve the shipped bundle `mnist` on a free port, in a new process group."""
     port = find_free_port()
     environment = {name: value for name, value in os.environ.items() if "LATENTD_" not in name}
     process = subprocess.Popen(
