@@ -74,9 +74,9 @@ $(VENV)/.torchscript: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@$(PIP) --editable '.[torchscript]'
 	@touch $@ $(VENV)/.serve
 
-$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+$(VENV)/.dev: pyproject.toml client/pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing what training and tests need"
-	@$(PIP) --editable '.[dev]'
+	@$(PIP) --editable '.[dev]' --editable ./client
 	@touch $@ $(VENV)/.serve $(VENV)/.torchscript
 
 $(VENV)/.fuzz: $(VENV)/.dev
@@ -85,4 +85,4 @@ $(VENV)/.fuzz: $(VENV)/.dev
 	@touch $@
 
 clean: ## remove what was installed and built
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build *.egg-info client/build client/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

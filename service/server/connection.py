@@ -4,7 +4,6 @@ uvicorn waits without a limit for a request, and accepts a head of any size.
 """
 
 import math
-import secrets
 import socket
 from asyncio import AbstractEventLoop
 from dataclasses import dataclass
@@ -14,10 +13,10 @@ from typing import Any
 import httptools
 import uvicorn
 
-from service.api.request_context import Lifecycle
-from service.http.access_log import note_refusal
-from service.http.problems import REFUSAL, Kind, name_status
-from service.server.rejections import write_rejection
+from service.api.engine import Lifecycle
+from service.http.access_log import log_rejection
+from service.http.problems import REJECTION, describe_status
+from service.server.rejections import find_request_id, write_rejection
 from service.server.request_head import (
     HEAD_BYTES,
     RejectedError,
@@ -226,17 +225,18 @@ class BoundedProtocol(ConnectionProtocol):
         self._is_rejected = True
         now = self.loop.time()
         self._deadline = now + _LINGER_SECONDS
-        kind = name_status(error.status)
+        problem = describe_status(error.status)
         if not self.is_responding and self._in_head:
-            self._respond(kind, error, note_refusal(self._describe(), kind, now - self._head_start))
+            request_id = log_rejection(self._describe(), problem, now - self._head_start)
+            self._respond(error, request_id)
         elif not self.is_responding:  # the response was sent before the end of the body
             self.transport.write_eof()
         elif self._in_head:  # an earlier request waits for its response
             self.close_after_response()
             self._deadline = math.inf
-        elif (state := self.cancel_request(REFUSAL, kind)) is not None:
+        elif (state := self.cancel_request(REJECTION, problem)) is not None:
             # After the application, which wakes up now, has logged the request.
-            self.loop.call_soon(self._respond_after_log, state, kind, error)
+            self.loop.call_soon(self._respond_after_log, error, state)
         else:
             self.transport.close()
 
@@ -246,11 +246,11 @@ class BoundedProtocol(ConnectionProtocol):
         method = self.parser.get_method().decode("latin-1") if path else "-"
         return {"type": "http", "method": method, "path": path, "headers": self.headers or []}
 
-    def _respond_after_log(self, state: dict[str, Any], kind: Kind, error: RejectedError) -> None:
+    def _respond_after_log(self, error: RejectedError, state: dict[str, Any]) -> None:
         if not self.transport.is_closing():
-            self._respond(kind, error, state.get("request_id") or secrets.token_hex(16))
+            self._respond(error, find_request_id(state))
 
-    def _respond(self, kind: Kind, error: RejectedError, request_id: str) -> None:
+    def _respond(self, error: RejectedError, request_id: str) -> None:
         is_oip = self.url.startswith(b"/v2")
-        self.transport.write(write_rejection(kind, error.detail, request_id, is_oip=is_oip))
+        self.transport.write(write_rejection(error, request_id, is_oip=is_oip))
         self.transport.write_eof()

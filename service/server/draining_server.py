@@ -14,7 +14,7 @@ from types import FrameType
 
 import uvicorn
 
-from service.api.request_context import Lifecycle
+from service.api.engine import Lifecycle
 from service.server.connection import BoundedProtocol, Config
 from service.server.signals import exit_after
 

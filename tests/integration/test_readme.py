@@ -25,6 +25,7 @@ COPIED = (
     "pyproject.toml",
     "constraints.txt",
     "README.md",
+    "client",
     "service",
     "training",
     "models_store",
@@ -52,8 +53,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy2(source, copy / name)
-            # Older than the environment's stamps: make would install this copy into it.
-            os.utime(copy / name, (0, 0))
+    for file in ("Makefile", "pyproject.toml", "constraints.txt", "client/pyproject.toml"):
+        # Older than the stamps of the environment, or make would install this copy into it.
+        os.utime(copy / file, (0, 0))
     return copy
 
 
@@ -150,6 +152,10 @@ def test_the_tour(project: Path, url: str) -> None:
 def test_the_python_client(project: Path, url: str) -> None:
     """The Python example runs as it stands, and knows a boot when it sees one."""
     (example,) = find_blocks("python")
+    (make_boot,) = (
+        line for block in find_blocks("sh") for line in block.splitlines() if "-o boot.png" in line
+    )
+    run(make_boot.replace("localhost:8000", url), project)
     script = project / "example.py"
     script.write_text(example.replace("http://localhost:8000", url) + "    print(line.shape)\n")
 

@@ -80,6 +80,7 @@ class FakeRuntime:
     def __init__(self, graph_format: GraphFormat = "onnx") -> None:
         """Declare the format of a real backend."""
         self.format: GraphFormat = graph_format
+        self.platform = "onnxruntime_onnx"
 
     def load(self, graph: bytes, spec: NetworkSpec) -> Network:
         """See `service.runtimes.base.Runtime.load`."""

@@ -177,7 +177,7 @@ def test_unknown_model_is_rejected_with_404(
         ("reconstruct", "&space=vae", "colour@1, full@2, full@1"),
         ("interpolate", "&space=vae", "colour@1, full@2, full@1"),
         ("sample", "&source=prior", "colour@1, full@2, full@1"),
-        ("sample", "&source=other", "no model served has it"),
+        ("sample", "&source=other", "have it: none"),
     ],
 )
 def test_missing_network_or_source_is_rejected_with_409(

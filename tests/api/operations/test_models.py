@@ -163,7 +163,7 @@ def test_matching_etag_gets_304(client: httpx.Client, extra: str) -> None:
         ("none/report", 404, "full@2"),
         ("full@9/maps/vae", 404, "full@2"),
         ("bare/maps/autoencoder", 409, "full@2"),
-        ("full/maps/nowhere", 409, "no model served has it"),
+        ("full/maps/nowhere", 409, "have it: none"),
         ("bare/report", 409, "colour@1, full@2, full@1"),
     ],
 )

@@ -5,8 +5,8 @@ from typing import Any
 
 import httpx
 import pytest
-
 from service.api.router import Switch
+
 from service.app import build_registry, create_app
 from service.settings import Settings
 from tests.support.fakes import open_fake_backend

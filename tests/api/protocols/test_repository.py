@@ -1,4 +1,4 @@
-"""The model repository extension, by the public client and by hand, and the watch behind it."""
+"""The model repository extension, called by the public client and directly, and the watch."""
 
 import shutil
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ ENCODE = {"images": [to_base64(make_png(77))]}
 
 @pytest.fixture(scope="session")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle that lacks most; not to be changed."""
+    """A read-only store with one bundle that has few networks."""
     folder = tmp_path_factory.mktemp("published")
     write_bundle(folder, "bare", without=frozenset({"denoiser", "classes", "vae", "gan"}))
     return folder
@@ -29,13 +29,13 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def store(published: Path, tmp_path: Path) -> Path:
-    """A copy of the published bundle."""
+    """A copy of the published store."""
     return shutil.copytree(published, tmp_path / "store")
 
 
 @pytest.fixture
 def controlled(store: Path) -> Iterator[httpx.Client]:
-    """A client of a service whose models may be loaded and unloaded, and are not watched."""
+    """A client of a service with repository control and without a watch."""
     settings = Settings(models_store=store, repository_control=True, watch_seconds=0)
     with run_service(settings) as client:
         yield client
@@ -43,7 +43,7 @@ def controlled(store: Path) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="module")
 def steady(published: Path) -> Iterator[httpx.Client]:
-    """A client of such a service, for what changes nothing."""
+    """A client of the same kind of service, for requests that change nothing."""
     settings = Settings(models_store=published, repository_control=True, watch_seconds=0)
     with run_service(settings) as client:
         yield client
@@ -51,18 +51,18 @@ def steady(published: Path) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def watched(store: Path) -> Iterator[httpx.Client]:
-    """A client of a service that looks at its store all the time."""
+    """A client of a service that checks its store every 20 ms."""
     with run_service(Settings(models_store=store, watch_seconds=0.02)) as client:
         yield client
 
 
 def connect(client: httpx.Client) -> triton.InferenceServerClient:
-    """Return the public client, unmodified."""
+    """Return the public Triton client, unmodified."""
     return triton.InferenceServerClient(f"{client.base_url.host}:{client.base_url.port}")
 
 
-def spoil(store: Path, version: int) -> None:
-    """Put a version into the store that must not be served."""
+def publish_broken(store: Path, version: int) -> None:
+    """Publish a version with a damaged file."""
     folder = shutil.copytree(store / "bare" / "1", store / "bare" / str(version))
     (folder / "encoder.onnx").write_bytes(b"changed")
 
@@ -73,8 +73,8 @@ def index(client: httpx.Client, **body: object) -> list[dict[str, Any]]:
     return listed
 
 
-def test_the_public_client_controls_the_repository(controlled: httpx.Client, store: Path) -> None:
-    """`get_model_repository_index`, `load_model` and `unload_model` do what they say."""
+def test_public_client_controls_the_repository(controlled: httpx.Client, store: Path) -> None:
+    """`get_model_repository_index`, `load_model` and `unload_model` work with the service."""
     client = connect(controlled)
     assert "model_repository" in client.get_server_metadata()["extensions"]
     assert client.get_model_repository_index() == [
@@ -96,38 +96,39 @@ def test_the_public_client_controls_the_repository(controlled: httpx.Client, sto
     client.close()
 
 
-def test_the_index_of_the_ready(controlled: httpx.Client, store: Path) -> None:
-    """A refused version is listed with the reason, and left out where only the ready are wanted."""
-    spoil(store, 2)
-    refused = controlled.post("/v2/repository/models/bare/load")
+def test_rejected_version_in_the_index(controlled: httpx.Client, store: Path) -> None:
+    """The index lists a rejected version with the reason; `ready` excludes it."""
+    publish_broken(store, 2)
+    rejected = controlled.post("/v2/repository/models/bare/load")
 
-    assert refused.status_code == 400
-    assert refused.json()["error"].startswith("bare@2: encoder.onnx")
-    (bad,) = {(one["state"], one["reason"]) for one in index(controlled) if one["version"] == "2"}
-    assert bad == ("UNAVAILABLE", refused.json()["error"])
-    assert {one["version"] for one in index(controlled, ready=True)} == {"1"}
+    assert rejected.status_code == 400
+    assert rejected.json()["error"].startswith("bare@2: encoder.onnx")
+    states = {entry["version"]: (entry["state"], entry["reason"]) for entry in index(controlled)}
+    assert states["2"] == ("UNAVAILABLE", rejected.json()["error"])
+    assert {entry["version"] for entry in index(controlled, ready=True)} == {"1"}
     assert controlled.post("/v1/encode", json=ENCODE).headers["X-Model"] == "bare@1"
     assert controlled.get("/readyz").status_code == 200
 
 
-def test_a_bundle_that_never_was_good_stands_under_its_name(
-    controlled: httpx.Client, store: Path
-) -> None:
-    """Where no network is known the index names the bundle."""
+def test_bundle_without_known_networks_in_the_index(controlled: httpx.Client, store: Path) -> None:
+    """The index lists a bundle that has never been loaded by the bundle's name."""
     (store / "new" / "1").mkdir(parents=True)
 
     assert controlled.post("/v2/repository/models/new/load").status_code == 400
-    assert [(one["name"], one["state"]) for one in index(controlled)][-1] == ("new", "UNAVAILABLE")
+    assert [(entry["name"], entry["state"]) for entry in index(controlled)][-1] == (
+        "new",
+        "UNAVAILABLE",
+    )
 
 
 @pytest.mark.parametrize("name", ["other", "other.encoder", "%2e%2e", "a%2fb", "bare@1", "a" * 300])
 @pytest.mark.parametrize("action", ["load", "unload"])
 def test_unknown_bundles(steady: httpx.Client, name: str, action: str) -> None:
-    """A name that the store does not hold is 404, whatever it looks like."""
-    answer = steady.post(f"/v2/repository/models/{name}/{action}")
+    """A name that is not in the store is 404, including names that look like paths."""
+    response = steady.post(f"/v2/repository/models/{name}/{action}")
 
-    assert answer.status_code == 404
-    assert set(answer.json()) == {"error"}
+    assert response.status_code == 404
+    assert set(response.json()) == {"error"}
 
 
 @pytest.mark.parametrize(
@@ -144,23 +145,23 @@ def test_unknown_bundles(steady: httpx.Client, name: str, action: str) -> None:
         [],
     ],
 )
-def test_nothing_is_loaded_from_elsewhere(steady: httpx.Client, body: object) -> None:
-    """Addresses, paths, files and configurations are refused."""
-    answer = steady.post("/v2/repository/models/bare/load", json=body)
+def test_load_rejects_other_locations(steady: httpx.Client, body: object) -> None:
+    """A load rejects URLs, paths, files and configurations in its body."""
+    response = steady.post("/v2/repository/models/bare/load", json=body)
 
-    assert answer.status_code == 400
-    assert set(answer.json()) == {"error"}
-
-
-def test_nothing_is_loaded_from_elsewhere_by_the_query(steady: httpx.Client) -> None:
-    """Query parameters are refused, too."""
-    answer = steady.post("/v2/repository/models/bare/load?url=http://127.0.0.1:9/")
-
-    assert answer.status_code == 400
+    assert response.status_code == 400
+    assert set(response.json()) == {"error"}
 
 
-def test_overrides_of_the_public_client_are_refused(steady: httpx.Client) -> None:
-    """A configuration that the client would override is an error that it raises."""
+def test_load_rejects_query_parameters(steady: httpx.Client) -> None:
+    """A load rejects query parameters."""
+    response = steady.post("/v2/repository/models/bare/load?url=http://127.0.0.1:9/")
+
+    assert response.status_code == 400
+
+
+def test_load_rejects_overrides_of_the_public_client(steady: httpx.Client) -> None:
+    """The public client raises the error for a configuration override."""
     client = connect(steady)
 
     with pytest.raises(InferenceServerException, match=r"parameters\.config"):
@@ -169,20 +170,20 @@ def test_overrides_of_the_public_client_are_refused(steady: httpx.Client) -> Non
 
 
 @pytest.mark.parametrize("action", ["load", "unload"])
-def test_control_is_off_by_default(watched: httpx.Client, action: str) -> None:
-    """Without the setting there is no such path."""
+def test_control_is_disabled_by_default(watched: httpx.Client, action: str) -> None:
+    """Without `repository_control`, load and unload are 404 and the index works."""
     assert watched.post(f"/v2/repository/models/bare/{action}").status_code == 404
     assert len(index(watched)) == 2
 
 
-def test_a_store_that_cannot_be_read(controlled: httpx.Client, store: Path) -> None:
-    """A load from a lost store is 503 without its path; what is loaded serves on."""
+def test_unreadable_store(controlled: httpx.Client, store: Path) -> None:
+    """A load is 503, without the store's path; loaded models still work."""
     store.rename(store.with_name("moved"))
 
-    answer = controlled.post("/v2/repository/models/bare/load")
+    response = controlled.post("/v2/repository/models/bare/load")
 
-    assert answer.status_code == 503
-    assert answer.json() == {"error": "the models store cannot be read"}
+    assert response.status_code == 503
+    assert response.json() == {"error": "The models store cannot be read or is empty."}
     assert controlled.get("/readyz").json() == {
         "status": "ready",
         "missing": [],
@@ -191,16 +192,16 @@ def test_a_store_that_cannot_be_read(controlled: httpx.Client, store: Path) -> N
     assert controlled.post("/v1/encode", json=ENCODE).status_code == 200
 
 
-def test_a_published_version_is_served_soon(watched: httpx.Client, store: Path) -> None:
-    """What is published into the store answers without a restart."""
+def test_watch_loads_a_published_version(watched: httpx.Client, store: Path) -> None:
+    """A version that is published into the store is loaded without a restart."""
     write_bundle(store, "bare")
 
     wait_until(lambda: watched.post("/v1/encode", json=ENCODE).headers["X-Model"] == "bare@2")
     assert watched.get("/v1/models/bare").json()["versions"] == [2, 1]
 
 
-def test_examples_follow_the_default_model(watched: httpx.Client, store: Path) -> None:
-    """The OpenAPI document's examples fit the default model, also when its shape changes."""
+def test_openapi_examples_match_the_default_model(watched: httpx.Client, store: Path) -> None:
+    """The OpenAPI examples follow a change of the default model's image size."""
 
     def get_example() -> dict[str, Any]:
         paths = watched.get("/openapi.json").json()["paths"]
@@ -213,5 +214,30 @@ def test_examples_follow_the_default_model(watched: httpx.Client, store: Path) -
     write_bundle(store, "bare", image=ImageSpec(channels=1, height=9, width=9))
 
     wait_until(lambda: get_example() != before)
-    answer = watched.post("/v1/reconstruct?encoding=array", json=get_example())
-    assert len(answer.json()["images"][0][0]) == 9
+    response = watched.post("/v1/reconstruct?encoding=array", json=get_example())
+    assert len(response.json()["images"][0][0]) == 9
+
+
+def test_lost_file_of_a_loaded_version_in_the_index(watched: httpx.Client, store: Path) -> None:
+    """A loaded version that loses a file stays READY, and the index shows the reason."""
+    (store / "bare" / "1" / "encoder.onnx").unlink()
+
+    wait_until(lambda: all(entry["reason"] for entry in index(watched)))
+    assert {(entry["state"], entry["reason"]) for entry in index(watched)} == {
+        ("READY", "bare@1: encoder.onnx cannot be read: No such file or directory")
+    }
+    assert watched.post("/v1/encode", json=ENCODE).status_code == 200
+
+
+@pytest.mark.parametrize("file", ["maps/autoencoder", "report"])
+def test_extras_of_a_removed_version(controlled: httpx.Client, store: Path, file: str) -> None:
+    """The map and the report of a loaded version are 409 after it is removed from the store."""
+    path = f"/v1/models/bare/{file}"
+    before = controlled.get(path)
+    shutil.rmtree(store / "bare" / "1")
+
+    after = controlled.get(path)
+
+    assert (before.status_code, after.status_code) == (200, 409)
+    assert "bare@1 is loaded, but the models store no longer has its" in after.json()["detail"]
+    assert str(store) not in after.text

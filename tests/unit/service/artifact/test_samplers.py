@@ -1,4 +1,4 @@
-"""The sources of latents: reproducible, and distributed as they say."""
+"""Samplers: reproducible draws with the documented distributions."""
 
 import numpy as np
 import pytest
@@ -27,14 +27,14 @@ MIXTURE = GaussianMixture(np.array([0.25, 0.75]), np.array([[-9, 0, 0], [9, 0, 0
 
 
 def run_fake(network: str, batch: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Generate an image of the noise doubled, and encode it as its pixels plus one."""
+    """Generate an image of twice the noise, and encode an image as its pixels plus one."""
     if network == "generator":
         return [2 * batch[:, None, None, :]]
     assert network == "encoder"
     return [batch[:, 0, 0] + 1]
 
 
-SOURCES: dict[str, Sampler] = {
+SAMPLERS: dict[str, Sampler] = {
     "uniform": Uniform(np.array([-1, 0, 2], np.float32), np.array([1, 0, 6], np.float32)),
     "centroid": Centroids(CODES[:2], SCALE),
     "kde": KernelDensity(CODES, SCALE, 0.2, LABELS),
@@ -48,17 +48,21 @@ CONDITIONAL = ["kde", "class-kde", "pca-kde", "centroid"]
 
 
 def draw(
-    source: str, count: int = COUNT, label: int | None = None, temperature: float = 1, seed: int = 0
+    sampler: str,
+    count: int = COUNT,
+    label: int | None = None,
+    temperature: float = 1,
+    seed: int = 0,
 ) -> NDArray[np.float32]:
     """Draw with a new generator."""
     generator = np.random.Generator(np.random.PCG64(seed))
-    return SOURCES[source].draw(count, generator, label, temperature)
+    return SAMPLERS[sampler].draw(count, generator, label, temperature)
 
 
-@pytest.mark.parametrize("source", SOURCES)
-def test_a_seed_gives_the_same_latents(source: str) -> None:
-    """The same seed gives the same latents bit for bit, another seed others."""
-    first, again, other = draw(source), draw(source), draw(source, seed=1)
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_seed_determines_the_latents(sampler: str) -> None:
+    """The same seed gives the same latents bit for bit; another seed gives others."""
+    first, again, other = draw(sampler), draw(sampler), draw(sampler, seed=1)
 
     assert first.dtype == np.float32
     assert first.shape == (COUNT, 3)
@@ -67,7 +71,7 @@ def test_a_seed_gives_the_same_latents(source: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "latents"),
+    ("sampler", "latents"),
     [
         ("uniform", [0.2501909, 0, 5.1027427]),
         ("centroid", [5.2987456, -0.1370689, 1]),
@@ -78,14 +82,14 @@ def test_a_seed_gives_the_same_latents(source: str) -> None:
         ("prior", [0.0012301, 0.2987455, -0.2741379]),
     ],
 )
-def test_known_latents_of_a_seed(source: str, latents: list[float]) -> None:
-    """The generator is PCG64, whose stream every NumPy and machine shares."""
-    assert draw(source, count=1, seed=7)[0] == pytest.approx(latents, abs=1e-6)
+def test_latents_of_a_known_seed(sampler: str, latents: list[float]) -> None:
+    """PCG64 has the same stream in every NumPy version and on every machine."""
+    assert draw(sampler, count=1, seed=7)[0] == pytest.approx(latents, abs=1e-6)
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1, 2])
 def test_the_prior_is_standard_normal(temperature: float) -> None:
-    """Means are 0, deviations the temperature, and dimensions independent."""
+    """Means are 0, standard deviations equal the temperature, dimensions are independent."""
     latents = draw("prior", temperature=temperature).astype(np.float64)
 
     assert np.abs(latents.mean(axis=0)).max() < 0.05 * temperature
@@ -94,8 +98,8 @@ def test_the_prior_is_standard_normal(temperature: float) -> None:
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1, 2])
-def test_a_box_is_filled_evenly(temperature: float) -> None:
-    """Each dimension is uniform between its ends, which the temperature spreads from its middle."""
+def test_uniform_distribution(temperature: float) -> None:
+    """Each dimension is uniform; the temperature scales its range about the centre."""
     latents = draw("uniform", temperature=temperature).astype(np.float64)
 
     middle, half = np.array([0, 0, 4]), temperature * np.array([1, 0, 2])
@@ -105,8 +109,8 @@ def test_a_box_is_filled_evenly(temperature: float) -> None:
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1, 2])
-def test_centroids_spread_by_sigma(temperature: float) -> None:
-    """Every class is drawn as often, normally about its centroid, as wide as sigma and heat say."""
+def test_centroid_distribution(temperature: float) -> None:
+    """Classes are equally likely; latents are normal about the centroid with `sigma`."""
     latents = draw("centroid", temperature=temperature).astype(np.float64)
 
     nearest = np.abs(latents[:, None] - CODES[:2]).sum(axis=2).argmin(axis=1)
@@ -116,8 +120,8 @@ def test_centroids_spread_by_sigma(temperature: float) -> None:
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1, 2])
-def test_the_density_is_a_mixture_around_its_codes(temperature: float) -> None:
-    """Every code is drawn as often, with a spread of bandwidth, scale and temperature."""
+def test_kernel_density_distribution(temperature: float) -> None:
+    """Codes are equally likely; the spread is bandwidth * scale * temperature."""
     latents = draw("kde", temperature=temperature).astype(np.float64)
 
     nearest = np.abs(latents[:, None] - CODES).sum(axis=2).argmin(axis=1)
@@ -127,8 +131,8 @@ def test_the_density_is_a_mixture_around_its_codes(temperature: float) -> None:
 
 
 @pytest.mark.parametrize("label", [None, 1])
-def test_each_class_has_its_own_bandwidth(label: int | None) -> None:
-    """A code is drawn around as widely as its class's bandwidth and scale say."""
+def test_class_kernel_density_distribution(label: int | None) -> None:
+    """The spread about a code is the bandwidth times the scale of its class."""
     latents = draw("class-kde", label=label).astype(np.float64)
 
     nearest = np.abs(latents[:, None] - CODES).sum(axis=2).argmin(axis=1)
@@ -138,8 +142,8 @@ def test_each_class_has_its_own_bandwidth(label: int | None) -> None:
         assert spread == pytest.approx(expected, rel=0.05, abs=1e-6)
 
 
-def test_a_projected_density_lies_in_its_plane() -> None:
-    """Latents are the density's draws, turned back into the latent space."""
+def test_projected_density_draws_in_its_plane() -> None:
+    """Latents are draws from the plane, mapped back to the latent space."""
     latents = draw("pca-kde").astype(np.float64)
 
     generator = np.random.Generator(np.random.PCG64(0))
@@ -149,8 +153,8 @@ def test_a_projected_density_lies_in_its_plane() -> None:
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1])
-def test_the_mixture_has_its_shares_means_and_covariances(temperature: float) -> None:
-    """Each component is drawn as often as its weight says, normal with its covariance."""
+def test_mixture_distribution(temperature: float) -> None:
+    """Components are drawn with their weights, and each is normal with its covariance."""
     latents = draw("gmm", temperature=temperature).astype(np.float64)
 
     for index, side in enumerate([latents[:, 0] < 0, latents[:, 0] > 0]):
@@ -160,29 +164,29 @@ def test_the_mixture_has_its_shares_means_and_covariances(temperature: float) ->
         assert np.allclose(np.cov(latents[side].T), factor @ factor.T, atol=0.2 * temperature**2)
 
 
-def test_a_filtered_gan_gives_the_codes_of_its_images() -> None:
-    """Noise goes through the generator and the encoder; heat widens the noise."""
+def test_filtered_gan_returns_codes_of_generated_images() -> None:
+    """Noise passes the generator and the encoder; the temperature scales the noise."""
     noise = draw("prior", temperature=0.5)
 
     assert np.array_equal(draw("gan-filtered", temperature=0.5), 2 * noise + 1)
 
 
-@pytest.mark.parametrize("source", CONDITIONAL)
+@pytest.mark.parametrize("sampler", CONDITIONAL)
 @pytest.mark.parametrize("label", [0, 1])
-def test_latents_of_a_class(source: str, label: int) -> None:
-    """They are drawn around that class's codes only, all of them."""
-    latents = draw(source, label=label).astype(np.float64)
-    if source == "pca-kde":
+def test_class_conditional_latents(sampler: str, label: int) -> None:
+    """All latents of a class are drawn about codes of that class only."""
+    latents = draw(sampler, label=label).astype(np.float64)
+    if sampler == "pca-kde":
         latents = (latents - MEAN) @ AXES.T
 
     assert (np.sign(latents[:, 0]) == 2 * label - 1).all()
-    middle = CODES[1] if source == "centroid" and label else CODES[label == LABELS].mean(axis=0)
+    middle = CODES[1] if sampler == "centroid" and label else CODES[label == LABELS].mean(axis=0)
     assert latents.mean(axis=0) == pytest.approx(middle[: latents.shape[1]], abs=0.03)
 
 
-@pytest.mark.parametrize("source", SOURCES)
-def test_temperature_scales_the_same_draw(source: str) -> None:
-    """Half the temperature moves the same latents half as far from their centres."""
-    whole, half, none = (draw(source, temperature=t) for t in (1, 0.5, 1e-9))
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_temperature_scales_the_spread(sampler: str) -> None:
+    """Half the temperature halves the distance of the same latents from their centres."""
+    whole, half, none = (draw(sampler, temperature=t) for t in (1, 0.5, 1e-9))
 
     assert np.allclose(half - none, (whole - none) / 2, atol=1e-5)
