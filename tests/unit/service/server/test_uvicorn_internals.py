@@ -5,6 +5,7 @@ A test fails by name when an update of uvicorn removes one.
 
 import asyncio
 import inspect
+from pathlib import Path
 
 import httptools
 import pytest
@@ -12,6 +13,7 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+import service
 from service.server.uvicorn_internals import (
     STARTUP_FAILURE,
     ConnectionProtocol,
@@ -163,3 +165,19 @@ def test_upgrade_reports_the_offset() -> None:
         httptools.HttpRequestParser(object()).feed_data(head + b"rest")
 
     assert raised.value.args == (len(head),)
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("from uvicorn.", "server/uvicorn_internals.py"),
+        ("import uvicorn.", ""),
+        ("starlette._", "http/starlette_internals.py"),
+    ],
+)
+def test_private_names_are_in_one_file(name: str, file: str) -> None:
+    """Only one file of the service imports the undocumented modules of a library."""
+    folder = Path(service.__file__).parent
+    users = [path for path in folder.rglob("*.py") if name in path.read_text()]
+
+    assert [path.relative_to(folder).as_posix() for path in users] == [file] * bool(file)
