@@ -163,7 +163,7 @@ def trace_run(
     """Return a context manager in which the span of one network run is current.
 
     A run that serves several requests is a child of the first recorded one and links to the
-    others. Without a recorded request there is no span.
+    others. A run without a recorded request gets no span.
 
     Args:
         model: `name@version`.

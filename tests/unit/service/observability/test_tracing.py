@@ -109,7 +109,7 @@ def test_an_invalid_traceparent_starts_a_new_trace(
 
 
 def test_an_unsampled_trace_is_not_recorded(exporter: InMemorySpanExporter) -> None:
-    """A client that does not sample gets no spans, but its trace id is known to the log."""
+    """An unsampled request has no spans, but the log still gets its trace id."""
     headers = [(b"traceparent", f"00-{TRACE}-{PARENT}-00".encode())]
 
     with tracing.start_request_span(make_scope(headers=headers)) as span:
@@ -152,7 +152,7 @@ def test_an_exception_is_not_recorded(exporter: InMemorySpanExporter) -> None:
 
 
 def test_without_a_route_the_method_is_the_name(exporter: InMemorySpanExporter) -> None:
-    """A path of the client never becomes a span's name."""
+    """A path that matches no route does not become a span name."""
     span = record_request(exporter, route=None, status=404, path="/no/such/path")
 
     assert span.name == "POST"
@@ -160,7 +160,7 @@ def test_without_a_route_the_method_is_the_name(exporter: InMemorySpanExporter) 
 
 
 def test_an_unknown_method_is_other(exporter: InMemorySpanExporter) -> None:
-    """Names and the method's attribute have few values, whatever clients send."""
+    """Methods outside the standards share one span name and one attribute value."""
     span = record_request(exporter, method="DANCE", route=None, status=405)
 
     attributes = span.attributes or {}
@@ -243,7 +243,7 @@ def test_nothing_is_traced_while_tracing_is_off() -> None:
     assert (request, run) == (INVALID_SPAN, INVALID_SPAN)
 
 
-def test_tracing_functions_import_no_sdk() -> None:
+def test_tracing_imports_no_sdk() -> None:
     """Importing the module does not import the SDK."""
     program = (
         "import sys, service.observability.tracing; "
