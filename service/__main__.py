@@ -1,5 +1,9 @@
 """The command line: `latentd COMMAND`; `serve` is defined here, training brings the others."""
 
+from service.server.signals import exit_on_sigterm
+
+exit_on_sigterm()  # before the other imports, which take a second
+
 import argparse
 import contextlib
 import ipaddress
@@ -22,7 +26,7 @@ from service.inference.registry import Registry
 from service.observability.exposition import share_metrics_folder
 from service.observability.logs import build_logging_config
 from service.observability.tracing import require_sdk
-from service.server.serve import listen
+from service.server.serve import serve_application
 from service.settings import Settings, format_errors
 
 _USAGE = 2
@@ -134,8 +138,7 @@ def _listen(settings: Settings, registry: Registry) -> int:
     else:
         application = "service.app:create_app"
         _export(settings)
-    log_config = build_logging_config(settings.log_level, settings.log_format)
-    return listen(settings, application, log_config)
+    return serve_application(settings, application)
 
 
 def _export(settings: Settings) -> None:
