@@ -1,4 +1,4 @@
-"""latentd and its peers, each with the request it takes for one and the same picture."""
+"""Contenders: latentd and its peers, each with its request for the same image."""
 
 import base64
 import contextlib
@@ -12,143 +12,146 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from loads import Request
-from servers import Server, find_port, run_latentd, run_server
+from benchmarks.harness.http_load import Request
+from benchmarks.harness.options import Options, find_cpus
+from benchmarks.harness.peer_environments import PEERS, ensure_environment, read_versions
+from benchmarks.harness.response_checks import (
+    ReadPrediction,
+    check_prediction,
+    fetch,
+    to_urllib,
+)
+from benchmarks.harness.servers import Server, find_port, run_latentd, run_server
+from benchmarks.harness.wrk import run_wrk
 
-from performance.answers import Predict, ask, check_answer, prepare
-from performance.environments import PEERS, ensure_environment, read_versions
-from performance.options import Options, find_cpus
-from performance.wrk import run_wrk
-
-QUIET = {
+_NO_TELEMETRY = {
     "BENTOML_DO_NOT_TRACK": "True",
     "RAY_USAGE_STATS_ENABLED": "0",
     "ORT_DISABLE_TELEMETRY": "1",
 }
-"""Variables with which nobody reports to anybody."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A server that classifies."""
+    """A server that classifies images."""
 
     name: str
-    sends: str
-    """How the picture is sent to it, in a few words."""
+    payload: str
+    """Format of the image in the request, in a few words."""
     request: Request
-    predict: Predict
+    read_prediction: ReadPrediction
     serve: Callable[[], AbstractContextManager[Server]]
     versions: Callable[[], str] = field(default=str)
-    """Names what it is made of."""
+    """Returns its packages with their versions."""
 
-    def check(self, truth: Mapping[str, float]) -> bytes:
-        """Serve once, see that the answer is right, and return it.
+    def check(self, expected: Mapping[str, float]) -> bytes:
+        """Start the server, verify its prediction, and return the response body.
 
         Raises:
-            RuntimeError: it is not.
+            RuntimeError: The prediction is wrong.
         """
         with self.serve() as server:
-            body = ask(server.port, self.request)
+            body = fetch(server.port, self.request)
         try:
-            check_answer(body, self.predict, truth)
+            check_prediction(body, self.read_prediction, expected)
         except RuntimeError as error:
             raise RuntimeError(f"{self.name}: {error}") from error
         return body
 
     def measure(self, options: Options, connections: int = 64) -> float:
-        """Serve, warm up, and return the answers a second.
+        """Start the server, warm it up, and return its responses per second.
 
         Raises:
-            RuntimeError: an answer was not good.
+            RuntimeError: A request failed.
         """
         with self.serve() as server:
-            return load(server.port, self.request, options, connections, find_cpus()[1])
+            return measure_rate(server.port, self.request, options, connections, find_cpus()[1])
 
 
-def load(
-    port: int, request: Request, options: Options, connections: int, sender: int | None
+def measure_rate(
+    port: int, request: Request, options: Options, connections: int, cpu: int | None
 ) -> float:
-    """Warm a server up and return its answers a second; wrk runs on the CPU `sender`, or on any.
+    """Warm a server up and return its responses per second; `cpu` is the one wrk runs on.
 
     Raises:
-        RuntimeError: an answer was not good.
+        RuntimeError: A request failed.
     """
-    run_wrk(port, request, connections, options.warm_seconds, sender)
-    seen = run_wrk(port, request, connections, options.seconds, sender)
-    if seen.bad:
-        raise RuntimeError(f"{request.path}: {seen.bad} answers were not good")
-    return seen.rate
+    run_wrk(port, request, connections, options.warm_up_seconds, cpu)
+    throughput = run_wrk(port, request, connections, options.seconds, cpu)
+    if throughput.errors:
+        raise RuntimeError(f"{request.path}: {throughput.errors} requests failed.")
+    return throughput.rate
 
 
-def make_latentd(request: Request, sends: str, cpus: Sequence[int] | None = None) -> Contender:
-    """Return latentd as it comes, with one thread in each worker; a worker a CPU."""
-    chosen = find_cpus()[:1] if cpus is None else tuple(cpus)
-    flags = ["--threads", "1", "--workers", str(len(chosen))]
+def make_latentd(request: Request, payload: str, cpus: Sequence[int] | None = None) -> Contender:
+    """Return latentd with default settings: one worker per CPU, one thread per worker."""
+    pinned = find_cpus()[:1] if cpus is None else tuple(cpus)
+    flags = ["--threads", "1", "--workers", str(len(pinned))]
     return Contender(
         "latentd",
-        sends,
+        payload,
         request,
         read_latentd,
-        lambda: run_latentd(flags, cpus=chosen),
+        lambda: run_latentd(flags, cpus=pinned),
         lambda: read_versions(sys.executable, ("latentd", "onnxruntime", "uvicorn")),
     )
 
 
-def read_latentd(answer: Any) -> tuple[str, dict[str, float]]:  # noqa: ANN401 - any JSON
-    """Return the label and the probabilities in an answer of latentd to one picture."""
-    (prediction,) = answer["predictions"]
+def read_latentd(response: Any) -> tuple[str, dict[str, float]]:  # noqa: ANN401 - any JSON
+    """Return the label and the probabilities in a response of latentd."""
+    (prediction,) = response["predictions"]
     return prediction["label"], {one["label"]: one["probability"] for one in prediction["top"]}
 
 
-def read_plain(classes: Sequence[str]) -> Predict:
-    """Return what reads the answers of those who list the probabilities in order."""
-    return lambda answer: (
-        answer["label"],
-        dict(zip(classes, answer["probabilities"], strict=True)),
+def make_list_reader(classes: Sequence[str]) -> ReadPrediction:
+    """Return a reader of responses with a list of probabilities in the order of the classes."""
+    return lambda response: (
+        response["label"],
+        dict(zip(classes, response["probabilities"], strict=True)),
     )
 
 
-def read_tensors(classes: Sequence[str]) -> Predict:
-    """Return what reads answers of the Open Inference Protocol."""
+def make_tensor_reader(classes: Sequence[str]) -> ReadPrediction:
+    """Return a reader of Open Inference Protocol responses."""
 
-    def predict(answer: Any) -> tuple[str, dict[str, float]]:  # noqa: ANN401 - any JSON
-        outputs = {output["name"]: output["data"] for output in answer["outputs"]}
+    def read(response: Any) -> tuple[str, dict[str, float]]:  # noqa: ANN401 - any JSON
+        outputs = {output["name"]: output["data"] for output in response["outputs"]}
         return outputs["label"][0], dict(zip(classes, outputs["probabilities"], strict=True))
 
-    return predict
+    return read
 
 
 @dataclass(frozen=True, slots=True)
-class Starter:
-    """Starts a peer."""
+class Peer:
+    """A server in `benchmarks/peers`."""
 
-    name: str
+    folder: str
     """Its folder in `benchmarks/peers`."""
     options: Options
     bundle: Path
     request: Request
-    """What it answers well once it is ready."""
+    """A request that succeeds when the server is ready."""
     command: Sequence[str]
-    """A program of its environment and its arguments; {port} is where it shall listen."""
+    """A program of its environment, and arguments; {port} is replaced by the port."""
     packages: Sequence[str] = ()
-    """Whose versions are worth telling."""
+    """Packages whose versions are reported."""
     variables: Mapping[str, str] = field(default_factory=dict)
 
     def find_programs(self) -> Path:
-        """Return the `bin` of its environment: its own if it has pins, else the benchmark's."""
-        if (PEERS / self.name / "requirements.txt").exists():
-            return ensure_environment(self.name, self.options.peers)
+        """Return the `bin` folder of its environment; without pins, that of this process."""
+        if (PEERS / self.folder / "requirements.txt").exists():
+            return ensure_environment(self.folder, self.options.peers)
         return Path(sys.executable).parent
 
     @contextlib.contextmanager
     def serve(self) -> Iterator[Server]:
-        """Serve on the first CPU."""
+        """Run the server on the first CPU."""
         port = find_port()
         programs = self.find_programs()
         program, *arguments = [part.replace("{port}", str(port)) for part in self.command]
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
             variables = {
-                **QUIET,
+                **_NO_TELEMETRY,
                 **{key: text.replace("{port}", str(port)) for key, text in self.variables.items()},
                 "BENCHMARK_BUNDLE": str(self.bundle),
                 "PYTHONPATH": str(PEERS / "common"),
@@ -158,20 +161,20 @@ class Starter:
             with run_server(
                 [str(programs / program), *arguments],
                 port,
-                prepare(port, self.request),
+                to_urllib(port, self.request),
                 cpus=find_cpus()[:1],
                 variables=variables,
-                folder=PEERS / self.name,
+                folder=PEERS / self.folder,
             ) as (server, _):
                 yield server
 
     def read_versions(self) -> str:
-        """Name what it is made of."""
+        """Return its packages with their versions."""
         return read_versions(self.find_programs() / "python", self.packages)
 
-    def contend(self, name: str, sends: str, predict: Predict) -> Contender:
-        """Return the peer."""
-        return Contender(name, sends, self.request, predict, self.serve, self.read_versions)
+    def to_contender(self, name: str, payload: str, read: ReadPrediction) -> Contender:
+        """Return the peer as a contender."""
+        return Contender(name, payload, self.request, read, self.serve, self.read_versions)
 
 
 def pack_multipart(name: str, content: bytes) -> tuple[bytes, str]:
@@ -186,12 +189,12 @@ def pack_multipart(name: str, content: bytes) -> tuple[bytes, str]:
 
 
 def pack_base64(content: bytes) -> bytes:
-    """Return a picture in base64 in JSON, as LitServe and the plain application take it."""
+    """Return JSON with an image file in base64, for LitServe and the plain FastAPI app."""
     return json.dumps({"image": base64.b64encode(content).decode()}).encode()
 
 
 def pack_tensor(content: bytes) -> bytes:
-    """Return a picture as a BYTES tensor of the Open Inference Protocol, in base64."""
+    """Return an Open Inference Protocol request with an image file as a base64 BYTES tensor."""
     tensor = {
         "name": "image",
         "shape": [1, 1],

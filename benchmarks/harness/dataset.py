@@ -1,4 +1,4 @@
-"""The real test images that everything is measured with."""
+"""Test images and shipped bundles that the benchmarks use."""
 
 import io
 import os
@@ -7,23 +7,21 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from service.artifact import list_bundles
-
 SHIPPED = Path(__file__).parents[2] / "models_store"
 _SIDE = 28
 _HEADER_BYTES = 16
 
 
 def read_images(count: int) -> np.ndarray:
-    """Return the first images of Fashion-MNIST's test set, (N, 28, 28) uint8.
+    """Return the first test images of Fashion-MNIST, (N, 28, 28) uint8.
 
     Raises:
-        RuntimeError: they are not where `LATENTD_DATA` says.
+        RuntimeError: The file is missing in `LATENTD_DATA`.
     """
     folder = Path(os.environ.get("LATENTD_DATA", "data")) / "FashionMNIST" / "raw"
     file = folder / "t10k-images-idx3-ubyte"
     if not file.is_file():
-        raise RuntimeError(f"no {file.name} in LATENTD_DATA/FashionMNIST/raw")
+        raise RuntimeError(f"Expected {file.name} in LATENTD_DATA/FashionMNIST/raw.")
     pixels = np.fromfile(file, np.uint8, count * _SIDE * _SIDE, offset=_HEADER_BYTES)
     return pixels.reshape(count, _SIDE, _SIDE)
 
@@ -36,5 +34,5 @@ def to_png(pixels: np.ndarray) -> bytes:
 
 
 def find_bundle(name: str = "fashion-mnist") -> Path:
-    """Return the folder of a shipped bundle's highest version."""
-    return SHIPPED / name / str(list_bundles(SHIPPED)[name][0])
+    """Return the folder of the highest version of a shipped bundle."""
+    return max((SHIPPED / name).glob("[0-9]*"), key=lambda version: int(version.name))

@@ -1,39 +1,41 @@
-"""Senders: HTTP/1.1 over connections of their own, in an open loop.
+"""HTTP/1.1 load generator with an open loop and a closed loop.
 
-An open loop sends when it is time, not when the last answer is there; so it sees what a server
-does to those who come while it stalls.
+An open loop sends at fixed times instead of waiting for the previous response. It therefore
+measures the delay of requests that arrive while the server stalls.
 """
 
 import asyncio
 import contextlib
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from servers import HOST
+from benchmarks.harness.servers import HOST
 
-_MOST_IN_FLIGHT = 2000
+OK = 200
+_MAX_IN_FLIGHT = 2000
 _TIMEOUT = 60.0
 _IDLE_SECONDS = 2.0
-"""Less than the server keeps idle connections for; or a request could cross its hanging up."""
+"""Shorter than the server's keep-alive timeout, so that no request meets a closing connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request, ready to be sent."""
+    """A request."""
 
     name: str
-    """What it is called in a table."""
+    """Name in tables."""
     path: str
     body: bytes = b""
     content_type: str = "application/json"
     method: str = "POST"
     headers: tuple[tuple[str, str], ...] = ()
-    """Names and values, besides those that every request has."""
+    """Additional header names and values."""
 
     def pack(self) -> bytes:
-        """Return its bytes."""
+        """Return the request as bytes."""
         lines = [
             f"{self.method} {self.path} HTTP/1.1",
             f"Host: {HOST}",
@@ -45,84 +47,115 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What came of a request."""
+class Response:
+    """The response to a request."""
 
     request: Request
     status: int
-    """0 where no answer came."""
+    """0 without a response."""
     seconds: float
-    """From when it was to be sent."""
+    """Duration since the request was due."""
     body: bytes
     at: float
-    """When the answer had come, on the clock of `time.monotonic`."""
+    """Time of completion, on the clock of `time.monotonic`."""
+    headers: dict[str, str] = field(default_factory=dict)
+    """Values by lower-case name."""
 
 
 @dataclass(slots=True)
-class Sender:
-    """Connections that are kept and used again; as many as there are requests in flight."""
+class Client:
+    """A pool of keep-alive connections, as many as there are requests in flight."""
 
     port: int
-    _idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter, float]] = field(
-        default_factory=list
+    rotate: bool = False
+    """Use the least recently used idle connection, not the most recently used one."""
+    timeout: float = _TIMEOUT
+    """Seconds for one request."""
+    _idle: deque[tuple[asyncio.StreamReader, asyncio.StreamWriter, float]] = field(
+        default_factory=deque
     )
 
-    async def send(self, request: Request, packed: bytes, due: float) -> Answer:
-        """Send a request and wait for its answer; `due` is when it should have been sent."""
-        status, body = 0, b""
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError, TimeoutError, ValueError):
-            async with asyncio.timeout(_TIMEOUT):
-                status, body = await self._exchange(packed)
+    async def connect(self, count: int) -> None:
+        """Open idle connections."""
+        opening = [asyncio.open_connection(HOST, self.port) for _ in range(count)]
         now = time.monotonic()
-        return Answer(request, status, now - due, body, now)
+        self._idle.extend((*streams, now) for streams in await asyncio.gather(*opening))
 
-    async def _exchange(self, packed: bytes) -> tuple[int, bytes]:
+    async def send(
+        self, request: Request, due: float | None = None, packed: bytes | None = None
+    ) -> Response:
+        """Send a request and return its response.
+
+        Args:
+            request: The request.
+            due: The time to measure from; None for now.
+            packed: The request as bytes, if they exist already.
+        """
+        due = time.monotonic() if due is None else due
+        status, headers, body = 0, dict[str, str](), b""
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, TimeoutError, ValueError):
+            async with asyncio.timeout(self.timeout):
+                status, headers, body = await self._exchange(packed or request.pack())
+        now = time.monotonic()
+        return Response(request, status, now - due, body, now, headers)
+
+    async def _exchange(self, packed: bytes) -> tuple[int, dict[str, str], bytes]:
         reader, writer = self._reuse() or await asyncio.open_connection(HOST, self.port)
         try:
             writer.write(packed)
-            head = (await reader.readuntil(b"\r\n\r\n")).lower()
-            length = int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0)
-            body = await reader.readexactly(length)
+            first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+            pairs = (line.partition(": ") for line in lines)
+            headers = {name.lower(): value for name, _, value in pairs}
+            body = await reader.readexactly(int(headers.get("content-length", 0)))
         except BaseException:
             writer.close()
             raise
-        if b"connection: close" in head:
+        if headers.get("connection", "").lower() == "close":
             writer.close()
         else:
             self._idle.append((reader, writer, time.monotonic()))
-        return int(head[9:12]), body
+        return int(first[9:12]), headers, body
 
     def _reuse(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
-        """Return a connection that has been idle for so short a time that the server keeps it."""
+        """Return an idle connection that the server has not closed yet."""
         while self._idle:
-            reader, writer, since = self._idle.pop()
+            reader, writer, since = self._idle.popleft() if self.rotate else self._idle.pop()
             if time.monotonic() - since < _IDLE_SECONDS and not reader.at_eof():
                 return reader, writer
             writer.close()
         return None
 
-    async def close(self) -> None:
-        """Close every connection."""
+    def close(self) -> None:
+        """Close all idle connections."""
         for _, writer, _ in self._idle:
             writer.close()
         self._idle.clear()
 
 
+async def send_once(port: int, request: Request, timeout: float = _TIMEOUT) -> Response:  # noqa: ASYNC109 - a request's
+    """Send a request over a new connection."""
+    client = Client(port, timeout=timeout)
+    try:
+        return await client.send(request)
+    finally:
+        client.close()
+
+
 async def send_open_loop(
-    sender: Sender, requests: Iterable[Request], rate: float, seconds: float
-) -> list[Answer]:
-    """Send `rate` requests a second for so many seconds; return all answers.
+    client: Client, requests: Iterable[Request], rate: float, seconds: float
+) -> list[Response]:
+    """Send `rate` requests per second for `seconds`; return all responses.
 
     Raises:
-        RuntimeError: more are in flight than a bounded sender may have.
+        RuntimeError: Too many requests are in flight.
     """
-    pending: set[asyncio.Task[Answer]] = set()
-    answers: list[Answer] = []
+    pending: set[asyncio.Task[Response]] = set()
+    responses: list[Response] = []
 
-    def keep(task: asyncio.Task[Answer]) -> None:
+    def keep(task: asyncio.Task[Response]) -> None:
         pending.discard(task)
         if not task.cancelled():
-            answers.append(task.result())
+            responses.append(task.result())
 
     packed: dict[int, bytes] = {}
     start = time.monotonic()
@@ -130,49 +163,49 @@ async def send_open_loop(
         due = start + number / rate
         if (early := due - time.monotonic()) > 0:
             await asyncio.sleep(early)
-        if len(pending) > _MOST_IN_FLIGHT:
-            raise RuntimeError(f"over {_MOST_IN_FLIGHT} requests are in flight")
+        if len(pending) > _MAX_IN_FLIGHT:
+            raise RuntimeError(f"More than {_MAX_IN_FLIGHT} requests are in flight.")
         data = packed.get(id(request)) or packed.setdefault(id(request), request.pack())
-        task = asyncio.create_task(sender.send(request, data, due))
+        task = asyncio.create_task(client.send(request, due, data))
         pending.add(task)
         task.add_done_callback(keep)
     while pending:
         await asyncio.wait(pending)
-    return answers
+    return responses
 
 
 async def send_closed_loop(
-    sender: Sender, request: Request, connections: int, seconds: float
+    client: Client, request: Request, connections: int, seconds: float
 ) -> float:
-    """Return how many good answers a second so many clients get that wait for each."""
+    """Return the successful responses per second of clients that wait for each response."""
     packed = request.pack()
     start = time.monotonic()
 
     async def repeat() -> int:
-        good = 0
+        successes = 0
         while time.monotonic() < start + seconds:
-            answer = await sender.send(request, packed, time.monotonic())
-            good += answer.status == 200  # noqa: PLR2004 - HTTP
-        return good
+            response = await client.send(request, packed=packed)
+            successes += response.status == OK
+        return successes
 
     counts = await asyncio.gather(*(repeat() for _ in range(connections)))
     return sum(counts) / (time.monotonic() - start)
 
 
-async def sample_often(
-    read: Callable[[], float], every: float, stop: asyncio.Event
+async def sample_periodically(
+    read: Callable[[], float], period: float, stop: asyncio.Event
 ) -> list[tuple[float, float]]:
-    """Return (time, value) pairs, taken until told to stop."""
-    taken = []
+    """Return (time, value) pairs, one every `period` seconds until `stop` is set."""
+    samples = []
     while not stop.is_set():
-        taken.append((time.monotonic(), read()))
+        samples.append((time.monotonic(), read()))
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(every):
+            async with asyncio.timeout(period):
                 await stop.wait()
-    return taken
+    return samples
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """Return the smallest value that so large a share of them does not exceed; NaN of none."""
+    """Return the smallest value that at least `share` of the values do not exceed; NaN if empty."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else math.nan

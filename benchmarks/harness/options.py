@@ -1,4 +1,4 @@
-"""What a user may choose about a run, and which CPUs it has."""
+"""Options of a benchmark run, and CPU pinning."""
 
 import contextlib
 import os
@@ -6,47 +6,49 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-_LEAST_CPUS = 2
+_MIN_CPUS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How long and with what to measure."""
+    """Duration of a run and place of the peers."""
 
     rounds: int = 3
-    """How often everything that is compared has its turn."""
+    """Number of alternating rounds."""
     seconds: float = 10.0
-    """Of one measurement."""
-    warm_seconds: float = 2.0
-    """Before each."""
+    """Duration of one measurement."""
+    warm_up_seconds: float = 2.0
+    """Duration of the warm-up before each measurement."""
     peers: Path = Path("build/peers")
-    """Where the peers' environments are, or are made."""
+    """Folder of the peers' virtual environments."""
     remark: str = ""
-    """What else ran on the machine."""
+    """Other load on the machine."""
 
     def describe_rounds(self) -> str:
-        """Return the protocol in words."""
+        """Return the protocol as a sentence."""
         return (
-            f"{self.rounds} alternating rounds of {self.seconds:g} s each, everything started "
-            f"fresh in each round and warmed up for {self.warm_seconds:g} s."
+            f"{self.rounds} alternating rounds of {self.seconds:g} s each; every round starts "
+            f"fresh processes and warms them up for {self.warm_up_seconds:g} s."
         )
 
 
 def find_cpus() -> tuple[int, int]:
-    """Return the CPU of what is measured, and that of who sends.
+    """Return the CPU of the server and the CPU of the load generator.
 
     Raises:
-        RuntimeError: there are not two.
+        RuntimeError: Fewer than two CPUs are usable.
     """
     cpus = sorted(os.sched_getaffinity(0))
-    if len(cpus) < _LEAST_CPUS:
-        raise RuntimeError("two CPUs are needed: one for what is measured, one for who sends")
+    if len(cpus) < _MIN_CPUS:
+        raise RuntimeError(
+            f"Expected {_MIN_CPUS} usable CPUs (server, load generator), got {len(cpus)}."
+        )
     return cpus[0], cpus[1]
 
 
 @contextlib.contextmanager
 def pinned(cpu: int) -> Iterator[None]:
-    """Keep this thread, and what it starts, on a CPU."""
+    """Pin this thread, and the processes that it starts, to a CPU."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {cpu})
     try:

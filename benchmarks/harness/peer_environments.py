@@ -1,4 +1,4 @@
-"""Virtual environments of the peers: made once, and again when their pins change."""
+"""Virtual environments of the peers, rebuilt when their pinned packages change."""
 
 import json
 import os
@@ -13,14 +13,14 @@ _PINS = "requirements.txt"
 
 
 def ensure_environment(peer: str, home: Path) -> Path:
-    """Return the `bin` of a peer's environment, made now unless it has these pins already.
+    """Return the `bin` folder of a peer's environment, after installing it if necessary.
 
     Args:
         peer: A folder in `benchmarks/peers` with a requirements.txt.
         home: The folder of the peers' environments.
 
     Raises:
-        RuntimeError: the packages could not be installed.
+        RuntimeError: The installation failed.
     """
     pins, folder = PEERS / peer / _PINS, home.absolute() / peer
     if not is_current(folder, pins):
@@ -32,29 +32,29 @@ def ensure_environment(peer: str, home: Path) -> Path:
 
 
 def is_current(folder: Path, pins: Path) -> bool:
-    """Tell whether an environment was made from these pins."""
-    made = folder / _PINS
-    return made.is_file() and made.read_text() == pins.read_text()
+    """Return whether an environment was installed from these pins."""
+    installed = folder / _PINS
+    return installed.is_file() and installed.read_text() == pins.read_text()
 
 
 def _install(folder: Path, pins: Path) -> None:
-    """Install exactly what is pinned: the pins name every package, so none has to be resolved."""
+    """Install the pinned packages; the pins are complete, so pip resolves no dependencies."""
     pip = [str(folder / "bin" / "pip"), "--disable-pip-version-check", "--quiet"]
     for command in (
         [sys.executable, "-m", "venv", str(folder)],
         [*pip, "install", "--no-deps", "--requirement", str(pins)],
     ):
         if subprocess.run(command, check=False).returncode:  # noqa: S603 - our own
-            raise RuntimeError(f"{folder.name}: its packages could not be installed")
+            raise RuntimeError(f"{folder.name}: Installing {pins.name} failed.")
 
 
 def read_versions(python: str | os.PathLike[str], packages: Sequence[str]) -> str:
-    """Return packages with the versions that an environment has of them, as in "numpy 2.4"."""
+    """Return packages with their versions in an environment, for example "numpy 2.4"."""
     code = (
         "import importlib.metadata as m, json, sys;"
         "print(json.dumps([f'{name} {m.version(name)}' for name in sys.argv[1:]]))"
     )
-    found = subprocess.run(  # noqa: S603 - our own
+    completed = subprocess.run(  # noqa: S603 - our own
         [python, "-c", code, *packages], check=True, capture_output=True, text=True
     )
-    return ", ".join(json.loads(found.stdout))
+    return ", ".join(json.loads(completed.stdout))

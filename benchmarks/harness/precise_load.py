@@ -1,8 +1,8 @@
-"""A lean open loop: sends when it is time, on a CPU that it never leaves idle.
+"""Open-loop load generator with microsecond precision, for latency percentiles.
 
-An event loop's timers are a millisecond coarse, which is longer than an answer takes here. This
-sender asks the clock and its sockets in turn without sleeping, so it is late by microseconds; how
-late is part of what it returns.
+The timers of an event loop have a resolution of about a millisecond, which is longer than a
+response takes here. This generator polls the clock and its sockets without sleeping. Its results
+include the delay with which it sent each request.
 """
 
 import gc
@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
-from loads import Request
-from servers import HOST
+from benchmarks.harness.http_load import Request
+from benchmarks.harness.servers import HOST
 
 _CHUNK = 65536
 _GRACE = 10.0
@@ -23,19 +23,20 @@ _OK = b"HTTP/1.1 200 "
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """One request and its answer."""
+class TimedResponse:
+    """The timing of one request."""
 
-    late: float
-    """Seconds from when it was due until it was sent."""
+    send_delay: float
+    """Seconds between the due time and sending."""
     seconds: float
-    """From when it was due until its answer was there."""
-    good: bool
+    """Seconds between the due time and the complete response."""
+    ok: bool
+    """Whether the status is 200."""
 
 
 @dataclass(slots=True)
-class _Line:
-    """A connection with at most one request on its way."""
+class _Connection:
+    """A connection with at most one request in flight."""
 
     socket: socket.socket
     due: float = 0.0
@@ -47,27 +48,27 @@ class _Line:
         self.due, self.sent = due, now
         self.socket.sendall(packed)
 
-    def finish(self) -> Sent:
-        """Return what came of the request, and be ready for the next."""
-        good = self.received.startswith(_OK)
-        self.received.clear()
-        return Sent(self.sent - self.due, time.perf_counter() - self.due, good)
-
-    def take(self) -> bool:
-        """Receive; tell whether the answer is complete.
+    def receive(self) -> bool:
+        """Receive a chunk; return whether the response is complete.
 
         Raises:
-            ConnectionError: the server hung up.
+            ConnectionError: The server closed the connection.
         """
         chunk = self.socket.recv(_CHUNK)
         if not chunk:
-            raise ConnectionError("the server hung up")
+            raise ConnectionError("The server closed the connection.")
         self.received += chunk
         return is_complete(self.received)
 
+    def finish(self) -> TimedResponse:
+        """Return the timing of the request, and reset for the next one."""
+        ok = self.received.startswith(_OK)
+        self.received.clear()
+        return TimedResponse(self.sent - self.due, time.perf_counter() - self.due, ok)
+
 
 def is_complete(received: bytes | bytearray) -> bool:
-    """Tell whether an answer with a Content-Length is all there."""
+    """Return whether a response with a Content-Length is complete."""
     head, end, body = bytes(received).partition(b"\r\n\r\n")
     if not end:
         return False
@@ -75,33 +76,33 @@ def is_complete(received: bytes | bytearray) -> bool:
     return len(body) >= int(length or 0)
 
 
-def send_steadily(
+def send_at_rate(
     port: int, request: Request, rate: float, seconds: float, connections: int
-) -> list[Sent]:
-    """Send `rate` requests a second over connections that stay; return all of them.
+) -> list[TimedResponse]:
+    """Send `rate` requests per second over keep-alive connections; return all timings.
 
-    A request that finds every connection busy waits for one, and that counts as its own wait.
+    If all connections are busy, a request waits for one; its duration includes this delay.
 
     Raises:
-        RuntimeError: answers did not come.
+        RuntimeError: Responses are missing at the end.
     """
-    packed, count, done = request.pack(), int(rate * seconds), list[Sent]()
-    with ExitStack() as stack, _without_collector(), select.epoll() as poll:
-        lines = [_Line(stack.enter_context(_connect(port))) for _ in range(connections)]
-        by_file = {line.socket.fileno(): line for line in lines}
+    packed, count, done = request.pack(), int(rate * seconds), list[TimedResponse]()
+    with ExitStack() as stack, _garbage_collection_disabled(), select.epoll() as poll:
+        pool = [_Connection(stack.enter_context(_connect(port))) for _ in range(connections)]
+        by_file = {connection.socket.fileno(): connection for connection in pool}
         for file in by_file:
             poll.register(file, select.EPOLLIN)
-        # The one that rested longest is next, or a server would hang up on those that always rest.
-        idle, number, start = deque(lines), 0, time.perf_counter()
+        # Use the least recently used connection, or the server closes the others as idle.
+        idle, number, start = deque(pool), 0, time.perf_counter()
         while len(done) < count:
             now, due = time.perf_counter(), start + number / rate
             if now > start + seconds + _GRACE:
-                raise RuntimeError(f"{count - len(done)} answers did not come")
+                raise RuntimeError(f"{count - len(done)} of {count} responses are missing.")
             if number < count and idle and now >= due:
                 idle.popleft().send(packed, due, now)
                 number += 1
-            finished = [by_file[file] for file, _ in poll.poll(0) if by_file[file].take()]
-            done += [line.finish() for line in finished]
+            finished = [by_file[file] for file, _ in poll.poll(0) if by_file[file].receive()]
+            done += [connection.finish() for connection in finished]
             idle += finished
     return done
 
@@ -113,8 +114,8 @@ def _connect(port: int) -> socket.socket:
 
 
 @contextmanager
-def _without_collector() -> Iterator[None]:
-    """Keep Python's collector from stopping the sender."""
+def _garbage_collection_disabled() -> Iterator[None]:
+    """Disable Python's garbage collector, which would pause the load generator."""
     gc.disable()
     try:
         yield

@@ -1,4 +1,4 @@
-"""Whether what a server answers is right: who answers nonsense is fast."""
+"""Verify that a server's predictions are correct before its speed is measured."""
 
 import json
 import urllib.request
@@ -8,39 +8,40 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import onnxruntime
-from loads import Request
-from servers import HOST
+
+from benchmarks.harness.http_load import Request
+from benchmarks.harness.servers import HOST
 
 _TOLERANCE = 1e-4
 _TIMEOUT = 30.0
 
-Predict: TypeAlias = Callable[[Any], tuple[str, Mapping[str, float]]]
-"""Finds the label, and the probability of each class, in an answer."""
+ReadPrediction: TypeAlias = Callable[[Any], tuple[str, Mapping[str, float]]]
+"""Returns the label and the probability of each class in a JSON response."""
 
 
 def read_classes(bundle: Path) -> list[str]:
-    """Return the names of a bundle's classes."""
+    """Return the class names of a bundle."""
     classes: list[str] = json.loads((bundle / "manifest.json").read_text())["classes"]
     return classes
 
 
 def open_session(file: Path, threads: int = 1) -> onnxruntime.InferenceSession:
-    """Load a graph into this process."""
+    """Return an ONNX Runtime session in this process."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     return onnxruntime.InferenceSession(file, options)
 
 
 def classify(bundle: Path, pixels: np.ndarray) -> dict[str, float]:
-    """Return each class's probability of an image, (H, W) uint8, by the bundle's graph itself."""
+    """Return the probability of each class of an image, (H, W) uint8, from ONNX Runtime."""
     session = open_session(bundle / "classifier.onnx")
     images = pixels[None, None].astype(np.float32) / 255
     (probabilities,) = session.run(None, {session.get_inputs()[0].name: images})
     return dict(zip(read_classes(bundle), probabilities[0].tolist(), strict=True))
 
 
-def prepare(port: int, request: Request) -> urllib.request.Request:
-    """Return a request as the standard library sends it."""
+def to_urllib(port: int, request: Request) -> urllib.request.Request:
+    """Return a request for the standard library's client."""
     return urllib.request.Request(
         f"http://{HOST}:{port}{request.path}",
         request.body or None,
@@ -49,29 +50,33 @@ def prepare(port: int, request: Request) -> urllib.request.Request:
     )
 
 
-def ask(port: int, request: Request) -> bytes:
-    """Return the body of the answer to a request.
+def fetch(port: int, request: Request) -> bytes:
+    """Return the body of the response to a request.
 
     Raises:
-        OSError: there is none, or its status is no good.
+        OSError: The connection failed, or the status is an error.
     """
-    with urllib.request.urlopen(prepare(port, request), timeout=_TIMEOUT) as answer:  # noqa: S310 - the loopback
-        body: bytes = answer.read()
+    with urllib.request.urlopen(to_urllib(port, request), timeout=_TIMEOUT) as response:  # noqa: S310 - the loopback
+        body: bytes = response.read()
         return body
 
 
-def check_answer(body: bytes, predict: Predict, truth: Mapping[str, float]) -> None:
-    """Compare an answer with what the graph itself gives.
+def check_prediction(
+    body: bytes, read_prediction: ReadPrediction, expected: Mapping[str, float]
+) -> None:
+    """Compare a response with the probabilities from ONNX Runtime.
 
     Raises:
-        RuntimeError: the label or a probability is wrong.
+        RuntimeError: The label, the classes or a probability is wrong.
     """
-    label, probabilities = predict(json.loads(body))
-    best = max(truth, key=lambda name: truth[name])
+    label, probabilities = read_prediction(json.loads(body))
+    best = max(expected, key=lambda name: expected[name])
     if label != best:
-        raise RuntimeError(f"answered {label}, and it is {best}")
-    if probabilities.keys() != truth.keys():
-        raise RuntimeError(f"answered probabilities of {sorted(probabilities)}")
-    worst = max(abs(probabilities[name] - truth[name]) for name in truth)
+        raise RuntimeError(f"Expected the label {best}, got {label}.")
+    if probabilities.keys() != expected.keys():
+        raise RuntimeError(
+            f"Expected probabilities of {sorted(expected)}, got {sorted(probabilities)}."
+        )
+    worst = max(abs(probabilities[name] - expected[name]) for name in expected)
     if worst > _TOLERANCE:
-        raise RuntimeError(f"a probability is wrong by {worst:g}")
+        raise RuntimeError(f"A probability deviates by {worst:g}, the limit is {_TOLERANCE:g}.")

@@ -1,4 +1,4 @@
-"""Real servers under test, `latentd serve` first of all, and what the kernel tells of them."""
+"""Start and stop real servers, and read their memory, threads and descriptors from /proc."""
 
 import contextlib
 import http.client
@@ -20,13 +20,13 @@ _READY_SECONDS = 60.0
 _STOP_SECONDS = 30.0
 _POLL_SECONDS = 0.05
 _KIB = 1024
-_MARK = "BENCHMARK_RUN"
-"""The variable by which the processes that a server started, and they started, are known."""
+_RUN_VARIABLE = "BENCHMARK_RUN"
+"""Environment variable that identifies all descendants of a started server."""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A running service with one worker."""
+    """A running service with one worker process."""
 
     pid: int
     port: int
@@ -38,17 +38,17 @@ class Server:
 
     @property
     def pss(self) -> float:
-        """Resident memory in MB (2**20 bytes), what is shared divided among those who share it."""
+        """Proportional set size in MB (2**20 bytes): shared memory is divided among its users."""
         return self._read("smaps_rollup", "Pss") / _KIB
 
     @property
     def threads(self) -> int:
-        """How many threads it has."""
+        """Number of threads."""
         return self._read("status", "Threads")
 
     @property
     def descriptors(self) -> int:
-        """How many files and sockets it has open."""
+        """Number of open files and sockets."""
         return len([*Path(f"/proc/{self.pid}/fd").iterdir()])
 
     def _read(self, file: str, name: str) -> int:
@@ -63,16 +63,16 @@ def run_latentd(
     cpus: Sequence[int] = (),
     poll: float = _POLL_SECONDS,
 ) -> Iterator[Server]:
-    """Serve the shipped bundles on a free port, pinned to a CPU, or several, if any is named.
+    """Serve the shipped bundles on a free port.
 
     Args:
         arguments: Flags of `latentd serve`.
-        cpu: The CPU, where it is one.
-        cpus: The CPUs, where they are several.
-        poll: Seconds between two looks at whether it is ready.
+        cpu: The CPU to pin the server to, if there is one.
+        cpus: The CPUs to pin the server to, if there are several.
+        poll: Seconds between two readiness checks.
 
     Raises:
-        RuntimeError: it was not ready in time, or did not stop cleanly.
+        RuntimeError: The server was not ready in time or exited with an error.
     """
     port = find_port()
     command = [sys.executable, "-m", "service.__main__", "serve", "--port", str(port), *arguments]
@@ -82,7 +82,7 @@ def run_latentd(
         yield server
         process.send_signal(signal.SIGTERM)
         if process.wait(_STOP_SECONDS):
-            raise RuntimeError(f"latentd ended with {process.returncode}")
+            raise RuntimeError(f"latentd exited with status {process.returncode}.")
 
 
 @contextlib.contextmanager
@@ -96,25 +96,25 @@ def run_server(
     folder: Path | None = None,
     poll: float = _POLL_SECONDS,
 ) -> Iterator[tuple[Server, "subprocess.Popen[bytes]"]]:
-    """Run a server and everything that it starts; what it says is dropped.
+    """Run a server without its output, and end it with all its descendants.
 
     Args:
-        command: What starts it.
-        port: Where it will listen.
-        ready: What it answers well once it is ready.
-        cpus: What it, and all that it starts, is pinned to; none: nothing.
-        variables: Of the environment, besides those that are there.
-        folder: Where it runs.
-        poll: Seconds between two looks at whether it is ready.
+        command: The command that starts the server.
+        port: The port that the server listens on.
+        ready: A request that succeeds when the server is ready.
+        cpus: The CPUs to pin the server to; empty for no pinning.
+        variables: Additional environment variables.
+        folder: The working directory.
+        poll: Seconds between two readiness checks.
 
     Raises:
-        RuntimeError: it was not ready in time.
+        RuntimeError: The server was not ready in time.
     """
-    mark = uuid.uuid4().hex
-    process = subprocess.Popen(  # noqa: S603 - our own
+    run_id = uuid.uuid4().hex
+    process = subprocess.Popen(  # noqa: S603 - a command of the benchmarks
         pin(command, cpus),
         cwd=folder,
-        env=os.environ | dict(variables or {}) | {_MARK: mark},
+        env=os.environ | dict(variables or {}) | {_RUN_VARIABLE: run_id},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -123,17 +123,17 @@ def run_server(
         _wait_until_ready(process, ready, poll)
         yield Server(process.pid, port), process
     finally:
-        _stop(process, mark)
+        _stop(process, run_id)
 
 
 def pin(command: Sequence[str], cpus: Sequence[int]) -> list[str]:
-    """Return a command that runs on these CPUs only; none, or no `taskset`: wherever it likes."""
+    """Return a command that runs on these CPUs only; unchanged without CPUs or `taskset`."""
     taskset = shutil.which("taskset") if cpus else None
     return [taskset, "-c", ",".join(map(str, cpus)), *command] if taskset else [*command]
 
 
 def find_port() -> int:
-    """Return a TCP port that is free."""
+    """Return a free TCP port."""
     with socket.create_server((HOST, 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
@@ -150,17 +150,17 @@ def _wait_until_ready(
         ):
             return
         time.sleep(poll)
-    raise RuntimeError(f"{ready.full_url} was not ready in time")
+    raise RuntimeError(f"{ready.full_url} was not ready within {_READY_SECONDS:g} s.")
 
 
-def _stop(process: "subprocess.Popen[bytes]", mark: str) -> None:
-    """End a server as its users would, then whatever it left behind."""
+def _stop(process: "subprocess.Popen[bytes]", run_id: str) -> None:
+    """Stop a server with SIGTERM, then kill its remaining descendants."""
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_STOP_SECONDS)
-    while left := _list_marked(mark):
-        for pid in left:
+    while remaining := _list_descendants(run_id):
+        for pid in remaining:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         process.poll()
@@ -168,12 +168,12 @@ def _stop(process: "subprocess.Popen[bytes]", mark: str) -> None:
     process.wait()
 
 
-def _list_marked(mark: str) -> list[int]:
-    """Return the ids of the living processes that inherited a mark."""
-    wanted = f"{_MARK}={mark}".encode()
-    found = []
+def _list_descendants(run_id: str) -> list[int]:
+    """Return the ids of living processes that inherited a run's variable."""
+    variable = f"{_RUN_VARIABLE}={run_id}".encode()
+    pids = []
     for file in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError):
-            if wanted in file.read_bytes():
-                found.append(int(file.parent.name))
-    return found
+            if variable in file.read_bytes():
+                pids.append(int(file.parent.name))
+    return pids

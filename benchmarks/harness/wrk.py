@@ -1,4 +1,4 @@
-"""wrk, the load generator: a closed loop that is faster than any server here."""
+"""Closed-loop load from wrk, which is faster than every server measured here."""
 
 import re
 import shutil
@@ -7,52 +7,52 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from loads import Request
-from servers import HOST, pin
+from benchmarks.harness.http_load import Request
+from benchmarks.harness.servers import HOST, pin
 
 _GRACE = 60.0
-_PATIENCE = "--timeout=30s"
-"""For an answer; 64 clients of a slow peer wait longer than wrk's own two seconds."""
+_TIMEOUT = "--timeout=30s"
+"""Response timeout; 64 clients of a slow peer exceed wrk's default of two seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
-    """What wrk saw."""
+    """The result of a run of wrk."""
 
     rate: float
-    """Answers a second."""
-    bad: int
-    """Answers with another status than 2xx or 3xx, and broken connections."""
+    """Responses per second."""
+    errors: int
+    """Responses with a status outside 2xx and 3xx, and failed connections."""
 
 
 def run_wrk(
     port: int, request: Request, connections: int, seconds: float, cpu: int | None = None
 ) -> Throughput:
-    """Send a request over and over with one thread of wrk, on a CPU of its own if one is named.
+    """Send a request repeatedly with one thread of wrk, pinned to a CPU if one is named.
 
     Raises:
-        RuntimeError: there is no wrk, or it said nothing that is understood.
+        RuntimeError: wrk is missing or printed no rate.
     """
     wrk = shutil.which("wrk")
     if wrk is None:
-        raise RuntimeError("wrk is not installed: apt install wrk")
+        raise RuntimeError("wrk is not installed. Install it with: apt install wrk")
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "request.lua"
         script.write_text(write_script(request))
-        command = [wrk, "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", _PATIENCE]
+        command = [wrk, "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", _TIMEOUT]
         address = f"http://{HOST}:{port}{request.path}"
-        ended = subprocess.run(  # noqa: S603 - our own
+        completed = subprocess.run(  # noqa: S603 - our own
             pin([*command, "-s", str(script), address], () if cpu is None else (cpu,)),
             capture_output=True,
             text=True,
             timeout=seconds + _GRACE,
             check=False,
         )
-    return parse_output(ended.stdout + ended.stderr)
+    return parse_output(completed.stdout + completed.stderr)
 
 
 def write_script(request: Request) -> str:
-    """Return the Lua script that makes wrk send a request; every byte of its body is escaped."""
+    """Return the Lua script for a request; each byte of the body is escaped."""
     body = "".join(f"\\{byte:03d}" for byte in request.body)
     headers = (("Content-Type", request.content_type), *request.headers)
     lines = [
@@ -64,16 +64,16 @@ def write_script(request: Request) -> str:
 
 
 def parse_output(text: str) -> Throughput:
-    """Read what wrk printed.
+    """Parse the output of wrk.
 
     Raises:
-        RuntimeError: the rate is not in it.
+        RuntimeError: The output contains no rate.
     """
     rate = re.search(r"Requests/sec:\s+([\d.]+)", text)
     if rate is None:
         raise RuntimeError(f"wrk failed: {text.strip()}")
-    bad = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
-    broken = re.search(r"Socket errors: (.+)", text)
-    counts = [bad[1]] if bad else []
-    counts += re.findall(r"\d+", broken[1]) if broken else []
+    statuses = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
+    sockets = re.search(r"Socket errors: (.+)", text)
+    counts = [statuses[1]] if statuses else []
+    counts += re.findall(r"\d+", sockets[1]) if sockets else []
     return Throughput(float(rate[1]), sum(map(int, counts)))

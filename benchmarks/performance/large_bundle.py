@@ -1,4 +1,4 @@
-"""A store whose only bundle has a classifier fifty times the shipped one's size, untrained."""
+"""A models store with one bundle whose untrained classifier is fifty times the shipped one."""
 
 import json
 import shutil
@@ -13,26 +13,26 @@ from training.config import AutoencoderRecipe, ClassifierRecipe
 from training.export import SUFFIXES, Source, export_graphs
 from training.models import Autoencoder, Classifier, Head
 
-NAME = "giant"
+NAME = "large"
 SEED = 1
 _WIDTHS = AutoencoderRecipe(architecture="conv", channels=(176, 352, 704), hidden=480)
 _HEAD = ClassifierRecipe(hidden=(896,))
 
 
 def make_classifier(classes: int) -> Classifier:
-    """Return the shipped classifier's plan with seven times its widths, and random weights."""
+    """Return the shipped classifier with seven times its widths and random weights."""
     torch.manual_seed(SEED)
     encoder = Autoencoder((1, 28, 28), _WIDTHS).encoder
     return Classifier(encoder, Head(_WIDTHS.latent_size, classes, _HEAD)).eval()
 
 
 def write_store(store: Path, shipped: Path, images: np.ndarray) -> Path:
-    """Publish the shipped bundle with the large classifier in it; return its folder.
+    """Publish a copy of the shipped bundle with the large classifier; return its folder.
 
     Args:
-        store: Where it is published.
-        shipped: The folder of the bundle that lends the rest.
-        images: (N, 1, 28, 28) float32 in [0, 1], on which the graphs are compared with PyTorch.
+        store: The models store.
+        shipped: Folder of the shipped bundle.
+        images: (N, 1, 28, 28) float32 in [0, 1], to compare the exported graph with PyTorch.
     """
     manifest = json.loads((shipped / "manifest.json").read_text())
     network = make_classifier(len(manifest["classes"]))

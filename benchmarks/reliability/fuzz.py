@@ -1,7 +1,7 @@
-"""Coverage-guided fuzzing of every decoder of foreign bytes, with atheris: `make fuzz`.
+"""Coverage-guided fuzzing of all decoders of untrusted bytes with atheris: `make fuzz`.
 
-Each target runs in a process of its own, bounded in time, memory and length of input; only errors
-of `service.errors` may come out of it, and no input may take longer than a second. Needs the
+Each target runs in a separate process with limits on time, memory and input length. A target may
+raise only the errors of `service.errors`, and no input may take longer than a second. Requires the
 extra `fuzz`.
 """
 
@@ -16,19 +16,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from records import Cell, Record, write_record
 
-SHIPPED = Path(__file__).parents[1] / "models_store"
+from benchmarks.harness.dataset import SHIPPED
+from benchmarks.harness.records import Bound, Cell, Record, conclude
+
 _SEED = 1
-_MOST_BYTES = 65_536
-_MOST_MB = 1024
-_MOST_SECONDS = 1
+_MODULE = "benchmarks.reliability.fuzz"
+_MAX_BYTES = 65_536
+_MAX_MB = 1024
+_MAX_SECONDS = 1
 _GRACE = 60
 _OPTIONS = (
     f"-seed={_SEED}",
-    f"-max_len={_MOST_BYTES}",
-    f"-rss_limit_mb={_MOST_MB}",
-    f"-timeout={_MOST_SECONDS}",
+    f"-max_len={_MAX_BYTES}",
+    f"-rss_limit_mb={_MAX_MB}",
+    f"-timeout={_MAX_SECONDS}",
     "-print_final_stats=1",
     "-verbosity=0",
     "-use_value_profile=1",
@@ -41,31 +43,31 @@ def _write_npy(array: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> byte
     return stream.getvalue()
 
 
-def seed_picture() -> list[bytes]:
-    """Return small pictures of every kind that is read."""
-    from PIL import Image  # noqa: PLC0415 - each target imports what it tests
+def seed_image() -> list[bytes]:
+    """Return small images in all accepted modes and formats."""
+    from PIL import Image  # noqa: PLC0415 - each target imports only its decoder
 
     seeds = []
     for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16", "CMYK"):
-        for form in ("PNG", "JPEG"):
+        for image_format in ("PNG", "JPEG"):
             stream = io.BytesIO()
             try:
-                Image.new(mode, (9, 7), 1).save(stream, form)
+                Image.new(mode, (9, 7), 1).save(stream, image_format)
             except OSError:
-                continue  # this form knows no such mode
+                continue  # the format does not support the mode
             seeds.append(stream.getvalue())
     return seeds
 
 
 def seed_npy() -> list[bytes]:
-    """Return small arrays of every type and order."""
+    """Return small arrays of several types and memory orders."""
     types = ("<f4", "<f8", ">f4", "|u1", "<i8", "<c8")
     arrays = [np.zeros((2, 3), kind) for kind in types]
     return [_write_npy(array) for array in (*arrays, np.asfortranarray(arrays[0]))]
 
 
 def seed_tensors() -> list[bytes]:
-    """Return requests for inference, in JSON and with bytes."""
+    """Return inference requests in JSON and with binary tensors."""
     shape = b'"shape":[1,1,28,28],"datatype":"FP32"'
     whole = b'{"inputs":[{"name":"images",%b,"data":[%b]}]}' % (shape, b",".join([b"0.5"] * 784))
     size = b'{"inputs":[{"name":"images",%b,"parameters":{"binary_data_size":3136}}]}' % shape
@@ -74,7 +76,7 @@ def seed_tensors() -> list[bytes]:
 
 
 def seed_json() -> list[bytes]:
-    """Return JSON bodies of every kind."""
+    """Return one JSON body for each kind of request."""
     return [
         b'{"images":[[[0.5,1e-3],[0,1]]],"top_k":2}',
         b'{"latents":[[1.5,-2],[3,4]],"space":"vae"}',
@@ -84,12 +86,12 @@ def seed_json() -> list[bytes]:
 
 
 def seed_manifest() -> list[bytes]:
-    """Return the manifests that are shipped."""
+    """Return the manifests of the shipped bundles."""
     return [file.read_bytes() for file in sorted(SHIPPED.glob("*/*/manifest.json"))]
 
 
-def aim_picture() -> Callable[[bytes], object]:
-    """Return the way of a picture from bytes to pixels."""
+def target_image() -> Callable[[bytes], object]:
+    """Return the decoder from image files to pixels."""
     from service.artifact import ImageSpec  # noqa: PLC0415
     from service.codecs.image_batches import to_batch  # noqa: PLC0415
     from service.codecs.image_files import check_pixels, open_picture  # noqa: PLC0415
@@ -99,24 +101,24 @@ def aim_picture() -> Callable[[bytes], object]:
     spec = ImageSpec(channels=1, height=8, width=6)
 
     def target(content: bytes) -> None:
-        picture = open_picture(content)
-        check_pixels([picture], limits)
-        batch = to_batch([picture], spec, "auto")
+        image = open_picture(content)
+        check_pixels([image], limits)
+        batch = to_batch([image], spec, "auto")
         if not (batch.min() >= 0 and batch.max() <= 1):
-            raise AssertionError("pixels outside [0, 1]")
+            raise AssertionError("Pixels are outside [0, 1].")
 
     return target
 
 
-def aim_npy() -> Callable[[bytes], object]:
-    """Return the reader of arrays."""
+def target_npy() -> Callable[[bytes], object]:
+    """Return the npy decoder."""
     from service.codecs.npy import read_npy  # noqa: PLC0415
 
     return read_npy
 
 
-def aim_tensors() -> Callable[[bytes], object]:
-    """Return the reader of inference requests; the first two bytes are the JSON's length."""
+def target_tensors() -> Callable[[bytes], object]:
+    """Return the decoder of inference requests, called with several lengths of the JSON part."""
     from service.artifact.manifest import parse_manifest  # noqa: PLC0415
     from service.http.limits import Limits  # noqa: PLC0415
     from service.oip.tensors import read_inference  # noqa: PLC0415
@@ -132,8 +134,8 @@ def aim_tensors() -> Callable[[bytes], object]:
     return target
 
 
-def aim_json() -> Callable[[bytes], object]:
-    """Return the way of a JSON body to images and latents."""
+def target_json() -> Callable[[bytes], object]:
+    """Return the decoder from JSON bodies to images and latents."""
     from service.artifact import ImageSpec  # noqa: PLC0415
     from service.codecs.request_body import ENDS, unpack  # noqa: PLC0415
     from service.http.limits import Limits  # noqa: PLC0415
@@ -151,19 +153,19 @@ def aim_json() -> Callable[[bytes], object]:
     return target
 
 
-def aim_manifest() -> Callable[[bytes], object]:
-    """Return the parser of manifests."""
+def target_manifest() -> Callable[[bytes], object]:
+    """Return the manifest parser."""
     from service.artifact.manifest import parse_manifest  # noqa: PLC0415
 
     return parse_manifest
 
 
 TARGETS = {
-    "picture": (seed_picture, aim_picture),
-    "npy": (seed_npy, aim_npy),
-    "tensors": (seed_tensors, aim_tensors),
-    "json": (seed_json, aim_json),
-    "manifest": (seed_manifest, aim_manifest),
+    "image": (seed_image, target_image),
+    "npy": (seed_npy, target_npy),
+    "tensors": (seed_tensors, target_tensors),
+    "json": (seed_json, target_json),
+    "manifest": (seed_manifest, target_manifest),
 }
 
 
@@ -175,7 +177,7 @@ def _try(decode: Callable[[], object]) -> None:
 
 
 def fuzz(name: str, options: Sequence[str]) -> None:
-    """Fuzz one target in this process, which ends with it."""
+    """Fuzz one target in this process; does not return."""
     import atheris  # noqa: PLC0415 - an extra
 
     with atheris.instrument_imports(include=["service", "PIL", "numpy.lib"]):
@@ -185,59 +187,63 @@ def fuzz(name: str, options: Sequence[str]) -> None:
 
 
 def run(name: str, seconds: int, corpus: Path) -> list[Cell]:
-    """Fuzz one target in a process of its own; return the table's row."""
+    """Fuzz one target in a separate process; return its row."""
     for number, content in enumerate(TARGETS[name][0]()):
         (corpus / f"seed-{number}").write_bytes(content)
-    command = [sys.executable, __file__, "--target", name, str(corpus), *_OPTIONS]
-    command += [f"-max_total_time={seconds}", f"-artifact_prefix={corpus}/found-"]
-    ended = subprocess.run(  # noqa: S603 - our own
+    command = [sys.executable, "-m", _MODULE, "--target", name, str(corpus), *_OPTIONS]
+    command += [f"-max_total_time={seconds}", f"-artifact_prefix={corpus}/finding-"]
+    completed = subprocess.run(  # noqa: S603 - our own
         command, capture_output=True, text=True, timeout=seconds + _GRACE, check=False
     )
-    found = re.findall(r"stat::(\w+):\s+(\d+)", ended.stderr)
-    stats = {key: int(value) for key, value in found}
+    pairs = re.findall(r"stat::(\w+):\s+(\d+)", completed.stderr)
+    stats = {key: int(value) for key, value in pairs}
     executions = stats.get("number_of_executed_units", 0)
-    problems = [*corpus.glob("found-*")]
-    if ended.returncode or problems:
-        print(ended.stderr[-4000:])
+    findings = [*corpus.glob("finding-*")]
+    if completed.returncode or findings:
+        print(completed.stderr[-4000:])
     return [
         name,
         seconds,
         executions,
         stats.get("average_exec_per_sec", 0),
-        len([*corpus.iterdir()]) - len(problems),
+        len([*corpus.iterdir()]) - len(findings),
         stats.get("peak_rss_mb", 0),
-        len(problems) or int(ended.returncode != 0),
+        len(findings) or int(completed.returncode != 0),
     ]
 
 
+def make_record(rows: Sequence[Sequence[Cell]], remark: str) -> Record:
+    """Return the record."""
+    return Record(
+        name="fuzz",
+        title="Fuzzing of all decoders of untrusted bytes",
+        seed=_SEED,
+        command="make fuzz",
+        goal="The decoders raise only latentd's errors; no input takes more than "
+        f"{_MAX_SECONDS} s or {_MAX_MB} MB.",
+        columns=("target", "s", "executions", "/s", "corpus", "peak MB", "findings"),
+        rows=rows,
+        bounds=[(Bound("peak MB", _MAX_MB), Bound("findings", 0)) for _ in rows],
+        remark=f"atheris (libFuzzer), inputs up to {_MAX_BYTES} bytes, guided by the coverage of "
+        f"`service`, `PIL` and `numpy.lib`. {remark}".strip(),
+    )
+
+
 def main() -> int:
-    """Run every target, write the record, and return 1 where something was found."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Fuzz the targets, write the record, and return 1 if there is a finding."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seconds", type=int, default=120, help="for each target")
-    parser.add_argument("--only", nargs="*", choices=TARGETS, help="some targets; no record")
-    parser.add_argument("--remark", default="", help="what else ran, what was found and mended")
-    given = parser.parse_args()
+    parser.add_argument("--only", nargs="*", choices=TARGETS, help="some targets, without a record")
+    parser.add_argument("--remark", default="", help="other load on the machine")
+    parsed = parser.parse_args()
     rows = []
-    for name in given.only or TARGETS:
+    for name in parsed.only or TARGETS:
         with tempfile.TemporaryDirectory() as corpus:
-            rows.append(run(name, given.seconds, Path(corpus)))
+            rows.append(run(name, parsed.seconds, Path(corpus)))
         print(rows[-1], flush=True)
-    if not given.only:
-        write_record(
-            Record(
-                name="fuzz",
-                title="Fuzzing of every decoder of foreign bytes",
-                seed=_SEED,
-                command="make fuzz",
-                goal="no error but latentd's own comes out, no input takes over "
-                f"{_MOST_SECONDS} s or {_MOST_MB} MB.",
-                columns=("target", "s", "executions", "/s", "corpus", "peak MB", "findings"),
-                rows=rows,
-                remark=f"atheris (libFuzzer), inputs up to {_MOST_BYTES} bytes, guided by the "
-                f"coverage of `service`, `PIL` and `numpy.lib`. {given.remark}".strip(),
-            )
-        )
-    return int(any(row[-1] for row in rows))
+    if parsed.only:
+        return int(any(row[-1] for row in rows))
+    return conclude(make_record(rows, parsed.remark))
 
 
 if __name__ == "__main__":

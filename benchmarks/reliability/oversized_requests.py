@@ -1,21 +1,25 @@
-"""Send a real service requests that are far too large, and see what each costs (F15)."""
+"""Measure what oversized requests cost: response time, memory, and delay of health checks."""
 
 import argparse
 import asyncio
 import io
-import time
+from collections.abc import Sequence
 
-from loads import Request, Sender, sample_often
 from PIL import Image
-from records import Cell, Record, write_record
-from servers import Server, run_latentd
+
+from benchmarks.harness.http_load import OK, Client, Request, sample_periodically
+from benchmarks.harness.records import Bound, Cell, Record, conclude
+from benchmarks.harness.servers import Server, run_latentd
 
 _IMAGE = b"[" + b",".join([b"[" + b",".join([b"0.25"] * 28) + b"]"] * 28) + b"]"
 _PROBE = Request("livez", "/livez", method="GET")
 _SMALL = Request("small", "/v1/sample", b'{"seed": 1}')
-_LIMIT = 413
-_MOST_MS = 100
-_MOST_MB = 64
+_TOO_LARGE = 413
+_ALLOWED = "allowed"
+"""End of the name of a request within the limits."""
+_MAX_MS = 100
+_MAX_MB = 64
+COLUMNS = ("request", "MB", "status", "response ms", "longest /livez ms", "RSS + MB")
 
 
 def make_bomb() -> bytes:
@@ -25,80 +29,96 @@ def make_bomb() -> bytes:
     return stream.getvalue()
 
 
-def make_giants() -> list[Request]:
-    """Return requests that must be refused, the last one apart, which is the largest that fits."""
+def make_requests() -> list[Request]:
+    """Return oversized requests, and one within the limits."""
 
     def wrap(content: bytes) -> bytes:
         return b'{"images":[' + content + b"]}"
 
+    images = {
+        "158 MB of JSON, 40,000 images": 40_000,
+        "30 MB of JSON, 7,600 images": 7600,
+        "8 MB of JSON, 1,990 images": 1990,
+        f"4 MB of JSON, 1,000 images: {_ALLOWED}": 1000,
+    }
+    objects = wrap(b'{"a":{}},' * 900_000 + b"{}")
     return [
-        Request("158 MB of JSON, 40,000 images", "/v1/encode", wrap(b",".join([_IMAGE] * 40_000))),
-        Request("30 MB of JSON, 7,600 images", "/v1/encode", wrap(b",".join([_IMAGE] * 7600))),
-        Request("8 MB of JSON, 1,990 images", "/v1/encode", wrap(b",".join([_IMAGE] * 1990))),
-        Request("8 MB of JSON objects", "/v1/encode", wrap(b'{"a":{}},' * 900_000 + b"{}")),
+        *(
+            Request(name, "/v1/encode", wrap(b",".join([_IMAGE] * count)))
+            for name, count in images.items()
+        ),
+        Request("8 MB of JSON objects", "/v1/encode", objects),
         Request("PNG of 13,000 x 13,000", "/v1/encode", make_bomb(), "image/png"),
         Request("10^9 samples", "/v1/sample", b'{"count": 1000000000}'),
-        Request(
-            "4 MB of JSON, 1,000 images: allowed", "/v1/encode", wrap(b",".join([_IMAGE] * 1000))
-        ),
     ]
 
 
-async def send_giant(server: Server, giant: Request) -> list[Cell]:
-    """Send one while health is asked for; return the table's row."""
-    sender, prober, stop = Sender(server.port), Sender(server.port), asyncio.Event()
-    await sender.send(_SMALL, _SMALL.pack(), time.monotonic())
+def list_bounds(row: Sequence[Cell]) -> list[Bound]:
+    """Return the bounds of a row."""
+    status = OK if str(row[0]).endswith(_ALLOWED) else _TOO_LARGE
+    return [
+        Bound("status", status, "=="),
+        Bound("longest /livez ms", _MAX_MS),
+        Bound("RSS + MB", _MAX_MB),
+    ]
+
+
+async def measure(server: Server, request: Request) -> list[Cell]:
+    """Send a request while another client polls `/livez`; return the row."""
+    client, prober, stop = Client(server.port), Client(server.port), asyncio.Event()
+    await client.send(_SMALL)
     before = server.rss
-    memory = asyncio.create_task(sample_often(lambda: server.rss, 0.01, stop))
+    memory = asyncio.create_task(sample_periodically(lambda: server.rss, 0.01, stop))
 
     async def probe() -> float:
-        worst = 0.0
+        longest = 0.0
         while not stop.is_set():
-            worst = max(worst, (await prober.send(_PROBE, _PROBE.pack(), time.monotonic())).seconds)
+            longest = max(longest, (await prober.send(_PROBE)).seconds)
             await asyncio.sleep(0.005)
-        return worst
+        return longest
 
-    probing, packed = asyncio.create_task(probe()), giant.pack()
+    probing, packed = asyncio.create_task(probe()), request.pack()
     await asyncio.sleep(0.1)
-    answer = await sender.send(giant, packed, time.monotonic())
+    response = await client.send(request, packed=packed)
     await asyncio.sleep(0.1)
     stop.set()
-    grown = max(value for _, value in await memory) - before
-    worst = await probing
-    await sender.close()
-    await prober.close()
-    times = [round(1000 * seconds, 1) for seconds in (answer.seconds, worst)]
-    return [giant.name, round(len(packed) / 1e6, 1), answer.status, *times, round(grown, 1)]
+    growth = max(value for _, value in await memory) - before
+    longest = await probing
+    client.close()
+    prober.close()
+    times = [round(1000 * seconds, 1) for seconds in (response.seconds, longest)]
+    return [request.name, round(len(packed) / 1e6, 1), response.status, *times, round(growth, 1)]
 
 
 async def run(server: Server) -> list[list[Cell]]:
-    """Return a row for each giant, one after the other."""
-    return [await send_giant(server, giant) for giant in make_giants()]
+    """Return a row for each request, sent one after the other."""
+    return [await measure(server, request) for request in make_requests()]
+
+
+def make_record(rows: Sequence[Sequence[Cell]], remark: str) -> Record:
+    """Return the record."""
+    return Record(
+        name="oversized_requests",
+        title="Oversized requests",
+        command="python -m benchmarks.reliability.oversized_requests",
+        goal=f"The service rejects oversized requests with {_TOO_LARGE}. Meanwhile memory grows by "
+        f"at most {_MAX_MB} MB and `/livez` takes at most {_MAX_MS} ms.",
+        columns=COLUMNS,
+        rows=rows,
+        bounds=[list_bounds(row) for row in rows],
+        remark="The response time includes sending the body. Status 0: the service closed the "
+        f"connection before the client had sent the body. {remark}".strip(),
+    )
 
 
 def main() -> int:
-    """Run, write the record, and return 1 where something does not hold."""
+    """Measure, write the record, and return 1 if a row violates its bounds."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--remark", default="", help="what else ran on the machine")
-    given = parser.parse_args()
+    parser.add_argument("--remark", default="", help="other load on the machine")
+    parsed = parser.parse_args()
     with run_latentd(["--log-level", "warning"]) as server:
         rows = asyncio.run(run(server))
-    print(*rows, sep="\n")
-    write_record(
-        Record(
-            name="giants",
-            title="Requests that are far too large",
-            command="python benchmarks/giants.py",
-            goal=f"413, with at most {_MOST_MB} MB more memory; `/livez` waits for at most "
-            f"{_MOST_MS} ms meanwhile.",
-            columns=("request", "MB", "status", "answer ms", "worst /livez ms", "RSS + MB"),
-            rows=rows,
-            remark="The time of an answer includes sending the body; status 0: the service hung "
-            f"up while it was sent. {given.remark}".strip(),
-        )
-    )
-    *refused, _ = rows
-    return int(any(row[2] != _LIMIT for row in refused))
+    return conclude(make_record(rows, parsed.remark))
 
 
 if __name__ == "__main__":

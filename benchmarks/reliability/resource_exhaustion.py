@@ -1,6 +1,6 @@
-"""A real service runs out of descriptors or threads, or clients hang up on it by hundreds.
+"""Measure recovery from exhausted descriptors and threads, and from clients that disconnect.
 
-python benchmarks/shortages.py
+python -m benchmarks.reliability.resource_exhaustion
 """
 
 import argparse
@@ -11,52 +11,61 @@ import os
 import resource
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
-from endings import conclude
-from faults import PORT, Service
-from loads import Request, Sender
-from records import Cell, Record
-from servers import HOST, Server
+from benchmarks.harness.http_load import OK, Request, send_once
+from benchmarks.harness.records import Bound, Cell, Record, conclude
+from benchmarks.harness.servers import HOST, Server
+from benchmarks.reliability.service_process import PORT, ServiceProcess
 
-_HELD_SECONDS = 5.0
+_FAULT_SECONDS = 5.0
 _RECOVERY_SECONDS = 5.0
-_ASK_SECONDS = 0.05
-_FILES, _CONNECTIONS = 128, 300
-_DROPS, _AT_ONCE = 400, 8
-_MOST_CPU = 50
-_MOST_GROWTH = 20
+_PERIOD_SECONDS = 0.05
+_MAX_FILES, _CONNECTIONS = 128, 300
+_DISCONNECTS, _CONCURRENT = 400, 8
+_MAX_CPU = 50
+_MAX_GROWTH = 20
 _PIDS = Path("/sys/fs/cgroup/pids/latentd-benchmark")
-_GOOD = Request("sample", "/v1/sample", b'{"count": 8, "seed": 1}')
+_SMALL = Request("sample", "/v1/sample", b'{"count": 8, "seed": 1}')
 _LARGE = Request("sample", "/v1/sample", json.dumps({"count": 128, "encoding": "array"}).encode())
 COLUMNS = (
-    *("shortage", "asked meanwhile", "of them answered", "CPU % meanwhile", "well again after s"),
-    *("failed in 5 s after that", "descriptors left", "RSS + MB", "tracebacks"),
+    *("fault", "requests meanwhile", "successful", "CPU % meanwhile", "recovery s"),
+    *("failed in 5 s after recovery", "descriptors left", "RSS + MB", "tracebacks"),
 )
+_BOUNDS = (
+    Bound("recovery s", _RECOVERY_SECONDS),
+    Bound("failed in 5 s after recovery", 0),
+    Bound("descriptors left", 0),
+    Bound("RSS + MB", _MAX_GROWTH),
+    Bound("tracebacks", 0),
+)
+Fault: TypeAlias = Callable[[Server], AbstractAsyncContextManager[None]]
+"""Injects a fault on entry and removes it on exit."""
 
 
 @contextlib.asynccontextmanager
-async def few_files(server: Server) -> AsyncIterator[None]:
-    """Let it open few files, all of which idle connections take."""
-    usual = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (_FILES, usual[1]))
-    opened = []
+async def exhaust_descriptors(server: Server) -> AsyncIterator[None]:
+    """Limit the server's descriptors, and use them up with idle connections."""
+    limits = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (_MAX_FILES, limits[1]))
+    writers = []
     for _ in range(_CONNECTIONS):
         with contextlib.suppress(OSError):
-            opened.append((await asyncio.open_connection(HOST, server.port))[1])
+            writers.append((await asyncio.open_connection(HOST, server.port))[1])
     yield
-    for writer in opened:
+    for writer in writers:
         writer.close()
-    resource.prlimit(server.pid, resource.RLIMIT_NOFILE, usual)
+    resource.prlimit(server.pid, resource.RLIMIT_NOFILE, limits)
 
 
 @contextlib.asynccontextmanager
-async def no_threads(server: Server) -> AsyncIterator[None]:
-    """Let it start no thread and no process more; by a control group, which root is under too."""
-    _PIDS.mkdir(exist_ok=True)  # noqa: ASYNC240 - a file of the kernel
+async def forbid_threads(server: Server) -> AsyncIterator[None]:
+    """Forbid new threads and processes with a control group, which also applies to root."""
+    _PIDS.mkdir(exist_ok=True)  # noqa: ASYNC240 - a kernel file
     (_PIDS / "cgroup.procs").write_text(str(server.pid))
     (_PIDS / "pids.max").write_text(str(server.threads))
     yield
@@ -64,160 +73,153 @@ async def no_threads(server: Server) -> AsyncIterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def dropped_uploads(server: Server) -> AsyncIterator[None]:
-    """Hang up in the middle of many uploads."""
+async def disconnect_in_uploads(server: Server) -> AsyncIterator[None]:
+    """Abort many connections in the middle of an upload."""
     head = f"POST /v1/encode HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: multipart/form-data; "
     head += "boundary=x\r\nContent-Length: 2000000\r\n\r\n--x\r\nContent-Disposition: form-data; "
     part = f'{head}name="images"; filename="a.png"\r\n\r\n'.encode() + bytes(100_000)
-    await _drop(server, part, 0)
+    await _disconnect(server, part, 0)
     yield
 
 
 @contextlib.asynccontextmanager
-async def dropped_answers(server: Server) -> AsyncIterator[None]:
-    """Hang up in the middle of many long answers."""
-    await _drop(server, _LARGE.pack(), 4096)
+async def disconnect_in_responses(server: Server) -> AsyncIterator[None]:
+    """Abort many connections in the middle of a large response."""
+    await _disconnect(server, _LARGE.pack(), 4096)
     yield
 
 
-async def _drop(server: Server, sent: bytes, taken: int) -> None:
-    async def drop() -> None:
+async def _disconnect(server: Server, content: bytes, received: int) -> None:
+    """Send bytes, receive `received` bytes and abort the connection, many times."""
+
+    async def disconnect() -> None:
         reader, writer = await asyncio.open_connection(HOST, server.port)
-        writer.write(sent)
+        writer.write(content)
         await writer.drain()
-        if taken:
-            await reader.readexactly(taken)
+        if received:
+            await reader.readexactly(received)
         writer.transport.abort()
 
-    for _ in range(_DROPS // _AT_ONCE):
+    for _ in range(_DISCONNECTS // _CONCURRENT):
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            await asyncio.gather(*(drop() for _ in range(_AT_ONCE)))
+            await asyncio.gather(*(disconnect() for _ in range(_CONCURRENT)))
 
 
-SHORTAGES: dict[str, Callable[[Server], AbstractAsyncContextManager[None]]] = {
-    f"{_FILES} descriptors, {_CONNECTIONS} idle connections": few_files,
-    "no further thread": no_threads,
-    f"{_DROPS} clients that hang up in an upload": dropped_uploads,
-    f"{_DROPS} clients that hang up in an answer": dropped_answers,
+FAULTS: dict[str, Fault] = {
+    f"{_MAX_FILES} descriptors, {_CONNECTIONS} idle connections": exhaust_descriptors,
+    "no new threads": forbid_threads,
+    f"{_DISCONNECTS} clients disconnect in an upload": disconnect_in_uploads,
+    f"{_DISCONNECTS} clients disconnect in a response": disconnect_in_responses,
 }
 
 
-async def ask_for(server: Server, seconds: float) -> list[bool]:
-    """Ask again and again, each time on a new connection; tell which were answered well."""
+async def succeeds(server: Server) -> bool:
+    """Return whether a small request over a new connection succeeds."""
+    return (await send_once(server.port, _SMALL)).status == OK
+
+
+async def send_repeatedly(server: Server, seconds: float) -> list[bool]:
+    """Send small requests for some seconds; return which ones succeed."""
     until = time.monotonic() + seconds
-    told = []
+    results = []
     while time.monotonic() < until:
-        told.append(await ask(server))
-        await asyncio.sleep(_ASK_SECONDS)
-    return told
+        results.append(await succeeds(server))
+        await asyncio.sleep(_PERIOD_SECONDS)
+    return results
 
 
-async def ask(server: Server) -> bool:
-    """Tell whether a good request is answered well."""
-    sender = Sender(server.port)
-    answer = await sender.send(_GOOD, _GOOD.pack(), time.monotonic())
-    await sender.close()
-    return answer.status == 200  # noqa: PLR2004 - HTTP
-
-
-async def wait_until_well(server: Server) -> float:
-    """Return the seconds until a good request is answered well."""
+async def time_recovery(server: Server) -> float:
+    """Return the seconds until a small request succeeds."""
     start = time.monotonic()
-    while not await ask(server):  # noqa: ASYNC110 - asks another process
-        await asyncio.sleep(_ASK_SECONDS)
+    while not await succeeds(server):  # noqa: ASYNC110 - polls another process
+        await asyncio.sleep(_PERIOD_SECONDS)
     return time.monotonic() - start
 
 
 def read_cpu(pid: int) -> float:
-    """Return the seconds of CPU that a process has used."""
+    """Return the CPU seconds that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
-    """One shortage of one service."""
+class Measurement:
+    """Measures faults of one server."""
 
     server: Server
     log: Path
+    """Standard error of the server."""
 
-    async def run(
-        self, title: str, bring: Callable[[Server], AbstractAsyncContextManager[None]]
-    ) -> list[Cell]:
-        """Return the row of a shortage."""
+    async def run(self, title: str, fault: Fault) -> list[Cell]:
+        """Return the row of a fault, which is injected twice and measured the second time.
+
+        The first time allocates memory that the process keeps.
+        """
         server = self.server
-        async with bring(server):  # what it takes the first time stays with the process
-            await ask(server)
-        await wait_until_well(server)
-        await ask_for(server, 1)
-        files, memory = server.descriptors, server.rss
-        async with bring(server):
-            before, start = read_cpu(server.pid), time.monotonic()
-            asked = await ask_for(server, _HELD_SECONDS)
-            cpu = (read_cpu(server.pid) - before) / (time.monotonic() - start)
-        recovery = await wait_until_well(server)
-        after = await ask_for(server, _RECOVERY_SECONDS)
+        async with fault(server):
+            await succeeds(server)
+        await time_recovery(server)
+        await send_repeatedly(server, 1)
+        descriptors, memory = server.descriptors, server.rss
+        async with fault(server):
+            cpu_before, start = read_cpu(server.pid), time.monotonic()
+            during = await send_repeatedly(server, _FAULT_SECONDS)
+            cpu = (read_cpu(server.pid) - cpu_before) / (time.monotonic() - start)
+        recovery = await time_recovery(server)
+        after = await send_repeatedly(server, _RECOVERY_SECONDS)
         await asyncio.sleep(1)
         return [
-            *(title, len(asked), sum(asked), round(100 * cpu), round(recovery, 2)),
-            *(after.count(False), server.descriptors - files, round(server.rss - memory, 1)),
-            self.log.read_bytes().count(b"Traceback"),
+            *(title, len(during), sum(during), round(100 * cpu), round(recovery, 2)),
+            *(after.count(False), server.descriptors - descriptors),
+            *(round(server.rss - memory, 1), self.log.read_bytes().count(b"Traceback")),
         ]
 
 
-def run(title: str, bring: Callable[[Server], AbstractAsyncContextManager[None]]) -> list[Cell]:
-    """Serve, bring a shortage, and return its row."""
+def run(title: str, fault: Fault) -> list[Cell]:
+    """Start a service, inject a fault, and return its row."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
         with log.open("wb") as file:
-            service = Service("--header-seconds=60", log=file)
+            service = ServiceProcess("--header-seconds=60", log=file)
         try:
             asyncio.run(service.wait_until_ready())
-            return asyncio.run(Measure(Server(service.process.pid, PORT), log).run(title, bring))
+            server = Server(service.process.pid, PORT)
+            return asyncio.run(Measurement(server, log).run(title, fault))
         finally:
-            service.process.terminate()
-            service.process.wait()
+            service.stop()
             if _PIDS.exists():
                 _PIDS.rmdir()
 
 
-def judge(rows: list[list[Cell]]) -> list[str]:
-    """Return what does not hold."""
-    findings = {
-        "it was busy with nothing": any(float(row[3]) > _MOST_CPU for row in rows[:1]),
-        "it was not well again soon": any(float(row[4]) > _RECOVERY_SECONDS for row in rows),
-        "requests failed afterwards": any(row[5] for row in rows),
-        "descriptors were left": any(float(row[6]) > 0 for row in rows),
-        "memory grew": any(float(row[7]) > _MOST_GROWTH for row in rows),
-        "there were tracebacks": any(row[8] for row in rows),
-    }
-    return [text for text, is_so in findings.items() if is_so]
+def make_record(rows: Sequence[Sequence[Cell]], remark: str) -> Record:
+    """Return the record; the first row is that of exhausted descriptors."""
+    return Record(
+        name="resource_exhaustion",
+        title="Exhausted descriptors or threads, and clients that disconnect",
+        command="python -m benchmarks.reliability.resource_exhaustion",
+        goal="While descriptors are exhausted the service uses at most "
+        f"{_MAX_CPU} % of a CPU. After each fault it recovers within {_RECOVERY_SECONDS:g} s, "
+        f"leaves no open descriptor, keeps at most {_MAX_GROWTH} MB of memory, and logs no "
+        "traceback.",
+        columns=COLUMNS,
+        rows=rows,
+        bounds=[(*_BOUNDS, Bound("CPU % meanwhile", _MAX_CPU)), *(_BOUNDS for _ in rows[1:])],
+        remark="Each fault is injected twice and measured the second time. During a fault, or "
+        f"after the clients have disconnected, a small request is sent every {_PERIOD_SECONDS} s "
+        f"over a new connection for {_FAULT_SECONDS:g} s. {remark}".strip(),
+    )
 
 
 def main() -> int:
-    """Run, write the record, and return 1 where something does not hold."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--remark", default="", help="what else ran on the machine")
-    given = parser.parse_args()
+    """Measure, write the record, and return 1 if a row violates its bounds."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--remark", default="", help="other load on the machine")
+    parsed = parser.parse_args()
     rows = []
-    for title, bring in SHORTAGES.items():
-        rows.append(run(title, bring))
+    for title, fault in FAULTS.items():
+        rows.append(run(title, fault))
         print(*rows[-1], sep="\t", flush=True)
-    findings = judge(rows)
-    record = Record(
-        name="shortages",
-        title="Out of descriptors or threads, and clients that hang up",
-        command="python benchmarks/shortages.py",
-        goal=f"it waits for descriptors without being busy (under {_MOST_CPU} % of a CPU), is "
-        f"well again within {_RECOVERY_SECONDS:g} s, and keeps no descriptor and at most "
-        f"{_MOST_GROWTH} MB; no traceback.",
-        columns=COLUMNS,
-        rows=rows,
-        remark="Each is brought twice, and measured the second time. "
-        f"For {_HELD_SECONDS:g} s meanwhile, or after the clients, a small request "
-        f"every {_ASK_SECONDS} s on a new connection. {given.remark}".strip(),
-    )
-    return conclude(record, findings)
+    return conclude(make_record(rows, parsed.remark))
 
 
 if __name__ == "__main__":

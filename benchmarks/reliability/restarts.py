@@ -1,9 +1,10 @@
-"""What clients lose when the service stops or changes its workers, and by hundreds of slow clients.
+"""Measure the requests that restarts lose, and the effect of slow clients on others.
 
-usage: python benchmarks/faults.py [--rate 200] [--stops 5] [FAULT ...]
+usage: python -m benchmarks.reliability.restarts [--rate 200] [--stops 5] [FAULT ...]
 
-An open loop sends at a fixed rate, each request on a connection of its own; one that found nobody
-listening tries again until somebody does, one that got through and no answer is lost.
+An open loop sends at a fixed rate, each request over a new connection. If the connection is
+refused, the request is retried until a server listens. A request is lost if its connection was
+accepted but no response with status 200 followed.
 """
 
 import argparse
@@ -11,121 +12,78 @@ import asyncio
 import contextlib
 import itertools
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import IO
 
-from records import RELIABILITY, Record, read_record, write_record
-from servers import HOST
+from benchmarks.harness.records import RELIABILITY, Bound, Cell, Record, conclude, read_record
+from benchmarks.harness.servers import HOST
+from benchmarks.reliability.service_process import PORT, ServiceProcess, exchange
 
-PORT = 8917
 _REQUEST = f"POST /v1/sample?seed=7 HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 0\r\n\r\n".encode()
-_READY = f"GET /readyz HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n".encode()
-_TIMEOUT = 20.0
-_START_SECONDS = 60.0
 _SLOW_CLIENTS = 1000
+_NAME = "restarts"
 COLUMNS = (
-    *("fault", "sent", "lost", "retried", "longest gap s", "longest wait s"),
-    *("most in flight", "exit status"),
+    *("fault", "requests", "lost", "retried", "longest gap s", "longest response s"),
+    *("max in flight", "exit status", "descriptors left"),
 )
+BOUNDS = (Bound("lost", 0),)
+_STOP_BOUNDS = (*BOUNDS, Bound("exit status", 0, "=="))
+_SLOW_BOUNDS = (*BOUNDS, Bound("descriptors left", 0))
 
 
 @dataclass(slots=True)
 class Load:
-    """What came of the requests of one fault."""
+    """The requests sent during one fault."""
 
     sent: int = 0
     lost: int = 0
-    """Connected, and got no answer, or another than 200."""
+    """Requests whose connection was accepted, without a response of status 200."""
     retried: int = 0
-    """Found nobody listening at first."""
+    """Requests whose first connection was refused."""
     in_flight: int = 0
-    most_in_flight: int = 0
-    waits: list[float] = field(default_factory=list)
-    """Seconds from when each was to be sent until its answer."""
-    answered: list[float] = field(default_factory=list)
-    """When answers came, by the monotonic clock."""
+    max_in_flight: int = 0
+    durations: list[float] = field(default_factory=list)
+    """Seconds between the due time and the end of each request."""
+    finished: list[float] = field(default_factory=list)
+    """When each request ended, on the monotonic clock."""
 
     @property
     def longest_gap(self) -> float:
-        """The longest time without any answer, in seconds."""
-        moments = sorted(self.answered)
+        """Longest time without a response, in seconds."""
+        moments = sorted(self.finished)
         return max((b - a for a, b in itertools.pairwise(moments)), default=0.0)
 
 
-class Service:
-    """A `latentd serve` and its worker processes."""
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A fault that is injected while requests are sent."""
 
-    def __init__(self, *flags: str, log: IO[bytes] | int = subprocess.DEVNULL) -> None:
-        """Start it."""
-        command = [sys.executable, "-m", "service", "serve", f"--port={PORT}", "--threads=1"]
-        self.process = subprocess.Popen([*command, *flags], stderr=log)  # noqa: S603 - our own
-
-    def list_workers(self) -> list[int]:
-        """Return the ids of the worker processes."""
-        pid = self.process.pid
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        return [
-            int(c) for c in children if b"spawn_main" in Path(f"/proc/{c}/cmdline").read_bytes()
-        ]
-
-    def count_files(self) -> int:
-        """Return how many files and sockets it has open."""
-        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
-
-    async def wait_until_ready(self) -> None:
-        """Wait for its first `/readyz` with 200."""
-        deadline = time.monotonic() + _START_SECONDS
-        while time.monotonic() < deadline:
-            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-                if b" 200 " in await exchange(_READY):
-                    return
-            await asyncio.sleep(0.05)
-        raise RuntimeError("latentd was not ready in time")
-
-    async def wait_until_ended(self) -> int:
-        """Wait for its end and return its exit status."""
-        return await asyncio.to_thread(self.process.wait, _TIMEOUT)
+    title: str
+    flags: tuple[str, ...]
+    """Flags of `latentd serve`."""
+    inject: Callable[[list[ServiceProcess]], Awaitable[int]]
+    """Injects the fault; returns an exit status or a number of descriptors."""
+    returns: str = "exit status"
+    """Column of the returned value."""
 
 
 @contextlib.contextmanager
-def serving(*flags: str) -> Iterator[list[Service]]:
-    """Start a service; whatever stands in the list at the end is stopped."""
-    services = [Service(*flags)]
+def running(*flags: str) -> Iterator[list[ServiceProcess]]:
+    """Start a service in a list, and stop the processes that the list contains at the end."""
+    services = [ServiceProcess(*flags)]
     try:
         yield services
     finally:
         for service in services:
-            if service.process.poll() is None:
-                service.process.send_signal(signal.SIGTERM)
-                service.process.wait(_TIMEOUT)
-
-
-async def exchange(request: bytes) -> bytes:
-    """Send a request on a new connection and return the head of its answer.
-
-    Raises:
-        ConnectionRefusedError: nobody listens.
-        OSError, asyncio.IncompleteReadError: the connection ended without an answer.
-    """
-    reader, writer = await asyncio.open_connection(HOST, PORT)
-    try:
-        writer.write(request)
-        async with asyncio.timeout(_TIMEOUT):
-            return await reader.readuntil(b"\r\n\r\n")
-    finally:
-        writer.close()
+            service.stop()
 
 
 async def send_one(load: Load, due: float) -> None:
-    """Send a request, again and again while nobody listens."""
+    """Send a request, repeatedly while the connection is refused."""
     load.sent += 1
     load.in_flight += 1
-    load.most_in_flight = max(load.most_in_flight, load.in_flight)
+    load.max_in_flight = max(load.max_in_flight, load.in_flight)
     retries = 0
     try:
         while True:
@@ -142,17 +100,17 @@ async def send_one(load: Load, due: float) -> None:
     load.in_flight -= 1
     load.retried += retries > 0
     now = time.monotonic()
-    load.answered.append(now)
-    load.waits.append(now - due)
+    load.finished.append(now)
+    load.durations.append(now - due)
 
 
-async def send_while(load: Load, rate: float, fault: Awaitable[int]) -> int:
-    """Send at a rate until the fault is over; return its exit status."""
-    injected = asyncio.ensure_future(fault)
+async def send_during(load: Load, rate: float, fault: Awaitable[int]) -> int:
+    """Send at a rate until the fault ends; return its result."""
+    injection = asyncio.ensure_future(fault)
     start = time.monotonic()
     pending: set[asyncio.Task[None]] = set()
     number = 0
-    while not injected.done():
+    while not injection.done():
         due = start + number / rate
         await asyncio.sleep(max(0.0, due - time.monotonic()))
         task = asyncio.create_task(send_one(load, due))
@@ -161,121 +119,134 @@ async def send_while(load: Load, rate: float, fault: Awaitable[int]) -> int:
         number += 1
     if pending:
         await asyncio.wait(pending)
-    return await injected
+    return await injection
 
 
-async def stop_and_start(services: list[Service], flags: tuple[str, ...], stops: int) -> int:
-    """Stop the service with SIGTERM and start it again, several times."""
+async def restart(services: list[ServiceProcess], flags: tuple[str, ...], times: int) -> int:
+    """Stop the service with SIGTERM and start it again, several times; return its exit status."""
     status = 0
-    for _ in range(stops):
+    for _ in range(times):
         await asyncio.sleep(1)
         services[-1].process.send_signal(signal.SIGTERM)
-        status = status or await services[-1].wait_until_ended()
-        services[:] = [Service(*flags)]
+        status = status or await services[-1].wait_until_exit()
+        services[:] = [ServiceProcess(*flags)]
         await services[-1].wait_until_ready()
     await asyncio.sleep(1)
     return status
 
 
-async def replace_workers(services: list[Service], times: int) -> int:
-    """Send SIGHUP, and wait until every worker is another, several times."""
+async def replace_workers(services: list[ServiceProcess], times: int) -> int:
+    """Send SIGHUP and wait until all worker processes are new, several times."""
     (service,) = services
     for _ in range(times):
         await asyncio.sleep(1)
         before = set(service.list_workers())
         service.process.send_signal(signal.SIGHUP)
-        async with asyncio.timeout(_START_SECONDS):
-            while before & set(service.list_workers()):  # noqa: ASYNC110 - asks the kernel
+        async with asyncio.timeout(60):
+            while before & set(service.list_workers()):  # noqa: ASYNC110 - polls the kernel
                 await asyncio.sleep(0.1)
     await asyncio.sleep(1)
     return 0
 
 
-async def come_slowly(services: list[Service]) -> int:
-    """Open slow connections, half in the head and half in the body, until all are cut off."""
+async def connect_slowly(services: list[ServiceProcess]) -> int:
+    """Send incomplete requests until the server closes all connections; return open descriptors.
+
+    Half of the clients stop within the head, half within the body.
+    """
     (service,) = services
-    before = service.count_files()
-    halves = (
+    before = service.count_descriptors()
+    parts = (
         b"GET /livez HTTP/1.1\r\n",
         b"POST /v1/encode HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n",
     )
 
-    async def creep(half: bytes) -> None:
+    async def send_part(part: bytes) -> None:
         reader, writer = await asyncio.open_connection(HOST, PORT)
-        writer.write(half)
+        writer.write(part)
         with contextlib.suppress(OSError):
             await reader.read()
         writer.close()
 
-    await asyncio.gather(*(creep(halves[n % 2]) for n in range(_SLOW_CLIENTS)))
+    await asyncio.gather(*(send_part(parts[n % 2]) for n in range(_SLOW_CLIENTS)))
     await asyncio.sleep(3)
-    return service.count_files() - before
+    return service.count_descriptors() - before
 
 
-def list_faults(
-    stops: int,
-) -> dict[str, tuple[str, tuple[str, ...], Callable[..., Awaitable[int]]]]:
-    """Return each fault's row, its service's flags, and what injects it."""
-    two = ("--workers=2",)
-    patience = ("--header-seconds=5", "--body-seconds=10")
-    again = ("", "--workers=1"), ("-2", "--workers=2")
+def list_faults(times: int) -> dict[str, Fault]:
+    """Return the faults by name; `times` is the number of stops and of replacements."""
+    one, two = ("--workers=1",), ("--workers=2",)
     return {
-        **{
-            f"stop{suffix}": (
-                f"{stops} x SIGTERM and start again, {flag[2:].replace('=', ' ')}",
-                (flag,),
-                lambda s, f=flag: stop_and_start(s, (f,), stops),
-            )
-            for suffix, flag in again
-        },
-        "replace": (f"{stops} x SIGHUP, 2 workers", two, lambda s: replace_workers(s, stops)),
-        "slow": (f"{_SLOW_CLIENTS} slow clients (status: files left open)", patience, come_slowly),
+        "stop": Fault(f"{times} x restart, 1 worker", one, lambda s: restart(s, one, times)),
+        "stop-2": Fault(f"{times} x restart, 2 workers", two, lambda s: restart(s, two, times)),
+        "replace": Fault(f"{times} x SIGHUP, 2 workers", two, lambda s: replace_workers(s, times)),
+        "slow": Fault(
+            f"{_SLOW_CLIENTS} slow clients",
+            ("--header-seconds=5", "--body-seconds=10"),
+            connect_slowly,
+            "descriptors left",
+        ),
     }
 
 
-async def measure(
-    title: str, flags: tuple[str, ...], inject: Callable[..., Awaitable[int]], rate: float
-) -> tuple[str | int | float, ...]:
+async def measure(fault: Fault, rate: float) -> list[Cell]:
     """Return the row of a fault."""
     load = Load()
-    with serving(*flags) as services:
+    with running(*fault.flags) as services:
         await services[0].wait_until_ready()
-        status = await send_while(load, rate, inject(services))
-    worst = round(max(load.waits), 2)
-    counts = (load.sent, load.lost, load.retried)
-    return (title, *counts, round(load.longest_gap, 2), worst, load.most_in_flight, status)
+        result = await send_during(load, rate, fault.inject(services))
+    return [
+        *(fault.title, load.sent, load.lost, load.retried, round(load.longest_gap, 2)),
+        *(round(max(load.durations), 2), load.max_in_flight),
+        *(result if column == fault.returns else "-" for column in COLUMNS[-2:]),
+    ]
 
 
-def main() -> None:
-    """Inject the faults; print each one's row and put it into the record."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("faults", nargs="*", help="which; every one if none is named")
-    parser.add_argument("--rate", type=float, default=200.0, help="requests a second")
-    parser.add_argument("--stops", type=int, default=5)
-    given = parser.parse_args()
-    faults = list_faults(given.stops)
-    for name in given.faults or faults:
-        row = asyncio.run(measure(*faults[name], given.rate))
-        print(*row, sep="\t", flush=True)
-        keep(row, f"python benchmarks/faults.py --rate {given.rate:g} --stops {given.stops}")
+def list_bounds(row: Sequence[Cell]) -> tuple[Bound, ...]:
+    """Return the bounds of a row."""
+    return _SLOW_BOUNDS if "slow clients" in str(row[0]) else _STOP_BOUNDS
 
 
-def keep(row: tuple[str | int | float, ...], command: str) -> None:
-    """Put a row into the record, in place of the same fault's of an earlier run."""
-    file = RELIABILITY / "faults.json"
-    rows = [tuple(old) for old in read_record(file).rows] if file.exists() else []
-    goal = (
-        "a stop or a rolling restart loses no request that got through; slow clients cost others "
-        "nothing"
+def make_record(rows: Sequence[Sequence[Cell]], command: str) -> Record:
+    """Return the record."""
+    return Record(
+        name=_NAME,
+        title="Restarts and slow clients",
+        command=command,
+        goal="Restarts and rolling worker replacement lose no request whose connection was "
+        "accepted, and exit with status 0; slow clients cost no other request and leave no open "
+        "descriptor.",
+        columns=COLUMNS,
+        rows=rows,
+        bounds=[list_bounds(row) for row in rows],
+        remark="Open loop, a new connection for each request. *retried*: requests whose first "
+        "connection was refused while the service restarted. SIGHUP replaces the workers one "
+        "after the other.",
+        seed=7,
     )
-    remark = (
-        "Open loop, a new connection for each request; the machine was shared with other work. "
-        "retried: nobody listened at first, while the service was started again."
-    )
-    rows = [old for old in rows if old[0] != row[0]]
-    title = "Stops and slow clients"
-    write_record(Record("faults", title, command, goal, COLUMNS, [*rows, row], remark, seed=7))
+
+
+def add_rows(rows: Sequence[Sequence[Cell]]) -> list[Sequence[Cell]]:
+    """Return the stored rows, with `rows` in place of those of the same faults."""
+    file = RELIABILITY / f"{_NAME}.json"
+    stored = read_record(file).rows if file.exists() else []
+    measured = {row[0] for row in rows}
+    return [*(row for row in stored if row[0] not in measured), *rows]
+
+
+def main() -> int:
+    """Inject the faults, update the record, and return 1 if a row violates its bounds."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("faults", nargs="*", help="faults to inject (default: all)")
+    parser.add_argument("--rate", type=float, default=200.0, help="requests per second")
+    parser.add_argument("--stops", type=int, default=5, help="restarts and replacements")
+    parsed = parser.parse_args()
+    faults = list_faults(parsed.stops)
+    rows = [asyncio.run(measure(faults[name], parsed.rate)) for name in parsed.faults or faults]
+    command = "python -m benchmarks.reliability.restarts"
+    command += f" --rate {parsed.rate:g} --stops {parsed.stops}"
+    return conclude(make_record(add_rows(rows), command))
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

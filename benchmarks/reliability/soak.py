@@ -1,6 +1,6 @@
-"""Half the load a real service can bear, for ten minutes: every answer right, nothing grows.
+"""Soak test: half of the capacity for ten minutes, with verified responses and stable memory.
 
-All operations are mixed, one request in twenty is bad. Bounded in time and rate, on the loopback.
+The load mixes all operations; one request in twenty is invalid.
 """
 
 import argparse
@@ -17,33 +17,45 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from endings import conclude
-from loads import Answer, Request, Sender, percentile, sample_often, send_open_loop
 from numpy.typing import NDArray
-from records import Record
-from servers import Server, run_latentd
+
+from benchmarks.harness.http_load import (
+    OK,
+    Client,
+    Request,
+    Response,
+    percentile,
+    sample_periodically,
+    send_open_loop,
+)
+from benchmarks.harness.records import Bound, Cell, Record, conclude
+from benchmarks.harness.servers import Server, run_latentd
 
 _WINDOW = 60.0
-_BAD_SHARE = 0.05
+_INVALID_SHARE = 0.05
 _CLIENTS = 4
-_PROBE_SECONDS = 10.0
-_MOST_GROWTH = 60.0
-"""MB an hour: 1 MB a minute; ten minutes do not tell less from noise."""
-_OK = 200
+_CAPACITY_SECONDS = 10.0
+_MAX_GROWTH = 60.0
+"""MB per hour, which is 1 MB per minute; the noise of ten minutes hides less."""
 _SEED = 1
 _NPY = "application/x-npy"
+COLUMNS = (
+    *("minute", "requests", "invalid", "failed", "wrong responses", "p50 ms", "p99 ms"),
+    *("RSS MB", "threads", "RSS growth MB/h", "descriptors left"),
+)
 
-BAD = {
+INVALID = {
     Request("broken JSON", "/v1/encode", b'{"images": ['): 400,
-    Request("no picture", "/v1/encode", b'{"images": ["aGVsbG8="]}'): 422,
+    Request("not an image", "/v1/encode", b'{"images": ["aGVsbG8="]}'): 422,
     Request("wrong shape", "/v1/denoise", b'{"images": [[[0.5, 0.5], [0.5, 0.5]]]}'): 422,
     Request("truncated", "/v1/classify", b"\x89PNG\r\n\x1a\n" + bytes(20), "image/png"): 400,
     Request("too many", "/v1/sample", b'{"count": 1000000000}'): 413,
     Request("unknown model", "/v1/decode?model=nothing", b'{"latents": [[0.5]]}'): 404,
-    Request("lying npy", "/v1/encode", b"\x93NUMPY\x01\x00\x76\x00" + b" " * 118, _NPY): 400,
-    Request("a pickle", "/v1/encode", b"\x80\x04N.", _NPY): 415,
+    Request("empty npy", "/v1/encode", b"\x93NUMPY\x01\x00\x76\x00" + b" " * 118, _NPY): 400,
+    Request("pickle", "/v1/encode", b"\x80\x04N.", _NPY): 415,
     Request("broken tensor", "/v2/models/mnist.encoder/infer", b'{"inputs": []}'): 400,
 }
+"""Expected status by invalid request."""
 
 
 def _write_npy(array: NDArray[np.float64]) -> bytes:
@@ -52,21 +64,20 @@ def _write_npy(array: NDArray[np.float64]) -> bytes:
     return stream.getvalue()
 
 
-async def make_good(sender: Sender) -> list[Request]:
-    """Return good requests to every operation, in every form, made from the service's own images.
+async def make_valid(client: Client) -> list[Request]:
+    """Return valid requests for all operations and formats, with images from the service.
 
     Raises:
-        RuntimeError: the service does not give them.
+        RuntimeError: The service returns no images.
     """
-    wanted = Request("pictures", "/v1/sample", b'{"count": 8, "seed": 3}')
-    answer = await sender.send(wanted, wanted.pack(), time.monotonic())
-    if answer.status != _OK:
-        raise RuntimeError(f"no pictures were given: {answer.status}")
-    given = json.loads(answer.body)
-    one = json.dumps({"images": given["images"][:1]}).encode()
-    many = json.dumps({"images": given["images"]}).encode()
-    ends = json.dumps({"images": given["images"][:2], "steps": 6}).encode()
-    latents = json.dumps({"latents": given["latents"]}).encode()
+    response = await client.send(Request("images", "/v1/sample", b'{"count": 8, "seed": 3}'))
+    if response.status != OK:
+        raise RuntimeError(f"Expected status {OK} for samples, got {response.status}.")
+    samples = json.loads(response.body)
+    one = json.dumps({"images": samples["images"][:1]}).encode()
+    many = json.dumps({"images": samples["images"]}).encode()
+    pair = json.dumps({"images": samples["images"][:2], "steps": 6}).encode()
+    latents = json.dumps({"latents": samples["latents"]}).encode()
     array = _write_npy(np.random.default_rng(_SEED).random((16, 28, 28)))
     return [
         *(Request(name, f"/v1/{name}", one) for name in ("encode", "reconstruct", "denoise")),
@@ -77,7 +88,7 @@ async def make_good(sender: Sender) -> list[Request]:
         Request("decode", "/v1/decode", latents),
         Request("sample", "/v1/sample?source=prior", b'{"seed": 5}'),
         Request("sample 32", "/v1/sample", b'{"count": 32, "seed": 6}'),
-        Request("interpolate", "/v1/interpolate", ends),
+        Request("interpolate", "/v1/interpolate", pair),
         _make_tensor_request(),
     ]
 
@@ -89,172 +100,180 @@ def _make_tensor_request() -> Request:
     return Request("infer", "/v2/models/mnist.encoder/infer", body)
 
 
-def mix(good: Sequence[Request], generator: random.Random) -> Iterator[Request]:
-    """Give requests for ever: each good one as often as any other, one in twenty bad."""
-    bad = list(BAD)
+def mix(valid: Sequence[Request], rng: random.Random) -> Iterator[Request]:
+    """Yield requests without end: all valid ones equally often, and one in twenty invalid."""
+    invalid = list(INVALID)
     for number in itertools.count():
-        if generator.random() < _BAD_SHARE:
-            yield generator.choice(bad)
+        if rng.random() < _INVALID_SHARE:
+            yield rng.choice(invalid)
         else:
-            yield good[number % len(good)]
+            yield valid[number % len(valid)]
 
 
 @dataclass(slots=True)
 class Minute:
-    """What happened in one window."""
+    """The responses of one minute."""
 
-    answers: list[Answer]
-    stored: dict[str, bytes]
+    responses: list[Response]
+    expected: dict[str, bytes]
+    """Correct body by the name of a valid request."""
     rss: list[tuple[float, float]]
     threads: int
-    bad: int = field(init=False)
+    invalid: int = field(init=False)
     failed: int = field(init=False)
     wrong: int = field(init=False)
-    times: list[float] = field(init=False)
+    seconds: list[float] = field(init=False)
     statuses: dict[int, int] = field(init=False)
-    """How many answers had each status."""
+    """Number of responses by status."""
 
     def __post_init__(self) -> None:
-        """Judge the answers and forget them."""
-        good = [answer for answer in self.answers if answer.request not in BAD]
-        bad = [answer for answer in self.answers if answer.request in BAD]
-        self.bad = len(bad)
-        self.failed = sum(answer.status != _OK for answer in good)
-        self.failed += sum(answer.status != BAD[answer.request] for answer in bad)
+        """Evaluate the responses and drop their bodies."""
+        valid = [one for one in self.responses if one.request not in INVALID]
+        invalid = [one for one in self.responses if one.request in INVALID]
+        self.invalid = len(invalid)
+        self.failed = sum(one.status != OK for one in valid)
+        self.failed += sum(one.status != INVALID[one.request] for one in invalid)
         self.wrong = sum(
-            answer.status == _OK and answer.body != self.stored[answer.request.name]
-            for answer in good
+            one.status == OK and one.body != self.expected[one.request.name] for one in valid
         )
-        self.times = [answer.seconds for answer in good]
-        self.statuses = dict(Counter(answer.status for answer in self.answers))
-        self.answers = []
+        self.seconds = [one.seconds for one in valid]
+        self.statuses = dict(Counter(one.status for one in self.responses))
+        self.responses = []
 
-    def to_row(self, number: int) -> list[int | float]:
-        """Return the table's row."""
+    def to_row(self, number: int) -> list[Cell]:
+        """Return the row of the minute."""
         return [
             number,
-            len(self.times) + self.bad,
-            self.bad,
+            len(self.seconds) + self.invalid,
+            self.invalid,
             self.failed,
             self.wrong,
-            *(round(1000 * percentile(self.times, share), 1) for share in (0.5, 0.99)),
+            *(round(1000 * percentile(self.seconds, share), 1) for share in (0.5, 0.99)),
             round(statistics.fmean(value for _, value in self.rss), 1),
             self.threads,
+            *("-", "-"),
         ]
 
 
-COLUMNS = (
-    *("minute", "requests", "of them bad", "failed", "wrong"),
-    *("p50 ms", "p99 ms", "RSS MB", "threads"),
-)
-
-
-async def store_answers(sender: Sender, good: Sequence[Request]) -> dict[str, bytes]:
-    """Return the answer to each good request.
+async def find_bodies(client: Client, valid: Sequence[Request]) -> dict[str, bytes]:
+    """Return the response body of each valid request by its name.
 
     Raises:
-        RuntimeError: one is no good answer.
+        RuntimeError: A request failed.
     """
-    stored = {}
-    for request in good:
-        answer = await sender.send(request, request.pack(), time.monotonic())
-        if answer.status != _OK:
-            raise RuntimeError(f"{request.name}: {answer.status} {answer.body[:200]!r}")
-        stored[request.name] = answer.body
-    return stored
+    bodies = {}
+    for request in valid:
+        response = await client.send(request)
+        if response.status != OK:
+            raise RuntimeError(
+                f"{request.name}: Expected status {OK}, got {response.status}: "
+                f"{response.body[:200]!r}"
+            )
+        bodies[request.name] = response.body
+    return bodies
 
 
-async def find_capacity(sender: Sender, good: Sequence[Request]) -> float:
-    """Return how many requests of the mix a second a few waiting clients get answered."""
-    end = time.monotonic() + _PROBE_SECONDS
-    packed = [request.pack() for request in good]
+async def find_capacity(client: Client, valid: Sequence[Request]) -> float:
+    """Return the throughput of valid requests in a closed loop, in requests per second."""
+    end = time.monotonic() + _CAPACITY_SECONDS
+    packed = [request.pack() for request in valid]
 
     async def repeat() -> int:
         for number in itertools.count():
             if time.monotonic() > end:
                 return number
-            place = number % len(good)
-            await sender.send(good[place], packed[place], time.monotonic())
+            index = number % len(valid)
+            await client.send(valid[index], packed=packed[index])
         raise AssertionError
 
-    return sum(await asyncio.gather(*(repeat() for _ in range(_CLIENTS)))) / _PROBE_SECONDS
+    return sum(await asyncio.gather(*(repeat() for _ in range(_CLIENTS)))) / _CAPACITY_SECONDS
 
 
 async def run(server: Server, seconds: float) -> tuple[float, list[Minute], int]:
-    """Return the rate, what happened in each minute, and how many descriptors were not closed."""
-    sender = Sender(server.port)
-    good = await make_good(sender)
-    stored = await store_answers(sender, good)
-    rate = await find_capacity(sender, good) / 2
-    await sender.close()
+    """Return the rate, the minutes, and the number of descriptors left open."""
+    client = Client(server.port)
+    valid = await make_valid(client)
+    expected = await find_bodies(client, valid)
+    rate = await find_capacity(client, valid) / 2
+    client.close()
     await asyncio.sleep(1)
     descriptors = server.descriptors
-    requests = mix(good, random.Random(_SEED))  # noqa: S311 - which request comes next
+    requests = mix(valid, random.Random(_SEED))  # noqa: S311 - order of the requests
     minutes: list[Minute] = []
     for _ in range(max(1, round(seconds / _WINDOW))):
         stop = asyncio.Event()
-        memory = asyncio.create_task(sample_often(lambda: server.rss, 1, stop))
-        answers = await send_open_loop(sender, requests, rate, min(seconds, _WINDOW))
+        memory = asyncio.create_task(sample_periodically(lambda: server.rss, 1, stop))
+        responses = await send_open_loop(client, requests, rate, min(seconds, _WINDOW))
         stop.set()
-        minutes.append(Minute(answers, stored, await memory, server.threads))
-        print(
-            dict(zip(COLUMNS, minutes[-1].to_row(len(minutes)), strict=True)),
-            minutes[-1].statuses,
-            flush=True,
-        )
-    await sender.close()
+        minutes.append(Minute(responses, expected, await memory, server.threads))
+        print(minutes[-1].to_row(len(minutes)), minutes[-1].statuses, flush=True)
+    client.close()
     await asyncio.sleep(1)
     return rate, minutes, server.descriptors - descriptors
 
 
-def find_slope(minutes: Sequence[Minute]) -> float:
-    """Return the growth of memory after the first minute, in MB an hour."""
-    points = [point for minute in minutes[1:] or minutes for point in minute.rss]
+def find_growth(minutes: Sequence[Minute]) -> float:
+    """Return the growth of memory after the first minute in MB per hour; 0 for one minute."""
+    points = [point for minute in minutes[1:] for point in minute.rss]
+    if not points:
+        return 0.0
     times, values = zip(*points, strict=True)
     return 3600 * statistics.linear_regression(times, values).slope
 
 
-def judge(minutes: Sequence[Minute], slope: float, left: int) -> list[str]:
-    """Return what does not hold."""
-    findings = {
-        "requests failed": any(minute.failed for minute in minutes),
-        "answers were wrong": any(minute.wrong for minute in minutes),
-        "memory grew": len(minutes) > 1 and slope > _MOST_GROWTH,
-        "descriptors were left": left > 0,
-        "threads grew": minutes[-1].threads > minutes[0].threads,
-    }
-    return [text for text, is_so in findings.items() if is_so]
+def add_total(rows: Sequence[Sequence[Cell]], growth: float, left: int) -> list[Sequence[Cell]]:
+    """Return the rows of the minutes and a row of all of them."""
+    sums = [sum(int(row[column]) for row in rows) for column in range(1, 5)]
+    return [
+        *rows,
+        ["all", *sums, "-", "-", "-", rows[-1][COLUMNS.index("threads")], round(growth, 1), left],
+    ]
+
+
+def list_bounds(rows: Sequence[Sequence[Cell]]) -> list[list[Bound]]:
+    """Return the bounds of each row; at the end there are as many threads as at the start."""
+    bounds = [[Bound("failed", 0), Bound("wrong responses", 0)] for _ in rows]
+    bounds[-1] += [
+        Bound("threads", rows[0][COLUMNS.index("threads")]),
+        Bound("RSS growth MB/h", _MAX_GROWTH),
+        Bound("descriptors left", 0),
+    ]
+    return bounds
+
+
+def make_record(rows: Sequence[Sequence[Cell]], rate: float, remark: str) -> Record:
+    """Return the record of rows that end with the total."""
+    return Record(
+        name="soak",
+        title="Soak test: half of the capacity",
+        seed=_SEED,
+        command="make soak",
+        goal="No request fails and no response is wrong; memory grows by at most "
+        f"{_MAX_GROWTH:g} MB/h after the first minute; no descriptor stays open and no thread is "
+        "added.",
+        columns=COLUMNS,
+        rows=rows,
+        bounds=list_bounds(rows),
+        remark=(
+            f"Open loop with {rate:.1f} requests/s, half of the throughput of {_CLIENTS} clients "
+            "in a closed loop. Responses to valid requests are compared byte by byte with stored "
+            "ones; invalid requests must be rejected with their expected status. Service on CPU "
+            f"0, load generator on the last CPU. {remark}"
+        ).strip(),
+    )
 
 
 def main() -> int:
-    """Run, write the record, and return 1 where something does not hold."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=600.0, help="in all; whole minutes")
-    parser.add_argument("--remark", default="", help="what else ran on the machine")
-    given = parser.parse_args()
+    """Measure, write the record, and return 1 if a row violates its bounds."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--seconds", type=float, default=600.0, help="duration; whole minutes")
+    parser.add_argument("--remark", default="", help="other load on the machine")
+    parsed = parser.parse_args()
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     with run_latentd(["--log-level", "warning"], cpu=0) as server:
-        rate, minutes, left = asyncio.run(run(server, given.seconds))
-    slope = find_slope(minutes)
-    findings = judge(minutes, slope, left)
-    remark = (
-        f"{rate:.1f} requests/s in an open loop, half of what {_CLIENTS} waiting clients got. Good "
-        "ones are compared byte by byte with a stored answer; bad ones must be refused with their "
-        f"status. After the first minute memory changed by {slope:+.1f} MB/h; {left} descriptors "
-        f"were left open. Service on CPU 0, sender on CPU 1. {given.remark}"
-    )
-    record = Record(
-        name="soak",
-        title="Soak: half the load, minute by minute",
-        seed=_SEED,
-        command="make soak",
-        goal="failed and wrong answers are 0; memory does not grow (under "
-        f"{_MOST_GROWTH:g} MB/h); descriptors and threads are as many as before.",
-        columns=COLUMNS,
-        rows=[minute.to_row(number) for number, minute in enumerate(minutes, 1)],
-        remark=remark.strip(),
-    )
-    return conclude(record, findings)
+        rate, minutes, left = asyncio.run(run(server, parsed.seconds))
+    rows = [minute.to_row(number) for number, minute in enumerate(minutes, 1)]
+    return conclude(make_record(add_total(rows, find_growth(minutes), left), rate, parsed.remark))
 
 
 if __name__ == "__main__":

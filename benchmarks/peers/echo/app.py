@@ -1,13 +1,13 @@
-"""A bare ASGI callable: reads the body and answers bytes that were ready before."""
+"""Echo: an ASGI callable that reads the body and returns a constant response."""
 
 import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-ANSWER = os.environ["BENCHMARK_ANSWER"].encode()
+RESPONSE = os.environ["BENCHMARK_RESPONSE"].encode()
 HEADERS = [
     (b"content-type", b"application/json"),
-    (b"content-length", str(len(ANSWER)).encode()),
+    (b"content-length", str(len(RESPONSE)).encode()),
 ]
 
 
@@ -16,8 +16,8 @@ async def app(
     receive: Callable[[], Awaitable[dict[str, Any]]],
     send: Callable[[dict[str, Any]], Awaitable[None]],
 ) -> None:
-    """Answer a request."""
+    """Respond to a request."""
     while (await receive()).get("more_body"):
         pass
     await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-    await send({"type": "http.response.body", "body": ANSWER})
+    await send({"type": "http.response.body", "body": RESPONSE})

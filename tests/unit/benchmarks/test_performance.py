@@ -1,4 +1,4 @@
-"""What the figures of speed are made of, where it can be tested without measuring."""
+"""Requests, rows and goals of the performance benchmarks, without measurements."""
 
 import importlib.util
 import io
@@ -7,90 +7,96 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bench import FIGURES, parse
-from performance import classify, giant, json_bodies, latency, tensors, workers
-from performance.footprint import parse_size
-from performance.options import Options
-from performance.steady import Sent
 
-OPTIONS = Options(rounds=1, seconds=1)
+from benchmarks.bench import MODULES, parse_arguments
+from benchmarks.harness.precise_load import TimedResponse
+from benchmarks.performance import classify, json_bodies, large_model, latency, tensors, workers
+from benchmarks.performance.footprint import parse_size
 
 
-@pytest.mark.parametrize("module", FIGURES.values())
-def test_every_figure_has_a_module(module: str) -> None:
-    """Each figure that can be named is measured by a module that exists."""
-    assert importlib.util.find_spec(f"performance.{module}") is not None
+@pytest.mark.parametrize("module", MODULES.values())
+def test_every_section_has_a_module(module: str) -> None:
+    """The module of each section exists."""
+    assert importlib.util.find_spec(f"benchmarks.performance.{module}") is not None
 
 
-def test_an_unknown_figure_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    """A figure that does not exist is answered with those that do."""
+def test_unknown_section_is_rejected(capsys: pytest.CaptureFixture[str]) -> None:
+    """The command line rejects an unknown section and lists the known ones."""
     with pytest.raises(SystemExit):
-        parse(["classify", "speed"])
+        parse_arguments(["classify", "speed"])
 
-    assert "no figure speed" in capsys.readouterr().err
-    assert parse(["classify", "--rounds", "5"]).rounds == 5
+    assert "unknown section: speed; expected: classify," in capsys.readouterr().err
+    assert parse_arguments(["classify", "--rounds", "5"]).rounds == 5
 
 
-def test_the_size_of_the_install_is_read() -> None:
-    """The size is what deploy/check.sh prints, and nothing else will do."""
+def test_goals_of_the_contenders() -> None:
+    """The goals are 1.0 of the bare handler and 1.5 of the plain app, and none for the echo."""
+    assert str(classify.GOALS["bare handler"]) == ">= 1"
+    assert str(classify.GOALS["plain FastAPI"]) == ">= 1.5"
+    assert [name for name, goal in classify.GOALS.items() if goal is None] == ["echo"]
+    assert len(classify.MAKERS) == len(classify.GOALS)
+
+
+def test_installed_size_is_parsed() -> None:
+    """The size is parsed from the line that deploy/check.sh prints."""
     script = Path(__file__).parents[3] / "deploy" / "check.sh"
     assert 'echo "Installed size: $size_mb MB' in script.read_text()
 
     assert parse_size("Installing\nInstalled size: 212 MB (limit 250 MB)\n") == 212
-    with pytest.raises(RuntimeError, match="no size"):
+    with pytest.raises(RuntimeError, match="Expected 'Installed size: N MB'"):
         parse_size("Installing\n")
 
 
-def test_latentd_is_sent_what_it_documents() -> None:
-    """A raw PNG and JSON ask for all ten probabilities; tensors come and go as bytes."""
-    assert classify.send_png(b"png").path == "/v1/classify?top_k=10"
-    assert json.loads(json_bodies.send_json("image").body) == {"images": ["image"], "top_k": 10}
+def test_requests_follow_the_api() -> None:
+    """PNG and JSON requests ask for ten probabilities; tensors have binary input and output."""
+    assert classify.make_request(b"png").path == "/v1/classify?top_k=10"
+    assert json.loads(json_bodies.make_request("image").body) == {"images": ["image"], "top_k": 10}
 
     images = np.zeros((2, 1, 28, 28), np.float32)
-    assert np.load(io.BytesIO(tensors.send_npy(images).body)).shape == images.shape
-    binary = tensors.send_binary(images)
+    assert np.load(io.BytesIO(tensors.make_npy_request(images).body)).shape == images.shape
+    binary = tensors.make_binary_request(images)
     size = int(dict(binary.headers)["Inference-Header-Content-Length"])
     assert json.loads(binary.body[:size])["inputs"][0]["shape"] == [2, 1, 28, 28]
     assert len(binary.body) == size + images.nbytes
 
 
-def test_a_tensor_is_read_from_the_end_of_an_answer() -> None:
-    """The bytes of the one output stand behind the JSON."""
+def test_binary_tensor_is_read() -> None:
+    """The bytes of the only output follow the JSON."""
     latents = np.arange(6, dtype=np.float32).reshape(2, 3)
     output = {"name": "latents", "shape": [2, 3], "parameters": {"binary_data_size": 24}}
 
-    read = tensors.read_binary(json.dumps({"outputs": [output]}).encode() + latents.tobytes())
+    array = tensors.read_binary(json.dumps({"outputs": [output]}).encode() + latents.tobytes())
 
-    assert np.array_equal(read, latents)
+    assert np.array_equal(array, latents)
 
 
-def test_the_tail_of_a_round_is_p99_over_p50() -> None:
-    """Latency is judged by the median of p99 / p50 over the rounds, and latentd's alone."""
-    calm = latency.Round(100, [Sent(0.0, 0.001, good=True)] * 100)
-    slow = [Sent(0.001, 0.01, good=True)] * 2
-    rough = latency.Round(200, [*[Sent(0.0, 0.001, good=True)] * 98, *slow])
+def test_tail_of_a_round_is_p99_over_p50() -> None:
+    """The latency goal applies to the median of p99 / p50 over the rounds, for latentd only."""
+    fast, slow = TimedResponse(0.0, 0.001, ok=True), TimedResponse(0.001, 0.01, ok=True)
+    flat = latency.Round(100, [fast] * 100)
+    steep = latency.Round(200, [*[fast] * 98, slow, slow])
 
-    assert calm.tail == 1
-    assert rough.tail == 10
-    row = latency.summarise("latentd", [calm, rough, calm])
+    assert flat.tail == 1
+    assert steep.tail == 10
+    row = latency.summarise("latentd", [flat, steep, flat])
     assert len(row) == len(latency.COLUMNS)
     assert row[-3:] == ("1 to 10", "<= 4", "yes")
-    assert latency.summarise("latentd", [rough, rough, calm])[-1] == "no"
-    assert latency.summarise("plain FastAPI", [calm])[-2:] == ("-", "-")
+    assert latency.summarise("latentd", [steep, steep, flat])[-1] == "no"
+    assert latency.summarise("plain FastAPI", [flat])[-2:] == ("-", "-")
 
 
-def test_workers_are_told_beside_one() -> None:
-    """The second worker's row tells what it gives of one worker's rate in the same round."""
-    assert workers.to_row(2, [180, 190], [100, 100]) == (2, 185, 1.85, "1.8 to 1.9", "-", "-")
+def test_workers_are_compared_with_one() -> None:
+    """The row contains the ratio to the throughput of one worker in the same round."""
+    assert workers.to_row(2, [180, 190], [100, 100]) == (2, 185, 1.85, "1.8 to 1.9")
 
 
-def test_a_large_model_is_judged_by_the_shipped_ones_share(tmp_path: Path) -> None:
-    """A model whose serving costs a smaller share of the work than the shipped one's is good."""
+def test_large_model_is_compared_with_the_shipped_one(tmp_path: Path) -> None:
+    """The goal is met if the overhead of the large model is the smaller share of its work."""
     (tmp_path / "classifier.onnx").write_bytes(b"\0" * 2_000_000)
-    model = giant.Model("large", tmp_path, session=None)
-    figures = {"shipped": [1000.0], "shipped 1": [500.0], "large": [100.0], "large 1": [80.0]}
+    model = large_model.Model("large", tmp_path, session=None)
+    rates = {"shipped": [1000.0], "shipped 1": [500.0], "large": [100.0], "large 1": [80.0]}
 
-    row = dict(zip(giant.COLUMNS, giant.to_row(model, 1, figures), strict=True))
+    row = dict(zip(large_model.COLUMNS, large_model.to_row(model, 1, rates), strict=True))
 
-    assert (row["MB"], row["share"], row["ms an image besides"]) == (2.0, 0.8, 2.5)
-    assert (row["its share / the shipped one's"], row["met"]) == (1.6, "yes")
+    assert (row["MB"], row["share"], row["overhead ms per image"]) == (2.0, 0.8, 2.5)
+    assert (row["share / share of the shipped model"], row["met"]) == (1.6, "yes")

@@ -1,24 +1,25 @@
-"""The open loop of latency: what it sends, when, and what it takes for an answer."""
+"""The load generator for latency percentiles, against an echo server."""
 
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from loads import Request
-from performance.steady import is_complete, send_steadily
 
-REQUEST = Request("picture", "/v1/classify", b"\x89PNG", "image/png")
+from benchmarks.harness.http_load import Request
+from benchmarks.harness.precise_load import is_complete, send_at_rate
+
+REQUEST = Request("image", "/v1/classify", b"\x89PNG", "image/png")
 
 
 class Echo(BaseHTTPRequestHandler):
-    """Answers 200 with the body that came."""
+    """Returns the body of the expected request with 200, and any other one with 400."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
     def do_POST(self) -> None:
-        """Answer."""
+        """Respond to a POST request."""
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.send_response(200 if body == REQUEST.body else 400)
         self.send_header("Content-Length", str(len(body)))
@@ -26,12 +27,12 @@ class Echo(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Disable the log."""
 
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    """Return the port of a server that echoes."""
+    """Return the port of an echo server."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Echo) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -40,20 +41,20 @@ def port() -> Iterator[int]:
         thread.join()
 
 
-def test_every_request_is_sent_and_answered(port: int) -> None:
-    """As many requests as the rate and the time give are sent, none early, and all are answered."""
-    sent = send_steadily(port, REQUEST, rate=100, seconds=0.2, connections=3)
+def test_every_request_gets_a_response(port: int) -> None:
+    """The number of requests is rate x seconds, and none is sent before it is due."""
+    responses = send_at_rate(port, REQUEST, rate=100, seconds=0.2, connections=3)
 
-    assert len(sent) == 20
-    assert all(one.good for one in sent)
-    assert all(0 <= one.late <= one.seconds for one in sent)
+    assert len(responses) == 20
+    assert all(one.ok for one in responses)
+    assert all(0 <= one.send_delay <= one.seconds for one in responses)
 
 
-def test_a_bad_answer_is_not_good(port: int) -> None:
-    """An answer with another status than 200 is told apart."""
-    (sent,) = send_steadily(port, Request("bad", "/", b"nothing"), 10, 0.1, 1)
+def test_error_status_is_not_ok(port: int) -> None:
+    """A response with a status other than 200 is not ok."""
+    (response,) = send_at_rate(port, Request("bad", "/", b"nothing"), 10, 0.1, 1)
 
-    assert not sent.good
+    assert not response.ok
 
 
 @pytest.mark.parametrize(
@@ -65,6 +66,6 @@ def test_a_bad_answer_is_not_good(port: int) -> None:
         (b"HTTP/1.1 204 No Content\r\n\r\n", True),
     ],
 )
-def test_an_answer_ends_with_its_body(received: bytes, complete: bool) -> None:
-    """An answer is complete when its head and as much as its Content-Length are there."""
+def test_response_ends_with_its_body(received: bytes, complete: bool) -> None:
+    """A response is complete with its head and as many bytes as its Content-Length."""
     assert is_complete(received) is complete
