@@ -230,8 +230,13 @@ def add_rows(rows: Sequence[Sequence[Cell]]) -> list[Sequence[Cell]]:
     """Return the stored rows, with `rows` in place of those of the same faults."""
     file = RELIABILITY / f"{_NAME}.json"
     stored = read_record(file).rows if file.exists() else []
-    measured = {row[0] for row in rows}
-    return [*(row for row in stored if row[0] not in measured), *rows]
+    measured = {_find_fault(row) for row in rows}
+    return [*(row for row in stored if _find_fault(row) not in measured), *rows]
+
+
+def _find_fault(row: Sequence[Cell]) -> str:
+    """Return the title of a row without its number of repetitions."""
+    return str(row[0]).rpartition(" x ")[2]
 
 
 def main() -> int:
