@@ -16,14 +16,14 @@ from pydantic import ValidationError
 from pydantic_settings import CliApp, SettingsError
 
 from service.app import build_registry, create_app
-from service.errors import ExposedError, KeysError, LatentdError, MissingExtraError
-from service.http.api_keys import ADMIN, INFER, is_read_by_others, make_key, read_keys
+from service.errors import ApiKeysError, InsecureSettingsError, LatentdError, MissingExtraError
+from service.http.api_keys import ADMIN, INFER, is_world_readable, make_key, read_keys
 from service.inference.registry import Registry
-from service.observability.exposition import share_folder
-from service.observability.logs import describe_logging
+from service.observability.exposition import share_metrics_folder
+from service.observability.logs import build_logging_config
 from service.observability.tracing import require_sdk
 from service.server.serve import listen
-from service.settings import Settings, explain
+from service.settings import Settings, format_errors
 
 _USAGE = 2
 _CANNOT_SERVE = 3
@@ -52,18 +52,18 @@ def serve(arguments: list[str]) -> int:
         if settings.otlp_endpoint:
             require_sdk()
     except ValidationError as error:
-        print(explain(error), file=sys.stderr)
+        print(format_errors(error), file=sys.stderr)
         return _USAGE
     except (SettingsError, MissingExtraError) as error:
         print(f"latentd serve: {error}", file=sys.stderr)
         return _USAGE
-    logging.config.dictConfig(describe_logging(settings.log_level, settings.log_format))
+    logging.config.dictConfig(build_logging_config(settings.log_level, settings.log_format))
     try:
         _check_access(settings)
-    except KeysError as error:
+    except ApiKeysError as error:
         print(error, file=sys.stderr)
         return _USAGE
-    except ExposedError as error:
+    except InsecureSettingsError as error:
         print(f"latentd serve: {error}", file=sys.stderr)
         return _CANNOT_SERVE
     registry = build_registry(settings)
@@ -72,7 +72,7 @@ def serve(arguments: list[str]) -> int:
             # Before any worker starts: uvicorn would start a worker that fails again and again.
             registry.load()
             if settings.workers > 1:
-                stack.enter_context(share_folder())
+                stack.enter_context(share_metrics_folder())
         except LatentdError as error:
             print(f"latentd serve: {error}", file=sys.stderr)
             return _CANNOT_SERVE
@@ -87,7 +87,7 @@ def key(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
     try:
         text, made = make_key(given.name, frozenset({INFER, ADMIN} if given.admin else {INFER}))
-    except KeysError as error:
+    except ApiKeysError as error:
         print(f"latentd key: {error}", file=sys.stderr)
         return _USAGE
     print("The key, for its holder; it is shown this once:", file=sys.stderr)
@@ -101,22 +101,22 @@ def _check_access(settings: Settings) -> None:
     """Refuse settings that would open the service by mistake.
 
     Raises:
-        KeysError: the keys cannot be read.
-        ExposedError: whoever reaches the service could load and unload models.
+        ApiKeysError: the keys cannot be read.
+        InsecureSettingsError: whoever reaches the service could load and unload models.
     """
     keys = read_keys(settings.api_keys, settings.api_keys_file)
     if settings.repository_control and not keys:
         if not _is_loopback(settings.host):
-            raise ExposedError(
+            raise InsecureSettingsError(
                 f"repository_control on {settings.host} lets everybody load and unload models: "
                 "set LATENTD_API_KEYS_FILE (latentd key makes a key), or listen on 127.0.0.1"
             )
         if "*" in settings.cors_origins:
-            raise ExposedError(
+            raise InsecureSettingsError(
                 "repository_control lets every page in a browser load and unload models: "
                 "set LATENTD_API_KEYS_FILE (latentd key makes a key), or name cors_origins"
             )
-    if settings.api_keys_file is not None and is_read_by_others(settings.api_keys_file):
+    if settings.api_keys_file is not None and is_world_readable(settings.api_keys_file):
         _log.warning("%s can be read by every user of this machine", settings.api_keys_file)
 
 
@@ -134,7 +134,7 @@ def _listen(settings: Settings, registry: Registry) -> int:
     else:
         application = "service.app:create_app"
         _export(settings)
-    log_config = describe_logging(settings.log_level, settings.log_format)
+    log_config = build_logging_config(settings.log_level, settings.log_format)
     return listen(settings, application, log_config)
 
 

@@ -6,18 +6,18 @@ LatentdError
 │   ├── InvalidInputError         well-formed and wrong: shape, range, unknown field
 │   ├── LimitExceededError        more than a configured limit
 │   ├── UnsupportedFormatError    a form of input that is not read
-│   ├── UnofferedFormatError      a form of output that is not written
+│   ├── NotAcceptableError      a form of output that is not written
 │   ├── ModelNotFoundError        no such bundle or version
-│   ├── UnavailableError          the bundle lacks that network, source or class labels
+│   ├── UnsupportedOperationError          the bundle lacks that network, source or class labels
 │   ├── AuthenticationError       no key, or none of ours
 │   └── ForbiddenError            a key without the right that is needed
 ├── OverloadedError               the queue is full; try again soon
-├── DeadlineError                 the work waited too long and was not begun; try again soon
+├── DeadlineExceededError                 the work waited too long and was not begun; try again soon
 ├── NotReadyError                 still loading, or draining
 ├── InferenceError                a network failed on input that passed every check
 ├── ArtifactError                 a bundle that must not be served
-├── KeysError                     API keys that cannot be read
-├── ExposedError                  settings that would open the service by mistake
+├── ApiKeysError                     API keys that cannot be read
+├── InsecureSettingsError                  settings that would open the service by mistake
 └── MissingExtraError             an optional dependency is not installed
 """
 
@@ -37,7 +37,7 @@ class MalformedInputError(RequestError):
 
 
 @dataclass(frozen=True, slots=True)
-class Flaw:
+class Violation:
     """One wrong member of a request: a JSON pointer to it and what was wanted."""
 
     pointer: str
@@ -45,12 +45,12 @@ class Flaw:
 
 
 class InvalidInputError(RequestError):
-    """Well-formed input with a wrong value; `flaws` points at each wrong member."""
+    """Well-formed input with a wrong value; `violations` points at each wrong member."""
 
-    def __init__(self, *flaws: Flaw) -> None:
-        """Keep the flaws; the message joins their details."""
-        super().__init__("; ".join(flaw.detail for flaw in flaws))
-        self.flaws = flaws
+    def __init__(self, *violations: Violation) -> None:
+        """Keep the violations; the message joins their details."""
+        super().__init__("; ".join(violation.detail for violation in violations))
+        self.violations = violations
 
 
 class LimitExceededError(RequestError):
@@ -61,7 +61,7 @@ class UnsupportedFormatError(RequestError):
     """A content type or file format that is not read."""
 
 
-class UnofferedFormatError(RequestError):
+class NotAcceptableError(RequestError):
     """None of the accepted answer formats can be given."""
 
 
@@ -69,7 +69,7 @@ class ModelNotFoundError(RequestError):
     """No such bundle or version."""
 
 
-class UnavailableError(RequestError):
+class UnsupportedOperationError(RequestError):
     """The bundle exists and lacks what the operation needs."""
 
 
@@ -85,7 +85,7 @@ class OverloadedError(LatentdError):
     """The bounded queue is full, or too many bytes of bodies are in hand."""
 
 
-class DeadlineError(LatentdError):
+class DeadlineExceededError(LatentdError):
     """The work waited in the queue past its deadline, and was not begun."""
 
 
@@ -101,11 +101,11 @@ class ArtifactError(LatentdError):
     """A bundle that is missing, broken, tampered with or of an unknown schema."""
 
 
-class KeysError(LatentdError):
+class ApiKeysError(LatentdError):
     """API keys that cannot be read; the text names the line, never what stands in it."""
 
 
-class ExposedError(LatentdError):
+class InsecureSettingsError(LatentdError):
     """Settings that would let everybody do what should need a key."""
 
 

@@ -93,17 +93,14 @@ def seed_manifest() -> list[bytes]:
 def target_image() -> Callable[[bytes], object]:
     """Return the decoder from image files to pixels."""
     from service.artifact import ImageSpec  # noqa: PLC0415
-    from service.codecs.image_batches import to_batch  # noqa: PLC0415
-    from service.codecs.image_files import check_pixels, open_picture  # noqa: PLC0415
+    from service.codecs.request_body import IMAGES, decode_body  # noqa: PLC0415
     from service.http.limits import Limits  # noqa: PLC0415
 
     limits = Limits(1 << 25, 16, 1_000_000, 16, 1 << 23, 1_000_000)
     spec = ImageSpec(channels=1, height=8, width=6)
 
     def target(content: bytes) -> None:
-        image = open_picture(content)
-        check_pixels([image], limits)
-        batch = to_batch([image], spec, "auto")
+        batch = decode_body("image/png", content, IMAGES, limits).to_images(spec, "auto")
         if not (batch.min() >= 0 and batch.max() <= 1):
             raise AssertionError("Pixels are outside [0, 1].")
 
@@ -121,7 +118,7 @@ def target_tensors() -> Callable[[bytes], object]:
     """Return the decoder of inference requests, called with several lengths of the JSON part."""
     from service.artifact.manifest import parse_manifest  # noqa: PLC0415
     from service.http.limits import Limits  # noqa: PLC0415
-    from service.oip.tensors import read_inference  # noqa: PLC0415
+    from service.oip.tensors import parse_inference  # noqa: PLC0415
 
     spec = parse_manifest(seed_manifest()[0]).networks["encoder"]
     limits = Limits(1 << 25, 16, 1_000_000, 16, 1 << 23, 1_000_000)
@@ -129,7 +126,7 @@ def target_tensors() -> Callable[[bytes], object]:
     def target(content: bytes) -> None:
         end = content.rfind(b"}") + 1
         for length in (None, str(end), content[:3].decode("latin-1")):
-            _try(lambda length=length: read_inference(content, length, spec, limits))
+            _try(lambda length=length: parse_inference(content, length, spec, limits))
 
     return target
 
@@ -137,18 +134,18 @@ def target_tensors() -> Callable[[bytes], object]:
 def target_json() -> Callable[[bytes], object]:
     """Return the decoder from JSON bodies to images and latents."""
     from service.artifact import ImageSpec  # noqa: PLC0415
-    from service.codecs.request_body import ENDS, unpack  # noqa: PLC0415
+    from service.codecs.request_body import IMAGES_OR_LATENTS, decode_body  # noqa: PLC0415
     from service.http.limits import Limits  # noqa: PLC0415
 
     limits = Limits(1 << 25, 16, 1_000_000, 16, 1 << 23, 1_000_000)
     spec = ImageSpec(channels=1, height=8, width=6)
 
     def target(content: bytes) -> None:
-        upload = unpack("application/json", content, ENDS, limits)
-        if upload.holds_latents:
-            upload.to_latents(2)
+        body = decode_body("application/json", content, IMAGES_OR_LATENTS, limits)
+        if body.has_latents:
+            body.to_latents(2)
         else:
-            upload.to_images(spec, "false")
+            body.to_images(spec, "false")
 
     return target
 

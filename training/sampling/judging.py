@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from service.artifact import Metric
 from service.artifact.manifest import DECODERS
-from service.artifact.sources import RunNetwork
+from service.artifact.samplers import RunNetwork
 from training.errors import RunError, TrainingError
 from training.images import LabelledImages, Splits
 from training.randomness import derive_seed

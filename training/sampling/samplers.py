@@ -14,15 +14,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from service.artifact.manifest import NetworkName, SourceSpace, SpaceName
-from service.artifact.sources import (
-    STORED_SOURCES,
+from service.artifact.manifest import NetworkName, SamplerSpace, SpaceName
+from service.artifact.samplers import (
+    STORED_SAMPLERS,
     Centroids,
     FilteredGan,
     RunNetwork,
-    Source,
+    Sampler,
     StandardNormal,
-    StoredSource,
+    StoredSampler,
     Uniform,
 )
 from training.checkpoints import replace_file
@@ -50,9 +50,9 @@ class FittedSampler:
     """A source of latents, and what the manifest says of it."""
 
     kind: str
-    space: SourceSpace
+    space: SamplerSpace
     """Where its latents lie; `manifest.DECODERS` says what makes images of them."""
-    source: Source
+    source: Sampler
     content: bytes | None = None
     """Its file, where its kind has one."""
     class_conditional: bool = False
@@ -171,7 +171,7 @@ def fit_centroids(codes: Codes, _: Recipe, __: Tell) -> Centroids:
 class _Plan(NamedTuple):
     kind: str
     space: SpaceName
-    fit: Callable[[Codes, Recipe, Tell], StoredSource]
+    fit: Callable[[Codes, Recipe, Tell], StoredSampler]
     needs_classes: bool = False
 
 
@@ -223,7 +223,7 @@ def _fit(
 
 
 def _read(plan: _Plan, content: bytes, classes: int) -> FittedSampler:
-    source = STORED_SOURCES[plan.kind].from_bytes(content)
+    source = STORED_SAMPLERS[plan.kind].from_bytes(content)
     conditional = classes > 0 and source.classes.issuperset(range(classes))
     return FittedSampler(plan.kind, plan.space, source, content, conditional)
 

@@ -100,7 +100,7 @@ def test_closed_repository_control_is_not_refused(
     status = main(["serve", "--models-store", str(tmp_path), "--repository-control", *flags])
 
     assert status == 3
-    assert "holds no bundle to serve" in capsys.readouterr().err
+    assert "contains no bundle" in capsys.readouterr().err
 
 
 def test_keys_that_everybody_reads_are_warned_of(tmp_path: Path) -> None:

@@ -48,11 +48,11 @@ def _store_no_graph(store: Path) -> None:
 @pytest.mark.parametrize(
     ("prepare", "told"),
     [
-        (_leave_empty, "holds no bundle to serve"),
-        (_tamper, "full@1: encoder.onnx is not the file that the manifest lists"),
-        (_break_manifest, "full@1: the manifest is no valid JSON"),
+        (_leave_empty, "contains no bundle"),
+        (_tamper, "full@1: encoder.onnx differs in size or SHA-256 from the manifest"),
+        (_break_manifest, "full@1: the manifest is not valid JSON"),
         (_age_manifest, "schema_version 2; this latentd reads 1"),
-        (_store_no_graph, "full@1: the graph is cut short"),
+        (_store_no_graph, "full@1: the graph is truncated"),
     ],
 )
 def test_what_cannot_be_served_is_said_in_one_line(

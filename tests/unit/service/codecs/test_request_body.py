@@ -87,7 +87,7 @@ def test_any_change_of_a_good_body(data: st.DataObject) -> None:
         st.sampled_from(
             [
                 ("image/png", PNG),
-                ("image/jpeg", make_noise(form="JPEG")),
+                ("image/jpeg", make_noise(file_format="JPEG")),
                 ("multipart/form-data; boundary=B", MULTIPART),
                 ("application/x-npy", to_npy(np.full((2, 8, 6), 0.5, np.float32))),
                 ("application/json", json.dumps({"images": [to_base64(PNG)]}).encode()),
@@ -121,7 +121,7 @@ def test_uneven_lists_are_refused(value: object) -> None:
     with pytest.raises(InvalidInputError) as caught:
         read_numbers(value, "/images/3")
 
-    assert caught.value.flaws[0].pointer == "/images/3"
+    assert caught.value.violations[0].pointer == "/images/3"
 
 
 def test_a_batch_keeps_its_order() -> None:

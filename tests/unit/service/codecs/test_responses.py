@@ -18,7 +18,7 @@ from service.codecs.responses import (
     encode_picture,
     give_images,
 )
-from service.errors import UnofferedFormatError
+from service.errors import NotAcceptableError
 
 
 @pytest.mark.parametrize(
@@ -51,9 +51,7 @@ def test_the_best_form_is_given(accept: str, form: str) -> None:
 )
 def test_nothing_that_is_liked_can_be_given(accept: str) -> None:
     """Where no form is acceptable, the forms there are are listed."""
-    with pytest.raises(
-        UnofferedFormatError, match="application/json, image/png, application/x-npy"
-    ):
+    with pytest.raises(NotAcceptableError, match="application/json, image/png, application/x-npy"):
         choose_form(accept, IMAGE_FORMS)
 
 
@@ -63,7 +61,7 @@ def test_any_header_gives_a_form_or_a_refusal(accept: str) -> None:
     """No text in `Accept` breaks the choice."""
     try:
         form = choose_form(accept, IMAGE_FORMS)
-    except UnofferedFormatError:
+    except NotAcceptableError:
         return
 
     assert form in IMAGE_FORMS

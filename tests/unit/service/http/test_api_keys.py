@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import KeysError
+from service.errors import ApiKeysError
 from service.http import api_keys as keys
 from service.http.api_keys import (
     ADMIN,
@@ -60,7 +60,7 @@ def test_every_key_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", ["", "-a", "a b", "a\nb", "a" * 65, "ä"])
 def test_a_bad_name(name: str) -> None:
     """A key's name can be shown in a log as it stands."""
-    with pytest.raises(KeysError, match="name"):
+    with pytest.raises(ApiKeysError, match="name"):
         make_key(name, frozenset({INFER}))
 
 
@@ -101,7 +101,7 @@ def test_a_malformed_line_is_named_and_not_shown(tmp_path: Path, line: str) -> N
     file = tmp_path / "keys"
     file.write_text(f"# ours\nok infer {'1' * 64}\n{line}\n")
 
-    with pytest.raises(KeysError, match="keys: line 3: wanted NAME SCOPES SHA256") as caught:
+    with pytest.raises(ApiKeysError, match="keys: line 3: wanted NAME SCOPES SHA256") as caught:
         read_keys("", file)
 
     assert line not in str(caught.value)
@@ -112,7 +112,7 @@ def test_a_malformed_line_is_named_and_not_shown(tmp_path: Path, line: str) -> N
 )
 def test_a_name_or_key_twice(lines: str) -> None:
     """Two lines of one name, or of one key, are a mistake somebody should know of."""
-    with pytest.raises(KeysError, match="twice"):
+    with pytest.raises(ApiKeysError, match="twice"):
         read_keys(lines, None)
 
 
@@ -122,13 +122,13 @@ def test_a_file_without_keys(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "keys"
     file.write_bytes(content)
 
-    with pytest.raises(KeysError, match=r"holds no key|cannot be read"):
+    with pytest.raises(ApiKeysError, match=r"holds no key|cannot be read"):
         read_keys("", file)
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     """A file that cannot be read is named."""
-    with pytest.raises(KeysError, match=r"LATENTD_API_KEYS_FILE .*nowhere cannot be read"):
+    with pytest.raises(ApiKeysError, match=r"LATENTD_API_KEYS_FILE .*nowhere cannot be read"):
         read_keys("", tmp_path / "nowhere")
 
 

@@ -8,13 +8,13 @@ from http import HTTPStatus
 import pytest
 
 from service import errors
-from service.http.problems import INTERNAL, KINDS, find_kind, to_flaws
+from service.http.problems import INTERNAL, KINDS, find_kind, to_violations
 
 OURS = {
     errors.InferenceError,
     errors.ArtifactError,
-    errors.KeysError,
-    errors.ExposedError,
+    errors.ApiKeysError,
+    errors.InsecureSettingsError,
     errors.MissingExtraError,
 }
 """What no client can mend: 500."""
@@ -41,7 +41,7 @@ def test_every_error_is_in_the_tree_that_the_docstring_draws() -> None:
     defined = [found for _, found in inspect.getmembers(errors, inspect.isclass)]
 
     names = {found.__name__ for found in defined if issubclass(found, Exception)}
-    assert len(names) == len(defined) - 1  # Flaw is the one that is no error
+    assert len(names) == len(defined) - 1  # Violation is the one that is no error
     assert names == set(re.findall(r"[A-Z]\w+Error", errors.__doc__ or ""))
 
 
@@ -76,4 +76,4 @@ def test_flaws_point_at_parameters(location: tuple[str, ...], skip: int, pointer
     """Pointers are JSON pointers (RFC 6901) to the parameter as the client knows it."""
     detail = {"loc": location, "msg": "wrong", "type": "x", "input": None}
 
-    assert to_flaws([detail], skip) == [errors.Flaw(pointer, "wrong")]  # type: ignore[list-item]
+    assert to_violations([detail], skip) == [errors.Violation(pointer, "wrong")]  # type: ignore[list-item]

@@ -9,7 +9,7 @@ import torch
 
 from service.artifact import ImageSpec
 from service.artifact.manifest import DECODERS
-from service.artifact.sources import STORED_SOURCES, Uniform
+from service.artifact.samplers import STORED_SAMPLERS, Uniform
 from training.config import Members, Recipe, parse_recipe
 from training.errors import RecipeError, TrainingError
 from training.gan import Generator
@@ -127,9 +127,9 @@ def test_a_source_is_its_file(tmp_path: Path) -> None:
     samplers, _ = fit(tmp_path)
 
     for name, sampler in samplers.items():
-        assert (sampler.content is None) == (sampler.kind not in STORED_SOURCES), name
+        assert (sampler.content is None) == (sampler.kind not in STORED_SAMPLERS), name
         if sampler.content is not None:
-            read = STORED_SOURCES[sampler.kind].from_bytes(sampler.content)
+            read = STORED_SAMPLERS[sampler.kind].from_bytes(sampler.content)
             drawn = [
                 source.draw(3, np.random.default_rng(0), None, 1.0)
                 for source in (sampler.source, read)
