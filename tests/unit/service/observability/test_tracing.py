@@ -109,7 +109,7 @@ def test_an_invalid_traceparent_starts_a_new_trace(
 
 
 def test_an_unsampled_trace_is_not_recorded(exporter: InMemorySpanExporter) -> None:
-    """An unsampled request has no spans, but the log still gets its trace id."""
+    """An unsampled request is not exported, but the log still gets its trace id."""
     headers = [(b"traceparent", f"00-{TRACE}-{PARENT}-00".encode())]
 
     with tracing.start_request_span(make_scope(headers=headers)) as span:
