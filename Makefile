@@ -6,7 +6,7 @@ PIP = $(VENV)/bin/pip --disable-pip-version-check --quiet install --constraint c
 export LATENTD_DATA ?= $(firstword $(wildcard data ../shared/data) data)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check unit train image-check audit soak fuzz reliability bench clean
+.PHONY: help serve test check docs unit train image-check audit soak fuzz reliability bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -24,7 +24,7 @@ serve: $(serve_install) ## serve the bundles in models_store/ (HOST, PORT, LATEN
 	    "(documentation: /docs; stop: Ctrl-C)"
 	@exec $(VENV)/bin/latentd serve
 
-test: check unit ## install what tests need; check style, types and imports; run every test
+test: check docs unit ## install what tests need; check style, types and imports; run every test
 
 check: $(VENV)/.dev
 	@echo "Checking style, types and import contracts"
@@ -32,6 +32,10 @@ check: $(VENV)/.dev
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports
+
+docs: $(VENV)/.dev ## build the documentation as a site in build/site
+	@echo "Building the documentation"
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet --strict
 
 unit: $(VENV)/.dev
 	@echo "Running the tests"
@@ -74,9 +78,9 @@ $(VENV)/.torchscript: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@$(PIP) --editable '.[torchscript]'
 	@touch $@ $(VENV)/.serve
 
-$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+$(VENV)/.dev: pyproject.toml client/pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing what training and tests need"
-	@$(PIP) --editable '.[dev]'
+	@$(PIP) --editable '.[dev]' --editable ./client
 	@touch $@ $(VENV)/.serve $(VENV)/.torchscript
 
 $(VENV)/.fuzz: $(VENV)/.dev
@@ -85,4 +89,4 @@ $(VENV)/.fuzz: $(VENV)/.dev
 	@touch $@
 
 clean: ## remove what was installed and built
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build *.egg-info client/build client/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

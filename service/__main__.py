@@ -17,7 +17,7 @@ from pydantic_settings import CliApp, SettingsError
 
 from service.app import build_registry, create_app
 from service.errors import ApiKeysError, InsecureSettingsError, LatentdError, MissingExtraError
-from service.http.api_keys import ADMIN, INFER, is_read_by_others, make_key, read_keys
+from service.http.api_keys import ADMIN, INFER, is_world_readable, make_key, read_keys
 from service.inference.registry import Registry
 from service.observability.exposition import share_metrics_folder
 from service.observability.logs import build_logging_config
@@ -108,7 +108,7 @@ def _check_access(settings: Settings, *, has_keys: bool) -> None:
                 "repository_control with cors_origins '*' lets every web page load and unload "
                 "models: set LATENTD_API_KEYS_FILE (`latentd key` creates a key), or list origins"
             )
-    if settings.api_keys_file is not None and is_read_by_others(settings.api_keys_file):
+    if settings.api_keys_file is not None and is_world_readable(settings.api_keys_file):
         _log.warning(
             "%s is readable by every user of this machine: chmod 600 it", settings.api_keys_file
         )

@@ -179,23 +179,22 @@ class Manifest(_Strict):
     files: dict[FileName, FileEntry]
 
     def find_default_source(self, *, class_conditional: bool) -> str | None:
-        """Return the name of the sample source for requests that name none; None without one.
+        """Return the default sample source, or None if the bundle has no sample source.
+
+        Without `default_source` the first source in the manifest's order is the default.
 
         Args:
-            class_conditional: Whether the request names a class. If the default source has no
-                classes, use the class-conditional source of the best quality, else the first.
+            class_conditional: Whether the request selects a class. Then the result is a
+                class-conditional source, if the bundle has one: the default source, else the
+                source with the lowest `validation_frechet`, else the first.
         """
-        default = self.samplers.get(self.default_source or "")
-        if not class_conditional or (default is not None and default.class_conditional):
-            return self.default_source
-        candidates = {name: spec for name, spec in self.samplers.items() if spec.class_conditional}
-        distances = {
-            name: spec.quality[_QUALITY_METRIC].value
-            for name, spec in candidates.items()
-            if _QUALITY_METRIC in spec.quality
-        }
-        best = min(distances, key=lambda name: distances[name], default=None)
-        return best or next(iter(candidates), self.default_source)
+        default = self.default_source or next(iter(self.samplers), None)
+        conditional = [name for name, spec in self.samplers.items() if spec.class_conditional]
+        if not class_conditional or not conditional or default in conditional:
+            return default
+        qualities = {name: self.samplers[name].quality.get(_QUALITY_METRIC) for name in conditional}
+        distances = {name: metric.value for name, metric in qualities.items() if metric}
+        return min(distances, key=distances.__getitem__, default=conditional[0])
 
     def latent_size(self, space: SamplerSpace) -> int:
         """Return the number of values in a latent that the decoder of `space` takes."""

@@ -36,14 +36,16 @@ def to_pixels(image: Image.Image, spec: ImageSpec, invert: Invert = "false") -> 
     """
     image.load()  # the orientation may be stored after the pixels
     upright = ImageOps.exif_transpose(image) if image.info else image
-    background = tuple(round(255 * value) for value in spec.background)
-    converted = _blend_transparency(_to_eight_bits(upright), background)
+    converted = _to_eight_bits(upright) if upright.mode.startswith("I") else upright
+    if converted.has_transparency_data:
+        converted = _blend_transparency(converted, spec)
     if converted.mode != _MODES[spec.channels]:
         converted = converted.convert(_MODES[spec.channels])
     if invert == "true" or (invert == "auto" and _is_light(converted)):
         converted = ImageOps.invert(converted)
-    resized = _resize(converted, spec, background)
-    pixels = np.frombuffer(resized.tobytes(), np.uint8).reshape(spec.height, spec.width, -1)
+    if converted.size != (spec.width, spec.height):
+        converted = _resize(converted, spec)
+    pixels = np.frombuffer(converted.tobytes(), np.uint8).reshape(spec.height, spec.width, -1)
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
@@ -59,27 +61,28 @@ def _is_light(image: Image.Image) -> bool:
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # Pillow's convert("L") would clip 16-bit grey at 255
-        return Image.fromarray((np.asarray(image) / 257).round().astype(np.uint8))
-    return image
+    """Scale 16-bit grey to 8 bits; Pillow's `convert("L")` would clip it at 255."""
+    return Image.fromarray((np.asarray(image) / 257).round().astype(np.uint8))
 
 
-def _blend_transparency(image: Image.Image, background: tuple[int, ...]) -> Image.Image:
-    if not image.has_transparency_data:
-        return image
+def _get_background(spec: ImageSpec) -> tuple[int, ...]:
+    return tuple(round(255 * value) for value in spec.background)
+
+
+def _blend_transparency(image: Image.Image, spec: ImageSpec) -> Image.Image:
+    background = _get_background(spec)
     opaque = Image.new("RGB", image.size, background * (3 // len(background)))
     layer = image.convert("RGBA")
     opaque.paste(layer, mask=layer.getchannel("A"))
     return opaque
 
 
-def _resize(image: Image.Image, spec: ImageSpec, background: tuple[int, ...]) -> Image.Image:
+def _resize(image: Image.Image, spec: ImageSpec) -> Image.Image:
     size = (spec.width, spec.height)
-    if image.size == size:
-        return image
     if spec.resize == "stretch":
         return image.resize(size, Image.Resampling.BILINEAR)
     if spec.resize == "crop":
         return ImageOps.fit(image, size, Image.Resampling.BILINEAR)
+    background = _get_background(spec)
     color = background[0] if len(background) == 1 else background
     return ImageOps.pad(image, size, Image.Resampling.BILINEAR, color=color)

@@ -74,14 +74,39 @@ def list_bundles(store: Path) -> dict[str, list[int]]:
     """Return the versions of each bundle, highest first, by name in alphabetical order.
 
     Raises:
-        ArtifactError: the store is not a readable folder.
+        ArtifactError: The store, or a bundle's folder in it, cannot be read.
+    """
+    bundles = {}
+    for name, versions in survey(store).items():
+        if isinstance(versions, ArtifactError):
+            raise versions
+        bundles[name] = versions
+    return bundles
+
+
+def survey(store: Path) -> dict[str, list[int] | ArtifactError]:
+    """Return each bundle's versions, highest first, or the error of its folder; names in order.
+
+    Raises:
+        ArtifactError: The store is not a folder that can be read.
     """
     try:
-        names = sorted(path.name for path in store.iterdir() if _NAME.fullmatch(path.name))
-        bundles = {name: _list_versions(store / name) for name in names if (store / name).is_dir()}
+        folders = sorted(path for path in store.iterdir() if _NAME.fullmatch(path.name))
     except OSError as error:
         raise ArtifactError(f"the models store {store} cannot be read: {error}") from error
-    return {name: versions for name, versions in bundles.items() if versions}
+    bundles: dict[str, list[int] | ArtifactError] = {}
+    for folder in folders:
+        try:
+            versions = _list_versions(folder) if folder.is_dir() else []
+        except FileNotFoundError:  # removed since the store was listed
+            continue
+        except OSError as error:
+            text = f"{folder.name}: the folder cannot be read: {error.strerror}"
+            bundles[folder.name] = ArtifactError(text)
+        else:
+            if versions:
+                bundles[folder.name] = versions
+    return bundles
 
 
 def open_bundle(store: Path, name: str, version: int) -> Bundle:

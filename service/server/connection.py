@@ -16,9 +16,15 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from service.api.request_context import Lifecycle
-from service.http.access_log import note_refusal
-from service.http.problems import REFUSAL, Kind, name_status, write_oip_error, write_problem
+from service.api.engine import Lifecycle
+from service.http.access_log import log_rejection
+from service.http.problems import (
+    REJECTION,
+    ProblemType,
+    describe_status,
+    write_oip_error,
+    write_problem,
+)
 
 HEAD_BYTES = 32 * 1024
 """Bytes of a request's line and headers."""
@@ -204,16 +210,16 @@ class BoundedProtocol(HttpToolsProtocol):
         self._is_refused = True
         now = self.loop.time()
         self._deadline = now + _LINGER_SECONDS
-        kind, cycle = name_status(status), self.cycle
+        kind, cycle = describe_status(status), self.cycle
         if not self._in_head and cycle.response_complete:  # there is no second answer
             self.transport.write_eof()
         elif cycle is None or cycle.response_complete:
-            self._answer(kind, detail, note_refusal(self._describe(), kind, now - self._began))
+            self._answer(kind, detail, log_rejection(self._describe(), kind, now - self._began))
         elif self._in_head and not self.pipeline:  # an earlier request is being answered
             cycle.keep_alive = False
             self._deadline = math.inf
         else:
-            cycle.scope["state"][REFUSAL] = kind
+            cycle.scope["state"][REJECTION] = kind
             cycle.disconnected = True
             cycle.message_event.set()
             if cycle.response_started or self.pipeline:
@@ -227,11 +233,11 @@ class BoundedProtocol(HttpToolsProtocol):
         method = self.parser.get_method().decode("latin-1") if path else "-"
         return {"type": "http", "method": method, "path": path, "headers": self.headers or []}
 
-    def _answer_for(self, state: dict[str, Any], kind: Kind, detail: str) -> None:
+    def _answer_for(self, state: dict[str, Any], kind: ProblemType, detail: str) -> None:
         if not self.transport.is_closing():
             self._answer(kind, detail, state.get("request_id") or secrets.token_hex(16))
 
-    def _answer(self, kind: Kind, detail: str, identifier: str) -> None:
+    def _answer(self, kind: ProblemType, detail: str, identifier: str) -> None:
         is_oip = self.url.startswith(b"/v2")
         self.transport.write(_write_refusal(kind, detail, identifier, is_oip=is_oip))
         self.transport.write_eof()
@@ -246,7 +252,7 @@ def _name_excess(*, is_uri: bool) -> tuple[HTTPStatus, str]:
     )
 
 
-def _write_refusal(kind: Kind, detail: str, identifier: str, *, is_oip: bool) -> bytes:
+def _write_refusal(kind: ProblemType, detail: str, identifier: str, *, is_oip: bool) -> bytes:
     """Return a whole answer, in the form that the application would give it."""
     write = write_oip_error if is_oip else write_problem
     status, media_type, content = write(kind, detail, identifier)

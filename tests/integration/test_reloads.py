@@ -1,4 +1,4 @@
-"""A real service reloads a bundle again and again, and for several clients at once."""
+"""Repeated and concurrent reloads of a real service under load."""
 
 import json
 import subprocess
@@ -9,13 +9,13 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_reloads_under_load(tmp_path: Path) -> None:
-    """No reload and no inference fails, none is wrong, and the last version published is served."""
+    """All reloads and requests succeed, and the last published version is loaded."""
     flags = {"reloads": 20, "clients": 8, "times": 5, "rate": 20, "output": tmp_path}
 
     subprocess.run(
         [sys.executable, "benchmarks/reloads.py", *(f"--{n}={v}" for n, v in flags.items())],
         cwd=ROOT,
-        check=False,  # so few reloads do not tell whether memory grows
+        check=False,  # with so few reloads the row on memory growth may fail
         timeout=120,
     )
 

@@ -1,4 +1,4 @@
-"""Real bundles are published while a real server is asked: nothing is lost, nothing mixed."""
+"""Real bundles are published while a real server is under load."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_models_change_under_load(tmp_path: Path) -> None:
-    """With two workers no request fails and each answer is that of the model it names."""
+    """With two workers no request fails, and each response is from the model that it names."""
     flags = {"seconds": 4, "quiet-seconds": 1, "swaps": 3, "rate": 30, "workers": 2}
 
     subprocess.run(

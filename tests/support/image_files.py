@@ -1,4 +1,4 @@
-"""Pictures and arrays as clients send them."""
+"""Image files and arrays in the formats that clients send."""
 
 import base64
 import io
@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 
-def save(picture: Image.Image, form: str = "PNG", **options: object) -> bytes:
-    """Return a picture as a file."""
+def save(image: Image.Image, file_format: str = "PNG", **options: object) -> bytes:
+    """Return an image as a file."""
     stream = io.BytesIO()
-    picture.save(stream, form, **options)
+    image.save(stream, file_format, **options)
     return stream.getvalue()
 
 
@@ -27,31 +27,31 @@ def to_base64(content: bytes) -> str:
 
 
 def to_npy(array: NDArray[np.generic]) -> bytes:
-    """Return an array as a .npy file, by NumPy's own writer."""
+    """Return an array as a .npy file, written by NumPy."""
     stream = io.BytesIO()
     np.save(stream, array)
     return stream.getvalue()
 
 
 def read_npy(content: bytes) -> NDArray[np.generic]:
-    """Return the array of a .npy file, by NumPy's own reader."""
+    """Return the array of a .npy file, read by NumPy."""
     array: NDArray[np.generic] = np.load(io.BytesIO(content), allow_pickle=False)
     return array
 
 
 def read_png(content: bytes) -> NDArray[np.uint8]:
-    """Return a PNG file's pixels."""
+    """Return the pixels of a PNG file."""
     return np.asarray(Image.open(io.BytesIO(content)))
 
 
 def make_chunk(kind: bytes, content: bytes) -> bytes:
-    """Return a chunk of a PNG file."""
+    """Return a PNG chunk with its length and checksum."""
     checksum = zlib.crc32(kind + content).to_bytes(4, "big")
     return len(content).to_bytes(4, "big") + kind + content + checksum
 
 
 def forge_png(width: int, height: int, *chunks: bytes) -> bytes:
-    """Return a PNG file that claims any size, holds any chunks and 100 black pixels."""
+    """Return a PNG file with an arbitrary size in its header, these chunks and 100 black pixels."""
     header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([8, 0, 0, 0, 0])
     parts = [
         make_chunk(b"IHDR", header),
@@ -62,7 +62,7 @@ def forge_png(width: int, height: int, *chunks: bytes) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
-def make_noise(width: int = 6, height: int = 8, form: str = "PNG") -> bytes:
-    """Return a file whose pixels cannot be guessed from a part of it."""
-    generator = np.random.default_rng(0)
-    return save(Image.fromarray(generator.integers(0, 256, (height, width), np.uint8)), form)
+def make_noise(width: int = 6, height: int = 8, file_format: str = "PNG") -> bytes:
+    """Return an image file of random pixels."""
+    rng = np.random.default_rng(0)
+    return save(Image.fromarray(rng.integers(0, 256, (height, width), np.uint8)), file_format)

@@ -1,4 +1,4 @@
-"""What every refusal must be, whatever was refused."""
+"""Checks that hold for every error response, and the names of the operations."""
 
 import re
 from pathlib import Path
@@ -17,17 +17,17 @@ _LEAK = re.compile(
 )
 
 
-def check_refusal(answer: httpx.Response, status: int) -> dict[str, Any]:
-    """Check that an answer is a problem of this status that gives nothing away; return it."""
-    assert answer.status_code == status, answer.text
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    problem: dict[str, Any] = answer.json()
+def check_problem(response: httpx.Response, status: int) -> dict[str, Any]:
+    """Check that a response is a problem of this status without internals; return it."""
+    assert response.status_code == status, response.text
+    assert response.headers["Content-Type"] == "application/problem+json"
+    problem: dict[str, Any] = response.json()
     Problem.model_validate(problem, extra="forbid")
     assert problem["status"] == status
     assert problem["title"]
     assert problem["detail"]
-    assert problem["instance"] == f"urn:latentd:request:{answer.headers['X-Request-ID']}"
+    assert problem["instance"] == f"urn:latentd:request:{response.headers['X-Request-ID']}"
     assert bool(problem.get("errors")) == (status == 422)
-    assert not _LEAK.search(answer.text), answer.text
-    assert str(Path(service.__file__).parent) not in answer.text
+    assert not _LEAK.search(response.text), response.text
+    assert str(Path(service.__file__).parent) not in response.text
     return problem

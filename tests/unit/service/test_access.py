@@ -1,5 +1,6 @@
 """API keys on the command line, and insecure settings that are rejected."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import pytest
 
 from service import __main__ as command
 from service.__main__ import main
-from service.http.api_keys import find_key, read_keys
+from service.http.api_keys import read_keys
 from service.settings import Settings
 from tests.support.fakes import write_bundle
 
@@ -30,7 +31,8 @@ def test_key_is_created(capsys: pytest.CaptureFixture[str], flags: list[str], sc
     text, line = capsys.readouterr().out.splitlines()
     assert status == 0
     assert line.startswith(f"ci {scopes} ")
-    assert find_key(read_keys(line, None), text.encode()) is not None
+    (stored,) = read_keys(line, None)
+    assert stored.digest == hashlib.sha256(text.encode()).digest()
 
 
 def test_invalid_key_name(capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,7 +102,7 @@ def test_protected_repository_control_is_accepted(
     status = main(["serve", "--models-store", str(tmp_path), "--repository-control", *flags])
 
     assert status == 3
-    assert "holds no bundle to serve" in capsys.readouterr().err
+    assert "contains no bundle" in capsys.readouterr().err
 
 
 def test_readable_key_file_is_a_warning(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def _use_fake_graphs(store: Path) -> None:
 @pytest.mark.parametrize(
     ("prepare", "reason"),
     [
-        (_leave_empty, "holds no bundle to serve"),
+        (_leave_empty, "contains no bundle"),
         (_tamper, "full@1: encoder.onnx differs in size or SHA-256 from the manifest"),
         (_break_manifest, "full@1: the manifest is not valid JSON"),
         (_change_schema_version, "schema_version 2; this latentd reads 1"),

@@ -7,9 +7,9 @@ import pytest
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict
+from service.api.router import OperationRoute, Switch, read_query
 from starlette.types import Message, Receive, Scope, Send
 
-from service.api.router import OperationRoute, Switch, read_query
 from service.errors import InvalidInputError, LatentdError
 
 router = APIRouter(prefix="/v1", route_class=OperationRoute)

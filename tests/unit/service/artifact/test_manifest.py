@@ -245,6 +245,18 @@ def test_class_requests_get_the_best_class_conditional_source(members: Members) 
     assert parse_manifest(dump(members)).find_default_source(class_conditional=True) == "kde"
 
 
+def test_first_source_is_the_default_without_default_source(members: Members) -> None:
+    """A bundle with sample sources has a default source; one without sources has none."""
+    members["default_source"] = None
+    members["samplers"] = {name: members["samplers"][name] for name in ("prior", "kde")}
+    manifest = parse_manifest(dump(members))
+    assert manifest.find_default_source(class_conditional=False) == "prior"
+    assert manifest.find_default_source(class_conditional=True) == "kde"
+
+    members["samplers"] = {}
+    assert parse_manifest(dump(members)).find_default_source(class_conditional=False) is None
+
+
 def test_default_source_without_class_conditional_sources(members: Members) -> None:
     """Without any class-conditional source the default stays, and the request is rejected later."""
     members["samplers"] = {"prior": members["samplers"]["prior"]}

@@ -7,13 +7,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from service.artifact import Bundle, list_bundles, open_bundle, publish, stage
+from service.artifact import Bundle, list_bundles, open_bundle, publish, stage, survey
 from service.artifact.store import MANIFEST_FILE
 from service.errors import ArtifactError
 from tests.support import fakes
@@ -70,6 +70,26 @@ def test_other_files_and_folders_are_not_listed(bundle: Bundle) -> None:
     (store / "file").write_text("")
 
     assert list_bundles(store) == {"full": [1]}
+
+
+def test_unreadable_bundle_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`survey` returns the error of one unreadable folder; `list_bundles` raises it."""
+    for name in ("full", "other"):
+        write_bundle(tmp_path, name)
+    list_folder = Path.iterdir
+
+    def iterdir(path: Path) -> Iterator[Path]:
+        if path.name == "full":
+            raise PermissionError(13, "Permission denied")
+        return iter(list(list_folder(path)))
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+
+    bundles = survey(tmp_path)
+    assert str(bundles["full"]) == "full: the folder cannot be read: Permission denied"
+    assert bundles["other"] == [1]
+    with pytest.raises(ArtifactError, match="full: the folder cannot be read"):
+        list_bundles(tmp_path)
 
 
 def test_missing_store_is_an_error(tmp_path: Path) -> None:

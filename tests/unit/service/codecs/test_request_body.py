@@ -87,7 +87,7 @@ def test_any_change_of_a_good_body(data: st.DataObject) -> None:
         st.sampled_from(
             [
                 ("image/png", PNG),
-                ("image/jpeg", make_noise(form="JPEG")),
+                ("image/jpeg", make_noise(file_format="JPEG")),
                 ("multipart/form-data; boundary=B", MULTIPART),
                 ("application/x-npy", to_npy(np.full((2, 8, 6), 0.5, np.float32))),
                 ("application/json", json.dumps({"images": [to_base64(PNG)]}).encode()),

@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Iterator, Sequence
 
 import pytest
+from service.inference.admission import Admission
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from service.errors import OverloadedError
 from service.http.load_shedding import Door
-from service.inference.admission import Admission
 
 
 class FullAdmission(Admission):
