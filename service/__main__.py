@@ -1,5 +1,9 @@
 """The command line, `latentd COMMAND`: `serve` and `key` are here, training adds the others."""
 
+from service.server.signals import exit_on_sigterm
+
+exit_on_sigterm()  # before the other imports, which take a second
+
 import argparse
 import contextlib
 import ipaddress
@@ -22,7 +26,7 @@ from service.inference.registry import Registry
 from service.observability.exposition import share_metrics_folder
 from service.observability.logs import build_logging_config
 from service.observability.tracing import require_sdk
-from service.server.serve import listen
+from service.server.serve import serve_application
 from service.settings import Settings, format_errors
 
 _USAGE = 2
@@ -63,7 +67,7 @@ def serve(arguments: list[str]) -> int:
         registry = build_registry(settings)
         registry.load()  # before workers start: uvicorn would restart a failing worker forever
         with share_metrics_folder() if settings.workers > 1 else contextlib.nullcontext():
-            return _listen(settings, registry)
+            return serve_application(settings, _make_application(settings, registry))
     except LatentdError as error:
         return _exit(f"latentd serve: {error}", _CANNOT_SERVE)
 
@@ -121,15 +125,12 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _listen(settings: Settings, registry: Registry) -> int:
-    application: FastAPI | str
+def _make_application(settings: Settings, registry: Registry) -> FastAPI | str:
+    """Return the application, or its import path for worker processes, which load the registry."""
     if settings.workers == 1:
-        application = create_app(settings, registry)
-    else:
-        application = "service.app:create_app"
-        _export_settings(settings)
-    log_config = build_logging_config(settings.log_level, settings.log_format)
-    return listen(settings, application, log_config)
+        return create_app(settings, registry)
+    _export_settings(settings)
+    return "service.app:create_app"
 
 
 def _export_settings(settings: Settings) -> None:

@@ -9,7 +9,7 @@ from fastapi import Response
 from pydantic import ValidationError
 
 from service.api.engine import Engine
-from service.api.operations import Call, Operation
+from service.api.operation import Call, Operation
 from service.api.schemas import Parameters
 from service.artifact.manifest import NetworkName
 from service.codecs.request_body import RequestBody, decode_body, predict_decoding

@@ -54,7 +54,7 @@ def test_malformed_key_file_stops_the_start(
     assert status == 2
     assert len(output.splitlines()) == 1
     assert output.startswith("LATENTD_API_KEYS_FILE (--api-keys-file): ")
-    assert "line 2: wanted NAME SCOPES SHA256" in output
+    assert "line 2: expected NAME SCOPES SHA256" in output
     assert WRONG not in output
 
 
@@ -129,7 +129,7 @@ def test_workers_inherit_the_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     line = "ops infer " + "0" * 64
     for name in Settings.model_fields:  # so that the changes are undone
         monkeypatch.setenv(f"LATENTD_{name.upper()}", "")
-    monkeypatch.setattr(command, "listen", lambda *_: 0)
+    monkeypatch.setattr(command, "serve_application", lambda *_: 0)
     monkeypatch.setattr("service.inference.registry.Registry.load", lambda _: None)
 
     main(["serve", "--models-store", str(tmp_path), "--workers", "2", "--api-keys", line])
