@@ -1,8 +1,8 @@
 """Load a bundle's samplers and check them against the rest of the bundle."""
 
 from service.artifact import Bundle, SamplerSpec
+from service.artifact.densities import STORED_SAMPLERS
 from service.artifact.samplers import (
-    STORED_SAMPLERS,
     FilteredGan,
     RunNetwork,
     Sampler,
