@@ -43,7 +43,7 @@ def log_rejection(scope: Scope, problem: ProblemType, seconds: float) -> str:
     """Count and log a request that the server rejected before the application saw it.
 
     Args:
-        scope: Its `method`, `path` and `headers`, as far as they are known.
+        scope: Its `method`, `path` and `headers`, as far as the server parsed them.
         problem: The error that it is answered with.
         seconds: Duration.
 

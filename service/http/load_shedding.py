@@ -14,7 +14,7 @@ from service.http.request_context import RequestContext
 from service.inference.scheduler import Scheduler
 
 _MEMORY_SECONDS = 1.0
-"""How long a rejection counts for later requests; as long as clients are told to wait."""
+"""How long a rejection counts for later requests; the same as `Retry-After`."""
 _MAX_REMEMBERED = 256
 _Key: TypeAlias = tuple[str, bytes]
 

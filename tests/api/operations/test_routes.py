@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from service.app import build_registry, create_app
 from service.http.wrapper import RequestWrapper
 from service.settings import Settings
