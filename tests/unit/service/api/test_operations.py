@@ -1,4 +1,4 @@
-"""The operation table: what each operation accepts, needs and is available for."""
+"""The operation table: input, networks and availability of each operation."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 
 
 def test_names_are_unique() -> None:
-    """Each operation has its own name, and thereby its own path."""
+    """Each operation has its own name and hence its own path."""
     assert len(BY_NAME) == len(OPERATIONS)
 
 

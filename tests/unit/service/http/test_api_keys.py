@@ -100,7 +100,7 @@ def test_both_settings_are_read(tmp_path: Path) -> None:
 
 
 def test_unset_settings_give_no_keys() -> None:
-    """Without both settings there are no keys."""
+    """If both settings are unset, the list of keys is empty."""
     assert read_keys("", None) == ()
 
 

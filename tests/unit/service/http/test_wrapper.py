@@ -49,7 +49,7 @@ def _check_requests_in_flight() -> Iterator[None]:
 
 
 async def serve_other(scope: Scope, receive: Receive, send: Send) -> None:
-    """Serve the requests that have no handler."""
+    """Serve the requests without a handler."""
     await Response("other")(scope, receive, send)
 
 
@@ -271,7 +271,7 @@ def test_key_is_checked_first(scheduler: Scheduler, text: str, status: int) -> N
 
 
 def test_preflight_requires_no_key(scheduler: Scheduler) -> None:
-    """A browser's preflight request has no key; the request after it needs one."""
+    """A browser's preflight request is accepted without a key; the request after it needs one."""
     origin = {"Origin": "https://a.example", "Access-Control-Request-Method": "POST"}
     wrapper = wrap(scheduler, keys=[KEY], cors_origins=["https://a.example"])
 
