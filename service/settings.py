@@ -1,5 +1,6 @@
 """All settings of the service, read once from flags and environment variables."""
 
+import logging
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,6 +20,12 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from service.artifact.manifest import GraphFormat
 
 MIB = 1024 * 1024
+PositiveSeconds = Annotated[PositiveFloat, Field(le=86_400)]
+"""A duration of at most a day; infinity is invalid."""
+NonNegativeSeconds = Annotated[NonNegativeFloat, Field(le=86_400)]
+"""A duration of at most a day, or 0."""
+
+_log = logging.getLogger(__name__)
 
 
 class Settings(BaseSettings):
@@ -39,7 +46,7 @@ class Settings(BaseSettings):
     """Address to listen on; 0.0.0.0 for all network interfaces."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 8000
     """TCP port to listen on; 0 for a free port."""
-    workers: PositiveInt = 1
+    workers: Annotated[PositiveInt, Field(le=256)] = 1
     """Number of worker processes."""
     models_store: Path = Path("models_store")
     """Folder of bundles, `<name>/<version>/`."""
@@ -53,13 +60,13 @@ class Settings(BaseSettings):
     """Number of versions served per model, the highest ones."""
     skip_broken_models: bool = False
     """Serve the other models if a bundle is broken; otherwise the start fails."""
-    watch_seconds: NonNegativeFloat = 1.0
+    watch_seconds: NonNegativeSeconds = 1.0
     """Interval between checks of the models store for new bundles, in seconds; 0 for none."""
-    threads: NonNegativeInt = 0
+    threads: Annotated[NonNegativeInt, Field(le=256)] = 0
     """Inference threads per worker; 0 for an equal share of the CPUs."""
     max_queue: PositiveInt = 64
     """Maximum number of pending requests per worker; more are rejected with 429."""
-    request_seconds: PositiveFloat = 30.0
+    request_seconds: PositiveSeconds = 30.0
     """Timeout of a request in the queue, in seconds; then it is rejected with 503."""
     max_body_bytes: PositiveInt = 32 * MIB
     """Maximum size of a request body, in bytes."""
@@ -83,11 +90,11 @@ class Settings(BaseSettings):
     """Let clients load and unload models through /v2/repository."""
     cors_origins: list[Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^/\s]+)$")]] = []
     """Origins of web pages that may send requests, e.g. '["https://a.example"]'."""
-    header_seconds: PositiveFloat = 10.0
+    header_seconds: PositiveSeconds = 10.0
     """Timeout for the headers of a request, in seconds."""
-    body_seconds: PositiveFloat = 30.0
+    body_seconds: PositiveSeconds = 30.0
     """Timeout for the body of a request, and for sending a response, in seconds."""
-    drain_seconds: NonNegativeFloat = 2.0
+    drain_seconds: NonNegativeSeconds = 2.0
     """Time from a stop signal to the shutdown, in seconds; requests are served, /readyz is 503."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Lowest level that is logged."""
@@ -95,6 +102,18 @@ class Settings(BaseSettings):
     """Log format: one JSON object per line, or plain text."""
     otlp_endpoint: Annotated[str | None, Field(pattern=r"^https?://\S+$")] = None
     """Base URL of an OpenTelemetry collector, OTLP over HTTP, e.g. http://127.0.0.1:4318."""
+
+    @field_validator("port", mode="before")
+    @classmethod
+    def _ignore_service_links(cls, port: object) -> object:
+        """Return the default port for an address such as `tcp://10.96.14.7:80`.
+
+        Kubernetes sets LATENTD_PORT to it in each pod once a Service is named `latentd`.
+        """
+        if isinstance(port, str) and "://" in port:
+            _log.warning("LATENTD_PORT: ignored the address %.80r of a Kubernetes Service", port)
+            return cls.model_fields["port"].default
+        return port
 
     @field_validator("repository_control")
     @classmethod

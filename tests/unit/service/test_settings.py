@@ -45,11 +45,13 @@ INVALID = [
     ("port", "65536"),
     ("port", "-1"),
     ("workers", "0"),
+    ("workers", "100000"),
     ("backend", "tensorflow"),
     ("versions", "0"),
     ("skip_broken_models", "perhaps"),
     ("watch_seconds", "-1"),
     ("threads", "-1"),
+    ("threads", "100000"),
     ("max_queue", "0"),
     ("request_seconds", "0"),
     ("max_body_bytes", "32MB"),
@@ -60,6 +62,8 @@ INVALID = [
     ("max_samples", "1"),
     ("header_seconds", "0"),
     ("body_seconds", "-1"),
+    ("body_seconds", "inf"),
+    ("request_seconds", "nan"),
     ("drain_seconds", "-1"),
     ("cors_origins", '["a.example/x"]'),
     ("api_keys", "ci infer"),
@@ -179,3 +183,13 @@ def test_help_lists_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
     output = capsys.readouterr().out
     assert stopped.value.code == 0
     assert all(f"--{name.replace('_', '-')}" in output for name in VALUES)
+
+
+def test_an_address_of_kubernetes_is_no_port(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """LATENTD_PORT is ignored with a warning if it is the address of a Service."""
+    monkeypatch.setenv("LATENTD_PORT", "tcp://10.96.14.7:80")
+
+    assert Settings().port == 8000
+    assert "tcp://10.96.14.7:80" in caplog.text

@@ -15,7 +15,7 @@ from service.settings import Settings
 from tests.support.image_files import save, to_npy
 from tests.support.servers import run_service
 
-STORE = Path(__file__).parents[2] / "models_store"
+STORE = Path(__file__).parents[3] / "models_store"
 ORIENTATION = 0x0112
 
 

@@ -12,7 +12,7 @@ from service.runtimes import open_runtime
 from service.settings import Settings
 from tests.support.servers import run_service
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 README = (ROOT / "client" / "README.md").read_text()
 EXAMPLES = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
