@@ -1,8 +1,8 @@
 """One epoch of latentd's training loop in a separate process.
 
 usage: python -m benchmarks.performance.own_epoch SPEC, with the SPEC of
-`benchmarks/peers/lightning/app.py`. Prints JSON with the `seconds` of the training loop and the number
-of `parameters` of the network.
+`benchmarks/peers/lightning/app.py`. Prints JSON with the `seconds` of the training loop and the
+number of `parameters` of the network.
 """
 
 import contextlib
