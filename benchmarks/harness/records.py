@@ -1,7 +1,7 @@
 """Records: the JSON files that measurements write, and the bounds that their rows must meet.
 
 `benchmarks/page_writer.py` renders the records of docs/reliability and docs/performance as
-Markdown. A script declares the bounds beside each row and ends with `conclude`:
+Markdown. A script declares the bounds for each row and ends with `conclude`:
 
     record = Record(
         name="overload",

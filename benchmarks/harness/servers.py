@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 HOST = "127.0.0.1"
 _READY_SECONDS = 60.0
@@ -62,6 +63,7 @@ def run_latentd(
     cpu: int | None = None,
     cpus: Sequence[int] = (),
     poll: float = _POLL_SECONDS,
+    log: IO[bytes] | int = subprocess.DEVNULL,
 ) -> Iterator[Server]:
     """Serve the shipped bundles on a free port.
 
@@ -70,6 +72,7 @@ def run_latentd(
         cpu: The CPU to pin the server to, if there is one.
         cpus: The CPUs to pin the server to, if there are several.
         poll: Seconds between two readiness checks.
+        log: Receives standard error.
 
     Raises:
         RuntimeError: The server was not ready in time or exited with an error.
@@ -78,7 +81,7 @@ def run_latentd(
     command = [sys.executable, "-m", "service.__main__", "serve", "--port", str(port), *arguments]
     ready = urllib.request.Request(f"http://{HOST}:{port}/readyz")
     pinned = cpus if cpu is None else (cpu,)
-    with run_server(command, port, ready, cpus=pinned, poll=poll) as (server, process):
+    with run_server(command, port, ready, cpus=pinned, poll=poll, log=log) as (server, process):
         yield server
         process.send_signal(signal.SIGTERM)
         if process.wait(_STOP_SECONDS):
@@ -95,8 +98,9 @@ def run_server(
     variables: Mapping[str, str] | None = None,
     folder: Path | None = None,
     poll: float = _POLL_SECONDS,
+    log: IO[bytes] | int = subprocess.DEVNULL,
 ) -> Iterator[tuple[Server, "subprocess.Popen[bytes]"]]:
-    """Run a server without its output, and end it with all its descendants.
+    """Run a server without its standard output, and end it with all its descendants.
 
     Args:
         command: The command that starts the server.
@@ -106,6 +110,7 @@ def run_server(
         variables: Additional environment variables.
         folder: The working directory.
         poll: Seconds between two readiness checks.
+        log: Receives standard error.
 
     Raises:
         RuntimeError: The server was not ready in time.
@@ -116,7 +121,7 @@ def run_server(
         cwd=folder,
         env=os.environ | dict(variables or {}) | {_RUN_VARIABLE: run_id},
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=log,
         start_new_session=True,
     )
     try:

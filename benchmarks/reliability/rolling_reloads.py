@@ -29,6 +29,7 @@ from benchmarks.reliability.bundle_versions import (
     publish_copy,
     publish_invalid,
 )
+from benchmarks.reliability.service_process import wait_for_workers
 
 _CONNECTIONS = 32
 _MIN_CONNECTIONS = 4
@@ -145,14 +146,17 @@ async def connect_to_all(client: Client, server: Server, workers: int) -> None:
     """Open connections until every worker has some; the kernel may give a burst to one worker.
 
     Raises:
-        RuntimeError: A worker has too few connections.
+        RuntimeError: A worker has too few connections, or the number of processes changed.
     """
     idle = count_descriptors(server)
     for number in range(10 * _CONNECTIONS):
         # A busy worker leaves new connections to the others.
         sends = [client.send(REQUEST) for _ in range(4)]
         await asyncio.gather(client.connect(1), *sends)
-        shares = [now - then for now, then in zip(count_descriptors(server), idle, strict=True)]
+        counts = count_descriptors(server)
+        if len(counts) != len(idle):
+            raise RuntimeError(f"Expected {len(idle)} processes, got {len(counts)}.")
+        shares = [now - then for now, then in zip(counts, idle, strict=True)]
         if number >= _CONNECTIONS and sum(n >= _MIN_CONNECTIONS for n in shares) >= workers:
             return
     raise RuntimeError(f"Expected {_MIN_CONNECTIONS} connections per worker, got {shares}.")
@@ -198,7 +202,9 @@ def run(workers: int, count: int, parsed: argparse.Namespace) -> Run:
         copy_sources(store)
         for source in SOURCES:
             publish_copy(store, source)
-        with run_latentd(["--models-store", folder, "--workers", str(workers)]) as server:
+        flags = ["--models-store", folder, "--workers", str(workers)]
+        with tempfile.TemporaryFile() as log, run_latentd(flags, log=log) as server:
+            asyncio.run(wait_for_workers(log, workers))
             return asyncio.run(measure(server, store, workers, count, parsed))
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from benchmarks.harness.servers import HOST
 PORT = 8917
 _READY = f"GET /readyz HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n".encode()
 _START_SECONDS = 60.0
+_STARTED = b"Application startup complete"
 TIMEOUT = 20.0
 """Seconds for a request and for shutdown."""
 
@@ -60,6 +62,18 @@ class ServiceProcess:
         if self.process.poll() is None:
             self.process.terminate()
             self.process.wait(TIMEOUT)
+
+
+def count_starts(log: IO[bytes]) -> int:
+    """Return the number of workers that logged their start-up."""
+    return os.pread(log.fileno(), 2**26, 0).count(_STARTED)
+
+
+async def wait_for_workers(log: IO[bytes], workers: int) -> None:
+    """Wait until all workers are ready; `/readyz` needs only one of them."""
+    async with asyncio.timeout(_START_SECONDS):
+        while count_starts(log) < workers:  # noqa: ASYNC110 - polls a file
+            await asyncio.sleep(0.1)
 
 
 async def exchange(request: bytes) -> bytes:

@@ -21,7 +21,13 @@ from typing import IO
 
 from benchmarks.harness.http_load import OK, Request, send_once
 from benchmarks.harness.records import Bound, Cell, Record, conclude
-from benchmarks.reliability.service_process import PORT, TIMEOUT, ServiceProcess
+from benchmarks.reliability.service_process import (
+    PORT,
+    TIMEOUT,
+    ServiceProcess,
+    count_starts,
+    wait_for_workers,
+)
 
 _SHORT = Request("short", "/v1/sample", b'{"seed": 7}')
 _LONG = Request("long", "/v1/sample", b'{"seed": 7, "count": 512}')
@@ -33,7 +39,6 @@ _BURST, _BURST_SECONDS = 12, 0.1
 _READY_SECONDS = 5.0
 _DETECTION_SECONDS = 5.0
 """After this time, the supervisor replaces a worker whose event loop does not respond."""
-_STARTED = b"Application startup complete"
 COLUMNS = (
     *("fault", "crashes", "requests", "in flight in the workers", "lost"),
     *("lost 1 s after the exit", "lost after one retry", "longest response s"),
@@ -145,11 +150,6 @@ async def crash_repeatedly(
     await asyncio.sleep(_PAUSE_SECONDS)
 
 
-def count_starts(log: IO[bytes]) -> int:
-    """Return the number of workers that logged their start-up."""
-    return os.pread(log.fileno(), 2**26, 0).count(_STARTED)
-
-
 @dataclass(frozen=True, slots=True)
 class Fault:
     """A way to crash a worker that is stopped by SIGSTOP."""
@@ -184,8 +184,7 @@ async def measure(fault: Fault, times: int) -> list[Cell]:
     outcome = Outcome()
     with tempfile.TemporaryFile() as log, running(log) as service:
         await service.wait_until_ready()
-        while count_starts(log) < 2:  # noqa: ASYNC110, PLR2004 - polls a file; both workers
-            await asyncio.sleep(0.1)
+        await wait_for_workers(log, 2)
         crashes = asyncio.create_task(crash_repeatedly(service, log, fault.crash, times, outcome))
         await send_during(outcome, crashes)
         await crashes

@@ -28,6 +28,11 @@ _GATHER_SECONDS = 0.05
 _FLUSH_TIMEOUT_SECONDS = 0.25
 """Longest wait for a flush; once it has expired, flushes do not wait until one succeeds."""
 _MAX_QUEUED_BYTES = 4 * 1024 * 1024
+_WARNINGS_LOGGER = "py.warnings"
+"""Name of the logger to which `logging.captureWarnings` sends the warnings of libraries."""
+_UNFLUSHED = frozenset({ACCESS_LOGGER, _WARNINGS_LOGGER})
+_MAX_WARNINGS = 10
+_WARNINGS_SECONDS = 60.0
 _TEXT_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
@@ -46,10 +51,39 @@ def build_logging_config(level: str, log_format: Literal["json", "text"]) -> dic
             "text": {"format": _TEXT_FORMAT},
         },
         "handlers": {
-            "stderr": {"()": "service.observability.logs.LineHandler", "formatter": log_format}
+            "stderr": {"()": "service.observability.logs.open_stderr", "formatter": log_format}
         },
         "root": {"level": level.upper(), "handlers": ["stderr"]},
     }
+
+
+def open_stderr() -> "LineHandler":
+    """Return a handler for standard error, which also receives the warnings of libraries.
+
+    Python would write them directly, and a full pipe would block the event loop.
+    """
+    logging.captureWarnings(capture=True)
+    logger = logging.getLogger(_WARNINGS_LOGGER)
+    logger.filters = [WarningsFilter()]
+    return LineHandler()
+
+
+class WarningsFilter(logging.Filter):
+    """Accepts ten warnings per minute: a client may cause one with each request."""
+
+    def __init__(self) -> None:
+        """Accept the next ten warnings."""
+        super().__init__()
+        self._end = self._accepted = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether to log a record; count it as dropped otherwise."""
+        if record.created >= self._end:
+            self._end, self._accepted = record.created + _WARNINGS_SECONDS, 0
+        self._accepted += 1
+        if self._accepted > _MAX_WARNINGS:
+            LOGS_DROPPED.inc()
+        return self._accepted <= _MAX_WARNINGS
 
 
 class JsonFormatter(logging.Formatter):
@@ -107,7 +141,7 @@ class LineHandler(logging.Handler):
         self._thread.start()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Queue the line of a record; flush unless it is an access-log or a debug line."""
+        """Queue the line of a record; flush unless clients cause it, or it is a debug line."""
         try:
             line = self.format(record).encode(errors="backslashreplace") + b"\n"
         except Exception:  # noqa: BLE001 - a bad log call must not fail the request
@@ -123,7 +157,7 @@ class LineHandler(logging.Handler):
             self._queued_bytes += len(line)
             self._queued_lines += 1
         # Lines about failures and shutdowns must be written before the process can be killed.
-        if record.levelno >= logging.INFO and record.name != ACCESS_LOGGER:
+        if record.levelno >= logging.INFO and record.name not in _UNFLUSHED:
             self.flush()
 
     def flush(self) -> None:

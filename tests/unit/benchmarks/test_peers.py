@@ -156,13 +156,11 @@ def test_bare_handler_classifies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_lightning_peer_trains_the_network_of_the_recipe() -> None:
     """The peer's network has the parameter shapes of latentd's recipe `seed`."""
-    from training.config import AutoencoderRecipe  # noqa: PLC0415 - imports torch
-    from training.models import Autoencoder  # noqa: PLC0415
+    from benchmarks.performance import own_epoch  # noqa: PLC0415 - imports torch
 
-    latent_size = make_spec(0)["latent_size"]
-    recipe = AutoencoderRecipe(architecture="seed", latent_size=latent_size)
-    own = Autoencoder((1, 28, 28), recipe)
-    peer = load_module(PEERS / "lightning" / "network.py").make_network(latent_size)
+    spec = make_spec(0)
+    own = own_epoch.Autoencoder(own_epoch.SHAPE, own_epoch.make_recipe(spec))
+    peer = load_module(PEERS / "lightning" / "network.py").make_network(spec["latent_size"])
 
     assert [one.shape for one in peer.parameters()] == [one.shape for one in own.parameters()]
 
