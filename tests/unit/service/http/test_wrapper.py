@@ -261,7 +261,9 @@ def test_reads_are_not_shed(scheduler: FakeScheduler) -> None:
     assert send(wrapper, "/livez", method="GET").status == 200
 
 
-@pytest.mark.parametrize(("text", "status"), [(TEXT, 200), ("unknown", 401)])
+@pytest.mark.parametrize(
+    ("text", "status"), [(TEXT, 200), ("unknown", 401)], ids=["known", "unknown"]
+)
 def test_key_is_checked_first(scheduler: Scheduler, text: str, status: int) -> None:
     """A request without a known key reaches neither handler nor application."""
     wrapper = wrap(scheduler, keys=[KEY])
