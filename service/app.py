@@ -12,7 +12,8 @@ from fastapi.routing import APIRoute
 from service.api import health, models, pages
 from service.api.engine import Engine, Lifecycle
 from service.api.openapi import build_openapi
-from service.api.operations import OPERATIONS, Operation
+from service.api.operation import Operation
+from service.api.operations import OPERATIONS
 from service.api.routes import make_handlers, make_router
 from service.artifact.manifest import GraphFormat
 from service.http.api_keys import read_keys

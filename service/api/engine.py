@@ -1,4 +1,4 @@
-"""What all endpoints share: models, scheduler, limits and the state of the process."""
+"""State that all endpoints share: models, scheduler, limits and the state of the process."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -6,7 +6,8 @@ from typing import Any
 
 from fastapi import Request
 
-from service.api.operations import OPERATIONS, Operation
+from service.api.operation import Operation
+from service.api.operations import OPERATIONS
 from service.http.limits import Limits
 from service.http.problems import CONTEXT
 from service.http.request_context import RequestContext

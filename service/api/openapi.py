@@ -9,7 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from service.api.operations import Operation
+from service.api.operation import Operation
 from service.api.schemas import OipError, Problem
 from service.codecs.multipart import MULTIPART
 from service.codecs.npy import MEDIA_TYPE as NPY

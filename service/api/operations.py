@@ -1,32 +1,20 @@
 """The operation table: every operation of `/v1`, declared once.
 
-Routes, the OpenAPI document and its examples, the operations in `/v1/models`, metric labels and
-the check of the Python client derive from it. To add an operation, add its parameters and its
-response to `schemas`, and its declaration here; if it computes more than one network run, add its
-function on arrays to `service.inference.operations`.
+To add an operation, add its parameters and its response to `schemas`, its function on arrays to
+`service.inference.operations`, and its declaration here.
 """
 
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from fastapi import Response
-from pydantic import BaseModel
 
 from service.api import schemas
+from service.api.operation import Call, Operation
 from service.artifact import SPACE_NETWORKS, Manifest
-from service.artifact.manifest import NetworkName
 from service.codecs.npy import MEDIA_TYPE as NPY
-from service.codecs.request_body import (
-    IMAGES,
-    IMAGES_OR_LATENTS,
-    LATENTS,
-    PARAMETERS_ONLY,
-    InputSpec,
-    RequestBody,
-)
+from service.codecs.request_body import IMAGES, IMAGES_OR_LATENTS, LATENTS, PARAMETERS_ONLY
 from service.codecs.responses import (
     IMAGE_TYPES,
     JSON_ONLY,
@@ -41,68 +29,10 @@ from service.inference.model import Model
 from service.inference.operations import Steps
 from service.runtimes import Floats
 
-P = TypeVar("P", bound=schemas.Parameters)
-I = TypeVar("I", bound=schemas.ImageParameters)  # noqa: E741 - a type of parameters, like P
+I = TypeVar("I", bound=schemas.ImageParameters)  # noqa: E741 - a type of image parameters
 
 _ENDS = 2
 _SEED_BITS = 53  # the integers that JavaScript's numbers hold, so that every client can repeat it
-
-
-@dataclass(frozen=True, slots=True)
-class Call(Generic[P]):
-    """One request to an operation."""
-
-    model: Model
-    parameters: P
-    body: RequestBody
-    media_type: str
-    """Media type of the response."""
-
-
-@dataclass(frozen=True, slots=True)
-class Operation(Generic[P]):
-    """The declaration of an operation."""
-
-    name: str
-    """Its path is `/v1/<name>`."""
-    summary: str
-    description: str
-    parameters: type[P]
-    """Parameters of the query string and the JSON body, each with a default."""
-    accepts: InputSpec
-    offers: tuple[str, ...]
-    """Media types of its response, the default first."""
-    response: type[BaseModel]
-    """Its JSON response."""
-    networks: Callable[[Manifest, P], tuple[NetworkName, ...]]
-    """The networks that it runs, in order; raises UnsupportedOperationError without the source."""
-    run: Callable[[Call[P]], Steps[Response]]
-    """Decodes the images or latents, runs networks, encodes the response."""
-    example: dict[str, object]
-    """Parameters of its example in the OpenAPI document."""
-    count: Callable[[P], int] | None = None
-    """Number of images that it generates; None if it returns one per image or latent."""
-
-    def require(self, manifest: Manifest, parameters: P) -> tuple[NetworkName, ...]:
-        """Return the networks that it runs.
-
-        Raises:
-            UnsupportedOperationError: the bundle lacks one of them, or the sample source; the text
-                is the name of what it lacks.
-        """
-        networks = self.networks(manifest, parameters)
-        for network in networks:
-            if network not in manifest.networks:
-                raise UnsupportedOperationError(network)
-        return networks
-
-    def is_available(self, manifest: Manifest, parameters: P | None = None) -> bool:
-        """Return whether a bundle has everything that the operation needs."""
-        try:
-            self.require(manifest, self.parameters() if parameters is None else parameters)
-        except UnsupportedOperationError:
-            return False
-        return True
 
 
 def _decode_images(call: Call[I]) -> Floats:
@@ -219,8 +149,9 @@ def _find_class(model: Model, source: str, requested: int | str | None) -> int |
 def _interpolate(call: Call[schemas.InterpolateParameters]) -> Steps[Response]:
     space, body = call.parameters.space, call.body
     if body.count not in {0, _ENDS}:  # without input, decoding reports the missing member
-        detail = f"Expected two images or two latents, got {body.count}."
-        raise InvalidInputError(Violation("", detail))
+        member = "latents" if body.has_latents else "images"
+        detail = f"Expected two {member}, got {body.count}."
+        raise InvalidInputError(Violation(f"/{member}", detail))
     if body.has_latents:
         ends = body.to_latents(call.model.space(space).latent_size)
     else:

@@ -1,4 +1,4 @@
-"""HTML pages: the playground, and the API documentation, which needs no internet access."""
+"""HTML pages: the playground, and the API documentation, which works offline."""
 
 import html
 from pathlib import Path

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from service.api.engine import Engine, get_context, get_engine
 from service.api.handler import OperationHandler
 from service.api.openapi import describe_operation
-from service.api.operations import Operation
+from service.api.operation import Operation
 
 
 def make_handlers(

@@ -80,6 +80,8 @@ def to_batch(
             continue
         try:
             batch[index] = to_pixels(item.decode_upright(), spec, invert)
+        except MemoryError:  # not the file's fault
+            raise
         except Exception as error:
             detail = "The image file is truncated or damaged."
             if in_json:

@@ -74,6 +74,8 @@ def open_image(content: bytes) -> ImageFile:
             image = jpeg.image
             orientation = parse_orientation(jpeg.exif)
             return ImageFile(image.width, image.height, lambda: image, jpeg.scans, orientation)
+    except MemoryError:  # not the file's fault
+        raise
     except Exception as error:
         reason = f": {error}" if type(error) is ValueError else ""
         raise MalformedInputError(f"The image file is damaged{reason}.") from error

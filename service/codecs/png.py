@@ -49,7 +49,7 @@ class Png:
     plain_mode: str | None
     """Pillow's mode of plain pixels; None for all other kinds."""
     chunks: list[memoryview]
-    """The necessary chunks as they are in the file."""
+    """The necessary chunks, copied from the file."""
     data: list[memoryview]
     """The compressed pixels."""
     exif: bytes | None

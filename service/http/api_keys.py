@@ -102,11 +102,11 @@ def is_world_readable(file: Path) -> bool:
 def authorize(context: RequestContext, keys: Sequence[Key]) -> None:
     """Check that a request may use its path, and record the name of its key.
 
-    Every path outside `PUBLIC_PATHS` requires a key, whatever the method and whether or not it
-    exists. The path as the router sees it decides, never the URL, whose host the client chooses.
+    Every path outside `PUBLIC_PATHS` requires a key, for every method and even if it does not
+    exist. The path as the router sees it decides, never the URL, whose host the client chooses.
 
     Raises:
-        AuthenticationError: the request has no key, or an unknown one.
+        AuthenticationError: the key is missing or unknown.
         ForbiddenError: the key lacks the permission.
         MalformedInputError: more than one header may contain a key.
     """

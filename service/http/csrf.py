@@ -1,4 +1,4 @@
-"""Protection against cross-site request forgery (CSRF) for routes that change what is served."""
+"""Protection against cross-site request forgery (CSRF) for routes that load models."""
 
 import re
 from collections.abc import Sequence
@@ -15,9 +15,9 @@ _ADDRESS = re.compile(r"(localhost|[0-9.]+|\[[0-9a-f:.]+\])(:[0-9]+)?")
 class CsrfGuard:
     """Rejects requests that a foreign page makes a browser send; a dependency of routes.
 
-    A browser sends a plain POST to any address, including addresses of its own machine, and only
-    hides the response from the page. It names the page's origin in `Origin` and `Sec-Fetch-Site`;
-    other clients send neither.
+    A browser sends a plain POST to any address, including local ones, and only hides the response
+    from the page. It names the page's origin in `Origin` and `Sec-Fetch-Site`; other clients send
+    neither.
     """
 
     def __init__(self, origins: Sequence[str], *, has_keys: bool) -> None:

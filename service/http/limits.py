@@ -28,7 +28,7 @@ class Limits:
     def check_json(self, text: bytes) -> None:
         """Raise LimitExceededError if JSON is too long, or would be too large once parsed."""
         self.check("json_bytes", len(text))
-        # Commas within strings count too; base64 has none.
+        # Commas within strings count too; base64 does not contain any.
         values = text.count(b",") + _CONTAINER_WEIGHT * (text.count(b"[") + text.count(b"{"))
         self.check("json_values", values)
 

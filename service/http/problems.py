@@ -191,7 +191,7 @@ def write_problem(
 def write_oip_error(
     problem: ProblemType, detail: str, _request_id: str, _flaws: Sequence[errors.Violation] = ()
 ) -> tuple[HTTPStatus, str, bytes]:
-    """Return the same in the Open Inference Protocol's form, which has no 409 or 422."""
+    """Return the same in the Open Inference Protocol's form, which does not use 409 or 422."""
     is_undefined = problem.status in {HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.CONFLICT}
     status = HTTPStatus.BAD_REQUEST if is_undefined else problem.status
     return status, "application/json", orjson.dumps({"error": detail})

@@ -1,6 +1,7 @@
-"""The private names of Starlette that latentd uses.
+"""The undocumented names of Starlette; other files import them from here.
 
-`pyproject.toml` caps the dependency to the tested minor version.
+pyproject.toml caps Starlette to the minor version that this code was tested with, and
+tests/unit/service/http/test_starlette_internals.py compares the function with the router.
 """
 
 from starlette._utils import get_route_path

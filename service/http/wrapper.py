@@ -61,7 +61,7 @@ class RequestWrapper:
         """Wrap an application.
 
         Args:
-            app: Serves the requests for which there is no handler.
+            app: Serves the requests without a handler.
             handlers: The operations' handlers of POST requests, by path.
             load_shedder: Rejects requests early under overload.
             body_budget: Bounds the bytes of all bodies in memory.

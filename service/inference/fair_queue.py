@@ -1,4 +1,4 @@
-"""A queue that clients share fairly, whatever each of them sends.
+"""A queue in which clients get equal shares of the processing time.
 
 Start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996): each item is stamped with the
 virtual time at which its client would start it if all clients advanced at the same rate, and the

@@ -77,7 +77,7 @@ class Scheduler:
     def start(self) -> None:
         """Start all threads now: under load the system may have none left.
 
-        If the system has none even now, they start with the first work.
+        If the system refuses threads even now, they start with the first work.
         """
         barrier = threading.Barrier(self._threads)
         try:
@@ -120,7 +120,7 @@ class Scheduler:
             requester: Its request; None for work without deadline and client.
 
         Raises:
-            OverloadedError: the queue is full, or the system has no thread left.
+            OverloadedError: the queue is full, or the system refuses another thread.
             DeadlineExceededError: the work did not start in time.
             Exception: any exception of the work or of `requester.wait_for_disconnect`.
         """

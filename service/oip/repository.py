@@ -98,7 +98,7 @@ async def unload_bundle(request: Request, name: BundlePath) -> Response:
 
 
 async def _read(request: Request, form: type[M]) -> M:
-    """Return the members of a request; an empty body has none.
+    """Return the members of a request; an empty body is an empty object.
 
     Raises:
         InvalidInputError: it has other members, such as a path to load from.

@@ -14,7 +14,9 @@ from service.errors import ArtifactError, InferenceError
 from service.runtimes.base import Floats, Runtime
 from service.runtimes.onnx_validation import validate_graph
 
-_LOG_ERRORS = 3
+_LOG_FATAL = 4
+"""ONNX Runtime writes to standard error itself, where a full pipe would block the thread. The same
+errors are raised."""
 
 
 class OnnxNetwork:
@@ -46,7 +48,7 @@ class OnnxRuntime:
         self._options = onnxruntime.SessionOptions()
         self._options.intra_op_num_threads = threads
         self._options.inter_op_num_threads = 1
-        self._options.log_severity_level = _LOG_ERRORS
+        self._options.log_severity_level = _LOG_FATAL
         # Spinning idle threads would take CPU time from the event loop and other workers.
         self._options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         # A few leading bytes would select the ORT format, which `validate_graph` does not check.

@@ -3,7 +3,7 @@
 from itertools import product
 
 import pytest
-from papers import Classifier, Digits, draw, open_classifier, read_digits
+from benchmarks.papers import Classifier, Digits, draw, open_classifier, read_digits
 
 from tests.support.requirements import require_data
 

@@ -1,4 +1,4 @@
-"""Requests that no HTTP client would send: lengths that lie, bodies that stop, odd paths."""
+"""Invalid HTTP: wrong lengths, incomplete bodies, unusual paths and methods."""
 
 import json
 import socket
@@ -16,9 +16,9 @@ ExpectProblem = Callable[..., dict[str, Any]]
 HEAD = b"POST /v1/encode HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 
 
-def read_status(answer: bytes) -> int:
-    """Return an answer's status."""
-    return int(answer.split(b" ", 2)[1])
+def read_status(response: bytes) -> int:
+    """Return the status of a response."""
+    return int(response.split(b" ", 2)[1])
 
 
 def chunk(content: bytes) -> bytes:
@@ -27,7 +27,7 @@ def chunk(content: bytes) -> bytes:
 
 
 @pytest.fixture(autouse=True)
-def _stays_well(client: httpx.Client, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+def _check_health(client: httpx.Client, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     before = client.post("/v1/sample?seed=1").content
     yield
     assert client.post("/v1/sample?seed=1").content == before
@@ -45,73 +45,73 @@ def _stays_well(client: httpx.Client, caplog: pytest.LogCaptureFixture) -> Itera
         b"Transfer-Encoding: chunked\r\n\r\nxyz",
     ],
 )
-def test_a_length_that_is_none(url: str, header: bytes) -> None:
-    """A body whose length cannot be told is 400, before anything is guessed."""
-    answer = exchange(url, HEAD + header + b"\r\n\r\n0\r\n\r\n")
+def test_invalid_lengths_are_rejected(url: str, header: bytes) -> None:
+    """A body whose length is invalid or ambiguous is 400."""
+    response = exchange(url, HEAD + header + b"\r\n\r\n0\r\n\r\n")
 
-    assert read_status(answer) == 400
+    assert read_status(response) == 400
 
 
 @pytest.mark.parametrize("length", [100_001, 10**18])
-def test_a_length_over_the_limit(url: str, length: int) -> None:
-    """A body that says it will be over the limit is 413 at once, before it arrives."""
-    answer = exchange(url, HEAD + f"Content-Length: {length}\r\n\r\n".encode())
+def test_a_declared_length_over_the_limit_is_rejected(url: str, length: int) -> None:
+    """A Content-Length over the limit is 413 before the body arrives."""
+    response = exchange(url, HEAD + f"Content-Length: {length}\r\n\r\n".encode())
 
-    assert read_status(answer) == 413
-    assert b"LATENTD_MAX_BODY_BYTES" in answer
+    assert read_status(response) == 413
+    assert b"LATENTD_MAX_BODY_BYTES" in response
 
 
-def test_chunks_over_the_limit(url: str) -> None:
-    """A body that does not say its length is counted while it arrives."""
+def test_chunks_over_the_limit_are_rejected(url: str) -> None:
+    """A chunked body is 413 as soon as its bytes exceed the limit."""
     body = chunk(b" " * 4096) * 30
 
-    answer = exchange(url, HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + body)
+    response = exchange(url, HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + body)
 
-    assert read_status(answer) == 413
-    assert b"LATENTD_MAX_BODY_BYTES" in answer
+    assert read_status(response) == 413
+    assert b"LATENTD_MAX_BODY_BYTES" in response
 
 
-def test_many_small_chunks(url: str) -> None:
-    """A body of 30,000 chunks of one byte is put together in no time."""
+def test_many_small_chunks_are_fast(url: str) -> None:
+    """The service joins 30,000 chunks of one byte within 5 s."""
     body = chunk(b" ") * 30_000 + b"0\r\n\r\n"
     start = time.perf_counter()
 
-    answer = exchange(url, HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + body)
+    response = exchange(url, HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + body)
 
-    assert read_status(answer) == 400
+    assert read_status(response) == 400
     assert time.perf_counter() - start < 5
 
 
 @pytest.mark.parametrize("start", [b"FOO /livez HTTP/1.1", b"GET", b"\x16\x03\x01\x02"])
-def test_what_is_no_http(url: str, start: bytes) -> None:
-    """An unknown method, half a line or another protocol is 400."""
-    answer = exchange(url, start + b"\r\nHost: x\r\n\r\n")
+def test_invalid_request_lines_are_rejected(url: str, start: bytes) -> None:
+    """An unknown method, an incomplete line or another protocol is 400."""
+    response = exchange(url, start + b"\r\nHost: x\r\n\r\n")
 
-    assert read_status(answer) == 400
+    assert read_status(response) == 400
 
 
 @pytest.mark.parametrize("host", ["[", "a/livez?x=", "x:y:z", "\x7f", ""])
-def test_a_host_that_is_none(url: str, host: str) -> None:
-    """Whatever the client calls the service, the path alone decides what answers."""
-    answer = exchange(url, f"GET /nowhere HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+def test_an_invalid_host_does_not_change_the_route(url: str, host: str) -> None:
+    """The route depends on the path and not on the Host header."""
+    response = exchange(url, f"GET /nowhere HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
 
-    assert read_status(answer) in {400, 404}
+    assert read_status(response) in {400, 404}
 
 
-def test_an_upgrade_is_not_followed(url: str) -> None:
-    """The service speaks no WebSocket: a request to change over is answered as plain HTTP."""
+def test_an_upgrade_to_websocket_is_rejected(url: str) -> None:
+    """The service does not support WebSocket: such a request gets 426."""
     request = (
         b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
     )
 
-    assert read_status(exchange(url, request)) in {200, 403, 426}
+    assert read_status(exchange(url, request)) == 426
 
 
-def test_a_client_that_leaves_in_the_middle(
+def test_a_disconnect_during_a_body_is_logged(
     url: str, client: httpx.Client, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A client that is gone before its body arrived leaves one line in the log, no traceback."""
+    """A disconnect before the end of a body causes one line in the log, and no traceback."""
     caplog.set_level("INFO", logger="service.access")
     host, _, port = url.removeprefix("http://").partition(":")
     for _ in range(20):
@@ -143,10 +143,10 @@ def test_a_client_that_leaves_in_the_middle(
         ("OPTIONS", "/v1/encode", 405),
     ],
 )
-def test_paths_and_methods_that_are_not_there(
+def test_unknown_paths_and_methods_are_problems(
     expect_problem: ExpectProblem, method: str, path: str, status: int
 ) -> None:
-    """An unknown path is 404 and an unknown method 405, as problems like all others."""
+    """An unknown path is 404 and a wrong method 405, both with problem details."""
     problem = expect_problem(status, path, method)
 
     assert problem["type"] in {
@@ -156,20 +156,20 @@ def test_paths_and_methods_that_are_not_there(
     }
 
 
-def test_a_refused_method_says_which_are_allowed(client: httpx.Client) -> None:
-    """405 comes with `Allow` (RFC 9110, section 15.5.6)."""
+def test_a_wrong_method_lists_the_allowed_ones(client: httpx.Client) -> None:
+    """A response with status 405 has an `Allow` header (RFC 9110, section 15.5.6)."""
     assert client.get("/v1/encode").headers["Allow"] == "POST"
 
 
 def test_control_characters_do_not_reach_the_log(
     client: httpx.Client, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A path cannot forge a line of the log, and its answer is JSON."""
+    """A path cannot forge a line of the log, and its response is JSON."""
     caplog.set_level("INFO", logger="service.access")
 
-    answer = client.get("/a%0d%0aforged%1b[31m%00")
+    response = client.get("/a%0d%0aforged%1b[31m%00")
 
-    assert json.loads(answer.content)["status"] == 404
+    assert json.loads(response.content)["status"] == 404
     wait_until(lambda: "forged" in caplog.text)
     lines = [record.getMessage() for record in caplog.records if record.name == "service.access"]
     lines = [line for line in lines if "forged" in line]

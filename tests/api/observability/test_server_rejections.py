@@ -12,7 +12,8 @@ import orjson
 import pytest
 
 from service.app import build_registry, create_app
-from service.server.connection import HEAD_BYTES, URI_BYTES, Patience
+from service.server.connection import Timeouts
+from service.server.request_head import HEAD_BYTES, URI_BYTES
 from service.settings import Settings
 from tests.support.fakes import open_fake_backend
 from tests.support.servers import TLS, connect, run_server, wait_until
@@ -42,7 +43,7 @@ def short_timeout_url(settings: Settings) -> Iterator[str]:
     registry = build_registry(settings, open_fake_backend)
     registry.load()
     app = create_app(settings, registry)
-    with run_server(app, Patience(header_seconds=0.5, body_seconds=0.5)) as base:
+    with run_server(app, Timeouts(header_seconds=0.5, body_seconds=0.5)) as base:
         yield base
 
 

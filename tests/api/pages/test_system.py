@@ -38,7 +38,7 @@ def spoiled_store(tmp_path: Path) -> Path:
 
 
 def test_readyz_names_missing_models(spoiled_store: Path) -> None:
-    """With `skip_broken_models` the valid models respond, and `/readyz` returns 503 and the missing one."""
+    """With `skip_broken_models` valid models respond, and `/readyz` is 503 with the missing one."""
     with run_service(Settings(models_store=spoiled_store, skip_broken_models=True)) as client:
         ready = client.get("/readyz")
         sample = client.post("/v1/sample")
