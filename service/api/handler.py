@@ -94,7 +94,7 @@ class OperationHandler(Generic[P]):
         seconds = sum(map(call.model.seconds.__getitem__, networks))
         cost = images * (seconds + _IMAGE_SECONDS) + call.body.decoding_cost
         steps: Steps[Response] = operation.run(call)
-        return Work(steps, cost, call.model, networks[0], images)
+        return Work(steps, cost, call.model, next(iter(networks), None), images)
 
 
 def parse_query(parameters: type[P], query: bytes) -> P:
