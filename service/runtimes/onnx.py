@@ -23,7 +23,6 @@ class OnnxNetwork:
     """An ONNX Runtime session; `run` is thread-safe."""
 
     def __init__(self, session: Any) -> None:  # noqa: ANN401 - onnxruntime has no types
-        """Keep the session and its tensor names."""
         self._session = session
         self._input = session.get_inputs()[0].name
         self._outputs = [output.name for output in session.get_outputs()]
@@ -44,7 +43,6 @@ class OnnxRuntime:
     platform: str = "onnxruntime_onnx"
 
     def __init__(self, threads: int) -> None:
-        """Prepare the options that all sessions share."""
         self._options = onnxruntime.SessionOptions()
         self._options.intra_op_num_threads = threads
         self._options.inter_op_num_threads = 1

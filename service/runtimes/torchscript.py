@@ -25,7 +25,6 @@ class TorchScriptNetwork:
     """A frozen TorchScript module; `run` is thread-safe."""
 
     def __init__(self, module: torch.jit.ScriptModule) -> None:
-        """Keep the module."""
         self._module = module
 
     def run(self, batch: Floats) -> list[Floats]:

@@ -69,7 +69,6 @@ class BoundedProtocol(ConnectionProtocol):
         app_state: dict[str, Any],
         _loop: AbstractEventLoop | None = None,
     ) -> None:
-        """Initialize the limits of a connection; the parameters are uvicorn's."""
         super().__init__(config, server_state, app_state, _loop)
         self._timeouts = config.timeouts
         self._lifecycle: Lifecycle = app_state.setdefault("lifecycle", Lifecycle())

@@ -20,9 +20,7 @@ _log = logging.getLogger(__name__)
 def serve_application(settings: Settings, application: FastAPI | str) -> int:
     """Serve until a signal stops the process; return the exit status.
 
-    Args:
-        settings: The settings.
-        application: The application; for several workers the import path of its factory.
+    For several workers `application` is the import path of its factory.
     """
     try:
         listener = _bind(settings.host, settings.port)
