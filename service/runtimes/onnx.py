@@ -10,8 +10,9 @@ import onnxruntime
 
 from service.artifact import NetworkSpec
 from service.artifact.manifest import GraphFormat
+from service.artifact.tensor_files import Floats
 from service.errors import ArtifactError, InferenceError
-from service.runtimes.base import Floats, Runtime
+from service.runtimes.base import Runtime
 from service.runtimes.onnx_validation import validate_graph
 
 _LOG_FATAL = 4

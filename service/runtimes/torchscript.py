@@ -17,8 +17,9 @@ import torch
 
 from service.artifact import NetworkSpec
 from service.artifact.manifest import GraphFormat
+from service.artifact.tensor_files import Floats
 from service.errors import ArtifactError, InferenceError
-from service.runtimes.base import Floats, Runtime
+from service.runtimes.base import Runtime
 
 
 class TorchScriptNetwork:
