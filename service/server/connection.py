@@ -55,7 +55,8 @@ class Config(uvicorn.Config):
 
     def __init__(self, application: Any, timeouts: Timeouts, **options: Any) -> None:  # noqa: ANN401 - as uvicorn
         """Configure connections with limits, and no WebSockets; `options` are uvicorn's."""
-        super().__init__(application, http=BoundedProtocol, ws="none", **options)
+        # uvicorn's access log would show queries; the application logs requests itself.
+        super().__init__(application, http=BoundedProtocol, ws="none", access_log=False, **options)
         self.timeouts = timeouts
 
 

@@ -67,7 +67,6 @@ def _configure(settings: Settings, application: FastAPI | str) -> Config:
         Timeouts(settings.header_seconds, settings.body_seconds, settings.drain_seconds),
         factory=isinstance(application, str),
         workers=settings.workers,
-        access_log=False,
         log_config=build_logging_config(settings.log_level, settings.log_format),
         server_header=False,
         timeout_graceful_shutdown=math.ceil(settings.body_seconds),
