@@ -181,11 +181,7 @@ def encode_outputs(
 ) -> tuple[bytes, int | None]:
     """Return the body of a response, and the length of its JSON part if binary data follows.
 
-    Args:
-        inference: The request.
-        arrays: Every output of the network by name, (N, *shape) float32.
-        model: The model's name in the response.
-        version: Its version.
+    `arrays` has every output of the network by name, (N, *shape) float32.
     """
     outputs: list[dict[str, object]] = []
     blobs: list[bytes] = []
