@@ -12,7 +12,7 @@ from typing import Annotated, cast
 from fastapi import APIRouter, Depends, Path, Request, Response
 
 from service.api.engine import get_context, get_engine
-from service.api.handler import name_model, read_plain_body
+from service.api.handler import VALUE_BYTES, name_model, read_plain_body
 from service.api.openapi import OCTETS, OIP_NOT_FOUND, describe_inference
 from service.artifact import TensorSpec
 from service.artifact.manifest import NetworkName
@@ -121,6 +121,7 @@ async def infer(request: Request, name: ModelPath, version: Version) -> Response
     # An image takes at least one byte per number; the batch size is known only after parsing.
     images = len(body) // prod(model.manifest.networks[network].input.shape)
     cost = predict_decoding(JSON if json_length is None else OCTETS, len(body))
+    context.reserve_response(images * model.values[network] * VALUE_BYTES)
     steps = _infer(model, network, _InferenceBody(name, body, json_length), engine.limits)
     work = Work(steps, cost + images * model.seconds[network], model, network, images)
     work.trace = context.trace

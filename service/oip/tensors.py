@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from service.artifact import NetworkSpec, TensorSpec
 from service.artifact.tensor_files import Floats
 from service.codecs.image_batches import read_numbers
-from service.codecs.request_body import parse_json_object
+from service.codecs.request_body import JSON_WEIGHT, parse_json_object
 from service.errors import InvalidInputError, MalformedInputError, Violation
 from service.http.limits import Limits
 from service.http.problems import to_violations
@@ -88,7 +88,8 @@ def parse_inference(
     """
     split = _parse_length(json_length, len(body))
     try:
-        request = InferRequest.model_validate(parse_json_object(body[:split], limits))
+        with limits.decoding.hold(split * JSON_WEIGHT):
+            request = InferRequest.model_validate(parse_json_object(body[:split], limits))
     except ValidationError as error:
         violations = to_violations(error.errors())
         raise InvalidInputError(*violations) from error

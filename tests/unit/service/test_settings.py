@@ -55,7 +55,7 @@ INVALID = [
     ("max_queue", "0"),
     ("request_seconds", "0"),
     ("max_body_bytes", "32MB"),
-    ("max_pending_bytes", "0"),
+    ("max_pending_bytes", "-1"),
     ("max_json_bytes", "8MB"),
     ("max_json_values", "-1"),
     ("max_images", "1.5"),
