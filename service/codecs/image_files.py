@@ -48,12 +48,12 @@ class ImageFile:
     height: int
     decode: Callable[[], Image.Image]
     """Return the image, once; raises Pillow's various errors for invalid pixels."""
-    pixel_bytes: int
-    """Memory per pixel, including the copies that the conversion makes."""
     scans: int = 1
     """Number of passes over the pixels that decoding takes."""
     orientation: int = 1
     """Exif orientation; 1 is upright."""
+    pixel_bytes: int = 20
+    """Memory per pixel, including the copies that the conversion makes."""
 
     @property
     def decoding_bytes(self) -> int:
@@ -78,16 +78,14 @@ def open_image(content: bytes) -> ImageFile:
             png = parse_png(content)
             orientation = 1 if png.exif is None else parse_orientation(png.exif)
             pixel_bytes = _PNG_BYTES[png.plain_mode]
-            return ImageFile(
-                png.width, png.height, png.decode, pixel_bytes, orientation=orientation
-            )
+            return ImageFile(png.width, png.height, png.decode, 1, orientation, pixel_bytes)
         if content.startswith(JPEG_SIGNATURE):
             jpeg = parse_jpeg(content)
             image = jpeg.image
             orientation = parse_orientation(jpeg.exif)
             decode = [image].pop  # drops the reference to the pixels
             return ImageFile(
-                image.width, image.height, decode, _JPEG_BYTES, jpeg.scans, orientation
+                image.width, image.height, decode, jpeg.scans, orientation, _JPEG_BYTES
             )
     except Exception as error:
         reason = f": {error}" if type(error) is ValueError else ""

@@ -184,15 +184,16 @@ def _count(body: RequestBody, limits: Limits) -> None:
         limits.check("images", body.count)
         return
     body.count = len(body.items)
-    pixels = passes = 0
+    pixels = passes = largest = 0
     for item in body.items:
         if isinstance(item, ImageFile):
-            limits.decoding.check(item.decoding_bytes)
             size = item.width * item.height
             pixels += size
             passes += size * item.scans
+            largest = max(largest, item.decoding_bytes)
     limits.check("images", body.count)
     limits.check("pixels", pixels)
+    limits.decoding.check(largest)
     body.decoding = limits.decoding
     body.decoding_cost = passes * _PIXEL_SECONDS
 

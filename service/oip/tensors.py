@@ -86,7 +86,7 @@ def parse_inference(
         MalformedInputError: invalid JSON or inconsistent lengths.
         InvalidInputError: names, shapes, types or numbers do not match the network.
     """
-    split = _parse_length(json_length, len(body))
+    split = parse_length(json_length, len(body))
     try:
         with limits.decoding.hold(split * JSON_WEIGHT):
             request = InferRequest.model_validate(parse_json_object(body[:split], limits))
@@ -101,7 +101,12 @@ def parse_inference(
     return Inference(request.id, batch, _choose_outputs(request, spec))
 
 
-def _parse_length(header: str | None, size: int) -> int:
+def parse_length(header: str | None, size: int) -> int:
+    """Return the length of the JSON part of a body of `size` bytes.
+
+    Raises:
+        MalformedInputError: the header is not a number, or exceeds the size.
+    """
     if header is None:
         return size
     is_length = header.isascii() and header.isdecimal() and len(header) <= _MAX_LENGTH_DIGITS
