@@ -50,17 +50,17 @@ image-check: $(VENV)/bin/python $(if $(SBOM),$(VENV)/.dev) ## run the image's bu
 audit: $(VENV)/.dev ## look for known flaws in the pinned packages, where the database can be reached
 	@VENV="$(VENV)" sh deploy/audit.sh
 
-soak: $(VENV)/.dev ## half load for ten minutes (SECONDS=600); writes docs/reliability/soak.json
-	@$(VENV)/bin/python benchmarks/soak.py --seconds $(or $(SECONDS),600)
+soak: $(VENV)/.dev ## half of the capacity for ten minutes (SECONDS=600); writes docs/reliability/soak.json
+	@$(VENV)/bin/python -m benchmarks.reliability.soak --seconds $(or $(SECONDS),600)
 
-fuzz: $(VENV)/.fuzz ## coverage-guided fuzzing of every decoder (SECONDS=120 each)
-	@$(VENV)/bin/python benchmarks/fuzz.py --seconds $(or $(SECONDS),120)
+fuzz: $(VENV)/.fuzz ## coverage-guided fuzzing of all decoders (SECONDS=120 for each)
+	@$(VENV)/bin/python -m benchmarks.reliability.fuzz --seconds $(or $(SECONDS),120)
 
-reliability: $(VENV)/.dev ## write docs/reliability.md from the records beside it
-	@$(VENV)/bin/python benchmarks/page_writer.py reliability
+reliability: $(VENV)/.dev ## write docs/reliability.md from the records in docs/reliability
+	@$(VENV)/bin/python -m benchmarks.page_writer reliability
 
-bench: $(VENV)/.dev ## measure speed beside the peers; writes docs/performance.md (ARGS="classify --rounds 5")
-	@$(VENV)/bin/python benchmarks/bench.py $(ARGS)
+bench: $(VENV)/.dev ## measure speed, also of other servers; writes docs/performance.md (ARGS="classify --rounds 5")
+	@$(VENV)/bin/python -m benchmarks.bench $(ARGS)
 
 $(VENV)/bin/python:
 	@command -v $(PYTHON) >/dev/null || { echo "latentd needs Python 3.11 or later: no '$(PYTHON)' found (set PYTHON=...)" >&2; exit 1; }

@@ -1,4 +1,14 @@
-"""The path of a request to an operation, from its head to its response."""
+"""The path of a request to an operation, in eight steps.
+
+1. `RequestContext` reads the head once.
+2. `parse_query` parses the parameters, `negotiate` chooses the media type of the response.
+3. `read_plain_body` reads the body within the limits.
+4. `decode_body` decodes it, on a thread if that takes long.
+5. `OperationHandler._plan` builds the work item with its predicted cost.
+6. `Scheduler.run` runs it, together with the work of other requests.
+7. The operation's `run` encodes the result.
+8. `RequestWrapper` sends the response with the common headers, and logs and counts it.
+"""
 
 from collections.abc import Mapping
 from functools import lru_cache, partial

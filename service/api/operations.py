@@ -149,8 +149,9 @@ def _find_class(model: Model, source: str, requested: int | str | None) -> int |
 def _interpolate(call: Call[schemas.InterpolateParameters]) -> Steps[Response]:
     space, body = call.parameters.space, call.body
     if body.count not in {0, _ENDS}:  # without input, decoding reports the missing member
-        detail = f"Expected two images or two latents, got {body.count}."
-        raise InvalidInputError(Violation("", detail))
+        member = "latents" if body.has_latents else "images"
+        detail = f"Expected two {member}, got {body.count}."
+        raise InvalidInputError(Violation(f"/{member}", detail))
     if body.has_latents:
         ends = body.to_latents(call.model.space(space).latent_size)
     else:

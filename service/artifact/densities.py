@@ -1,7 +1,9 @@
-"""Densities over latent codes: stored parameters and how to draw from them.
+"""Distributions over latent codes: their stored parameters and how to draw from them.
 
-Each class is a `samplers.StoredSampler`. Letters: N codes of L numbers, K classes, M components,
-A axes.
+To add a fitted sampler: write a class here, add it to `STORED_SAMPLERS`, and add its fit to
+`training.sampling.samplers`.
+
+Letters: N codes of L numbers, K classes, M components, A axes.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,12 +13,83 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from service.artifact.tensor_files import Doubles, Floats, Labels, TensorRecord
+from service.artifact.samplers import StoredSampler
+from service.artifact.tensor_files import Doubles, Floats, Labels
 from service.errors import ArtifactError
 
 
 @dataclass(frozen=True, slots=True)
-class KernelDensity(TensorRecord):
+class Uniform(StoredSampler):
+    """A uniform distribution over a box (report 000).
+
+    The temperature scales the sides of the box about its centre.
+    """
+
+    shapes: ClassVar[Mapping[str, str]] = {"low": "L", "high": "L"}
+
+    low: Floats
+    """(L,)."""
+    high: Floats
+    """(L,) nowhere below `low`."""
+
+    def check(self) -> None:
+        """See `TensorRecord.check`."""
+        if (self.low > self.high).any():
+            index = int((self.low > self.high).argmax())
+            raise ArtifactError(
+                f"expected low <= high, got {self.low[index]} > {self.high[index]} at {index}"
+            )
+
+    def draw(
+        self,
+        count: int,
+        rng: np.random.Generator,
+        label: int | None,  # noqa: ARG002 - there are no classes
+        temperature: float,
+    ) -> Floats:
+        """See `Sampler.draw`."""
+        low, high = self.low.astype(np.float64), self.high.astype(np.float64)
+        sides = temperature * (high - low)
+        offsets = rng.random((count, self.latent_size)) - 0.5
+        return ((low + high) / 2 + sides * offsets).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Centroids(StoredSampler):
+    """A normal distribution about the mean code of each class (report 002)."""
+
+    shapes: ClassVar[Mapping[str, str]] = {"centroids": "KL", "sigma": "L"}
+
+    centroids: Floats
+    """(K, L)."""
+    sigma: Floats
+    """(L,) standard deviation about each centroid; 0 or more."""
+
+    @property
+    def classes(self) -> frozenset[int]:
+        """All K classes."""
+        return frozenset(range(len(self.centroids)))
+
+    def check(self) -> None:
+        """See `TensorRecord.check`."""
+        if (self.sigma < 0).any():
+            raise ArtifactError(f"expected a sigma of 0 or more, got {self.sigma.min()}")
+
+    def draw(
+        self, count: int, rng: np.random.Generator, label: int | None, temperature: float
+    ) -> Floats:
+        """See `Sampler.draw`; without a label all classes are equally likely."""
+        classes = (
+            rng.integers(len(self.centroids), size=count)
+            if label is None
+            else np.full(count, label)
+        )
+        noise = rng.standard_normal((count, self.latent_size))
+        return (self.centroids[classes] + temperature * self.sigma * noise).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class KernelDensity(StoredSampler):
     """A Gaussian kernel density estimate over latent codes (report 003).
 
     A draw is a random code plus `bandwidth * scale` times a standard normal vector (Silverman,
@@ -35,11 +108,6 @@ class KernelDensity(TensorRecord):
     """(N,) class index of each code, for class-conditional draws."""
 
     @property
-    def latent_size(self) -> int:
-        """L."""
-        return len(self.scale)
-
-    @property
     def classes(self) -> frozenset[int]:
         """The classes that the codes belong to; empty without labels."""
         return frozenset() if self.labels is None else frozenset(self.labels.tolist())
@@ -52,7 +120,7 @@ class KernelDensity(TensorRecord):
     def draw(
         self, count: int, rng: np.random.Generator, label: int | None, temperature: float
     ) -> Floats:
-        """See `samplers.Sampler.draw`."""
+        """See `Sampler.draw`."""
         codes = _select_rows(self.codes, self.labels, label)
         centres = codes[rng.integers(len(codes), size=count)]
         spread = temperature * self.bandwidth * self.scale
@@ -60,7 +128,7 @@ class KernelDensity(TensorRecord):
 
 
 @dataclass(frozen=True, slots=True)
-class ClassKernelDensity(TensorRecord):
+class ClassKernelDensity(StoredSampler):
     """A kernel density estimate with a bandwidth and a scale for each class."""
 
     shapes: ClassVar[Mapping[str, str]] = {
@@ -80,11 +148,6 @@ class ClassKernelDensity(TensorRecord):
     """(K,) standard deviations in units of `scales`; greater than 0."""
 
     @property
-    def latent_size(self) -> int:
-        """L."""
-        return len(self.scales[0])
-
-    @property
     def classes(self) -> frozenset[int]:
         """The classes that the codes belong to."""
         return frozenset(self.labels.tolist())
@@ -102,7 +165,7 @@ class ClassKernelDensity(TensorRecord):
     def draw(
         self, count: int, rng: np.random.Generator, label: int | None, temperature: float
     ) -> Floats:
-        """See `samplers.Sampler.draw`."""
+        """See `Sampler.draw`."""
         rows = _select_rows(np.arange(len(self.codes)), self.labels, label)
         drawn = rows[rng.integers(len(rows), size=count)]
         noise = rng.standard_normal((count, self.latent_size))
@@ -112,7 +175,7 @@ class ClassKernelDensity(TensorRecord):
 
 
 @dataclass(frozen=True, slots=True)
-class ProjectedDensity(TensorRecord):
+class ProjectedDensity(StoredSampler):
     """A kernel density estimate in a plane of the latent space, fitted with PCA (report 003)."""
 
     shapes: ClassVar[Mapping[str, str]] = {"mean": "L", "axes": "AL"}
@@ -123,11 +186,6 @@ class ProjectedDensity(TensorRecord):
     """(L,) origin of the coordinates."""
     axes: Floats
     """(2, L) unit axes of the coordinates."""
-
-    @property
-    def latent_size(self) -> int:
-        """L."""
-        return len(self.mean)
 
     @property
     def classes(self) -> frozenset[int]:
@@ -145,13 +203,13 @@ class ProjectedDensity(TensorRecord):
     def draw(
         self, count: int, rng: np.random.Generator, label: int | None, temperature: float
     ) -> Floats:
-        """See `samplers.Sampler.draw`."""
+        """See `Sampler.draw`."""
         coordinates = self.density.draw(count, rng, label, temperature).astype(np.float64)
         return (self.mean + _weighted_sum(coordinates, self.axes)).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
-class GaussianMixture(TensorRecord):
+class GaussianMixture(StoredSampler):
     """A mixture of normal distributions with full covariances."""
 
     shapes: ClassVar[Mapping[str, str]] = {"weights": "M", "means": "ML", "factors": "MLL"}
@@ -162,16 +220,6 @@ class GaussianMixture(TensorRecord):
     """(M, L)."""
     factors: Floats
     """(M, L, L) lower Cholesky factors of the covariances."""
-
-    @property
-    def latent_size(self) -> int:
-        """L."""
-        return len(self.means[0])
-
-    @property
-    def classes(self) -> frozenset[int]:
-        """Always empty."""
-        return frozenset()
 
     def check(self) -> None:
         """See `TensorRecord.check`."""
@@ -188,13 +236,24 @@ class GaussianMixture(TensorRecord):
         label: int | None,  # noqa: ARG002 - there are no classes
         temperature: float,
     ) -> Floats:
-        """See `samplers.Sampler.draw`."""
+        """See `Sampler.draw`."""
         edges = np.cumsum(self.weights)[:-1]
         components = np.searchsorted(edges, rng.random(count), side="right")
         noise = rng.standard_normal((count, self.latent_size))
         columns = (self.factors[components, :, column] for column in range(self.latent_size))
         latents = self.means[components] + temperature * _weighted_sum(noise, columns)
         return latents.astype(np.float32)
+
+
+STORED_SAMPLERS: dict[str, type[StoredSampler]] = {
+    "uniform": Uniform,
+    "centroid": Centroids,
+    "kde": KernelDensity,
+    "class-kde": ClassKernelDensity,
+    "pca-kde": ProjectedDensity,
+    "gmm": GaussianMixture,
+}
+"""The class that reads the file of each sampler kind."""
 
 
 def _select_rows(rows: NDArray[Any], labels: Labels | None, label: int | None) -> NDArray[Any]:

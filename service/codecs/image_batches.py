@@ -84,6 +84,8 @@ def to_batch(
         try:
             with decoding.hold(item.decoding_bytes) if decoding else nullcontext():
                 batch[index] = to_pixels(item.decode_upright(), spec, invert)
+        except MemoryError:  # not the file's fault
+            raise
         except Exception as error:
             detail = "The image file is truncated or damaged."
             if in_json:

@@ -87,6 +87,8 @@ def open_image(content: bytes) -> ImageFile:
             return ImageFile(
                 image.width, image.height, decode, jpeg.scans, orientation, _JPEG_BYTES
             )
+    except MemoryError:  # not the file's fault
+        raise
     except Exception as error:
         reason = f": {error}" if type(error) is ValueError else ""
         raise MalformedInputError(f"The image file is damaged{reason}.") from error

@@ -7,7 +7,7 @@ from typing import Any
 from starlette.types import Scope
 
 from service.http.problems import ProblemType
-from service.http.request_context import RequestContext, choose_request_id
+from service.http.request_context import RequestContext, choose_request_id, parse_length
 from service.observability import metrics
 from service.observability.logs import ACCESS_LOGGER
 from service.observability.tracing import current_trace_id
@@ -15,7 +15,6 @@ from service.observability.tracing import current_trace_id
 _MAX_PATH_LENGTH = 256
 _MESSAGE = "%s %s %d %.1fms id=%s"
 _MESSAGE_FIELDS = ("method", "path", "status", "duration_ms", "request_id")
-_MAX_LENGTH_DIGITS = 18
 _log = logging.getLogger(ACCESS_LOGGER)
 
 
@@ -87,8 +86,8 @@ def _describe(
 
 
 def _add_length(fields: dict[str, Any], declared: str) -> None:
-    if declared.isascii() and declared.isdecimal() and len(declared) <= _MAX_LENGTH_DIGITS:
-        fields["bytes_in"] = int(declared)
+    if (length := parse_length(declared)) is not None:
+        fields["bytes_in"] = length
 
 
 def _write(fields: dict[str, Any]) -> None:

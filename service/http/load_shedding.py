@@ -44,7 +44,7 @@ class LoadShedder:
         rejection = self._rejections.get(_identify(context))
         if (
             rejection is not None
-            and _declared_length(context) >= rejection.length
+            and (context.declared_length or 0) >= rejection.length
             and context.started - rejection.time < _MEMORY_SECONDS
         ):
             context.route = rejection.route
@@ -56,15 +56,10 @@ class LoadShedder:
             return
         if len(self._rejections) >= _MAX_REMEMBERED:
             self._rejections.clear()
-        rejection = _Rejection(_declared_length(context), context.route, time.perf_counter())
+        length = context.declared_length or 0
+        rejection = _Rejection(length, context.route, time.perf_counter())
         self._rejections[_identify(context)] = rejection
 
 
 def _identify(context: RequestContext) -> _Key:
     return context.path, context.scope["query_string"]
-
-
-def _declared_length(context: RequestContext) -> int:
-    """Return the declared length of a request's body; 0 if it is not declared."""
-    value = context.headers.get(b"content-length", "")
-    return int(value[:18]) if value.isascii() and value.isdecimal() else 0

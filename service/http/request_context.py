@@ -17,6 +17,7 @@ from service.http.starlette_internals import get_route_path
 WAIT_UNTIL_WRITTEN = "wait_until_written"
 """Key of a request's state for a coroutine function of the server: it waits while the client reads
 more slowly than the response is written."""
+_MAX_LENGTH_DIGITS = 20
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -110,6 +111,11 @@ class RequestContext:
         """Identify the client: the name of its API key, or its address."""
         return self.key or (self.scope.get("client") or ("",))[0]
 
+    @property
+    def declared_length(self) -> int | None:
+        """The declared length of the body; None without a usable one."""
+        return parse_length(self.headers.get(b"content-length", ""))
+
     async def receive(self) -> Message:
         """Receive the next part of the body and reserve its bytes.
 
@@ -153,10 +159,9 @@ class RequestContext:
             OverloadedError: the memory for all requests is exhausted.
             ClientDisconnect: the client has disconnected.
         """
-        declared = self.headers.get(b"content-length", "")
-        is_declared = declared.isascii() and declared.isdecimal()
-        if is_declared:  # the server receives no more than that
-            limits.check(limit, int(declared))
+        declared = self.declared_length
+        if declared is not None:  # the server receives no more than that
+            limits.check(limit, declared)
         chunks: list[bytes] = []
         received = 0
         more = True
@@ -166,7 +171,7 @@ class RequestContext:
                 raise ClientDisconnect
             chunks.append(chunk := message.get("body", b""))
             received += len(chunk)
-            if not is_declared:
+            if declared is None:
                 limits.check(limit, received)
             self.reserve(len(chunk))
             more = message.get("more_body", False)
@@ -224,6 +229,12 @@ class RequestContext:
         if b"cache-control" not in names:
             # Static files have an ETag, everything else may be private.
             headers.append((b"cache-control", b"no-cache" if b"etag" in names else b"no-store"))
+
+
+def parse_length(text: str) -> int | None:
+    """Return a length given in a header; None if it is not decimal or over 20 digits long."""
+    is_length = text.isascii() and text.isdecimal() and len(text) <= _MAX_LENGTH_DIGITS
+    return int(text) if is_length else None
 
 
 def choose_request_id(given: str) -> str:

@@ -1,6 +1,5 @@
 """A model: a loaded bundle with its networks, samplers and reference errors."""
 
-import dataclasses
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -108,14 +107,14 @@ def load_model(bundle: Bundle, runtime: Runtime) -> Model:
     try:
         _check_extras(bundle)
         networks = {name: _load_network(bundle, name, runtime) for name in manifest.networks}
-        model = Model(
+        return Model(
             bundle=bundle,
             manifest=manifest,
             reference=f"{bundle.name}@{bundle.version}",
             backend=runtime.format,
             platform=runtime.platform,
             networks=networks,
-            samplers={},
+            samplers={name: load_sampler(bundle, spec) for name, spec in manifest.samplers.items()},
             errors={
                 name: read_reference_errors(bundle.read(space.reference))
                 for name, space in manifest.spaces.items()
@@ -126,16 +125,9 @@ def load_model(bundle: Bundle, runtime: Runtime) -> Model:
             },
             values={name: _count_values(spec) for name, spec in manifest.networks.items()},
         )
-        return dataclasses.replace(model, samplers=_load_samplers(model))
     except LatentdError as error:  # also from a network that fails on zeros
         prefix = f"{bundle.name}@{bundle.version}: "
         raise ArtifactError(prefix + str(error).removeprefix(prefix)) from error
-
-
-def _load_samplers(model: Model) -> dict[str, Sampler]:
-    """Load the samplers; some of them run networks of the model."""
-    specs = model.manifest.samplers
-    return {name: load_sampler(model.bundle, spec, model.run) for name, spec in specs.items()}
 
 
 def _check_extras(bundle: Bundle) -> None:

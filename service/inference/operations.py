@@ -127,8 +127,11 @@ def sample(
         label: Class index for a class-conditional source; None for any class.
         temperature: Factor on the source's spread, greater than 0.
     """
+    spec = model.manifest.samplers[source]
     latents = model.samplers[source].draw(count, rng, label, temperature)
-    images = yield from decode(latents, model.manifest.samplers[source].space)
+    for network in spec.networks[:-1]:  # a filtered GAN generates images and encodes them
+        (latents,) = yield network, latents
+    images = yield from decode(latents, spec.space)
     return Generation(latents, images)
 
 

@@ -1,26 +1,19 @@
 """Load a bundle's samplers and check them against the rest of the bundle."""
 
 from service.artifact import Bundle, SamplerSpec
-from service.artifact.samplers import (
-    STORED_SAMPLERS,
-    FilteredGan,
-    RunNetwork,
-    Sampler,
-    StandardNormal,
-    StoredSampler,
-)
+from service.artifact.densities import STORED_SAMPLERS
+from service.artifact.samplers import Sampler, StandardNormal, StoredSampler
 from service.errors import ArtifactError
 
 _KINDS = (*STORED_SAMPLERS, "prior", "gan-filtered")
 
 
-def load_sampler(bundle: Bundle, spec: SamplerSpec, run: RunNetwork) -> Sampler:
+def load_sampler(bundle: Bundle, spec: SamplerSpec) -> Sampler:
     """Return the sampler for one sample source of a manifest.
 
     Args:
         bundle: The bundle that contains the sampler's file.
         spec: The manifest's description of the source.
-        run: Runs a network of the bundle, for samplers that need one.
 
     Raises:
         ArtifactError: The kind is unknown, or the file is missing, damaged or does not match the
@@ -29,7 +22,7 @@ def load_sampler(bundle: Bundle, spec: SamplerSpec, run: RunNetwork) -> Sampler:
     if spec.kind == "prior":
         return StandardNormal(bundle.manifest.latent_size(spec.space))
     if spec.kind == "gan-filtered":
-        return FilteredGan(StandardNormal(bundle.manifest.latent_size("gan")), run)
+        return StandardNormal(bundle.manifest.latent_size("gan"))
     if spec.kind in STORED_SAMPLERS:
         return _load_stored(bundle, spec)
     raise ArtifactError(f"unknown sampler kind {spec.kind!r}; known kinds: {', '.join(_KINDS)}")

@@ -47,7 +47,7 @@ def require_sdk() -> None:
         ) from error
 
 
-def start_tracing(endpoint: str) -> "TracerProvider":
+def start_tracing(endpoint: str) -> None:
     """Turn tracing on for this process: a thread exports spans in batches.
 
     Args:
@@ -70,7 +70,6 @@ def start_tracing(endpoint: str) -> "TracerProvider":
     exporter = trace_exporter.OTLPSpanExporter(endpoint=url, timeout=_EXPORT_TIMEOUT_SECONDS)
     provider.add_span_processor(export.BatchSpanProcessor(exporter))
     use_provider(provider)
-    return provider
 
 
 def use_provider(provider: "TracerProvider | None") -> None:
@@ -158,30 +157,26 @@ def trace_run(
     network: str,
     backend: str,
     images: int,
-    contexts: Sequence[Context | None] | None = None,
+    contexts: Sequence[Context],
 ) -> AbstractContextManager[Span]:
     """Return a context manager in which the span of one network run is current.
 
-    A run that serves several requests is a child of the first recorded one and links to the
-    others. A run without a recorded request gets no span.
+    A run that serves several requests is a child of the first request and links to the others.
+    A run without a recorded request gets no span.
 
     Args:
         model: `name@version`.
         network: Name of the network in the bundle.
         backend: Name of the backend that runs it.
         images: Batch size.
-        contexts: What `capture_context` returned in each request; None for the current context.
+        contexts: What `capture_context` returned for the recorded requests.
     """
-    if _tracer is None:
-        return _NO_SPAN
-    candidates = [capture_context()] if contexts is None else contexts
-    parents = [parent for parent in candidates if parent is not None]
-    if not parents:
+    if _tracer is None or not contexts:
         return _NO_SPAN
     return _tracer.start_as_current_span(
         f"run {network}",
-        context=parents[0],
-        links=[Link(trace.get_current_span(other).get_span_context()) for other in parents[1:]],
+        context=contexts[0],
+        links=[Link(trace.get_current_span(other).get_span_context()) for other in contexts[1:]],
         attributes={
             "latentd.model": model,
             "latentd.network": network,
@@ -191,13 +186,10 @@ def trace_run(
     )
 
 
-def is_traced() -> bool:
-    """Return whether the current request's span is recorded."""
-    return trace.get_current_span().is_recording()
-
-
 def current_trace_id() -> str | None:
     """Return the current request's trace id, 32 hexadecimal digits; None without a trace."""
+    if _tracer is None:
+        return None
     span_context = trace.get_current_span().get_span_context()
     return trace.format_trace_id(span_context.trace_id) if span_context.is_valid else None
 

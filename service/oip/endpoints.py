@@ -28,8 +28,8 @@ from service.oip.tensors import (
     DATATYPE,
     LENGTH_HEADER,
     encode_outputs,
+    find_json_length,
     parse_inference,
-    parse_length,
 )
 
 router = APIRouter(prefix="/v2", tags=["open inference protocol"])
@@ -127,7 +127,7 @@ async def infer(request: Request, name: ModelPath, version: Version) -> Response
     # The batch size is known only after parsing: a number takes at least two bytes in JSON.
     images = len(body) // (2 * prod(model.manifest.networks[network].input.shape))
     images = min(images, engine.limits.images)
-    json_bytes = parse_length(json_length, len(body))
+    json_bytes = find_json_length(json_length, len(body))
     cost = predict_decoding(JSON, json_bytes) + predict_decoding(OCTETS, len(body) - json_bytes)
     context.reserve_response(images * model.values[network] * VALUE_BYTES)
     steps = _infer(model, network, _InferenceBody(name, body, json_length), engine.limits)

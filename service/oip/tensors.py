@@ -19,11 +19,11 @@ from service.codecs.request_body import JSON_WEIGHT, parse_json_object
 from service.errors import InvalidInputError, MalformedInputError, Violation
 from service.http.limits import Limits
 from service.http.problems import to_violations
+from service.http.request_context import parse_length
 
 LENGTH_HEADER = "Inference-Header-Content-Length"
 DATATYPE = "FP32"
 MAX_TENSORS = 16
-_MAX_LENGTH_DIGITS = 18
 
 Name = Annotated[str, Field(max_length=256)]
 Dimension = Annotated[int, Field(ge=0, lt=2**31)]
@@ -86,7 +86,7 @@ def parse_inference(
         MalformedInputError: invalid JSON or inconsistent lengths.
         InvalidInputError: names, shapes, types or numbers do not match the network.
     """
-    split = parse_length(json_length, len(body))
+    split = find_json_length(json_length, len(body))
     try:
         with limits.decoding.hold(split * JSON_WEIGHT):
             request = InferRequest.model_validate(parse_json_object(body[:split], limits))
@@ -101,7 +101,7 @@ def parse_inference(
     return Inference(request.id, batch, _choose_outputs(request, spec))
 
 
-def parse_length(header: str | None, size: int) -> int:
+def find_json_length(header: str | None, size: int) -> int:
     """Return the length of the JSON part of a body of `size` bytes.
 
     Raises:
@@ -109,12 +109,12 @@ def parse_length(header: str | None, size: int) -> int:
     """
     if header is None:
         return size
-    is_length = header.isascii() and header.isdecimal() and len(header) <= _MAX_LENGTH_DIGITS
-    if not is_length or int(header) > size:
+    length = parse_length(header)
+    if length is None or length > size:
         raise MalformedInputError(
             f"{LENGTH_HEADER} must be at most the length of the body, {size}, got {header!r:.40}."
         )
-    return int(header)
+    return length
 
 
 def _read_tensor(tensor: InferInput, rest: bytes, spec: TensorSpec) -> Floats:

@@ -2,7 +2,10 @@
 
 import base64
 import io
+import itertools
+import struct
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +63,69 @@ def forge_png(width: int, height: int, *chunks: bytes) -> bytes:
         make_chunk(b"IEND", b""),
     ]
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def write_png(
+    data: bytes,
+    size: tuple[int, int] = (6, 6),
+    *,
+    depth: int = 8,
+    colour: int = 0,
+    interlaced: bool = False,
+    before: Sequence[bytes] = (),
+    after: Sequence[bytes] = (),
+    parts: int = 1,
+) -> bytes:
+    """Return a PNG file.
+
+    Args:
+        data: The filtered rows.
+        size: Width and height.
+        depth: Bits per channel.
+        colour: Colour type: 0 grey, 2 RGB, 3 palette, 4 grey with alpha, 6 RGB with alpha.
+        interlaced: Whether the rows are in the order of Adam7.
+        before: Chunks before the pixels.
+        after: Chunks after the pixels.
+        parts: Number of chunks with pixels.
+    """
+    header = struct.pack(">IIBBBBB", *size, depth, colour, 0, 0, interlaced)
+    compressed = zlib.compress(data)
+    cuts = [len(compressed) * part // parts for part in range(parts + 1)]
+    pixels = (compressed[start:end] for start, end in itertools.pairwise(cuts))
+    chunks = [
+        make_chunk(b"IHDR", header),
+        *before,
+        *(make_chunk(b"IDAT", part) for part in pixels),
+        *after,
+        make_chunk(b"IEND", b""),
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def filter_rows(pixels: NDArray[np.uint8]) -> bytes:
+    """Return the rows of 8-bit pixels (H, W) or (H, W, C) in the form of PNG, not filtered."""
+    return b"".join(b"\0" + row.tobytes() for row in pixels)
+
+
+def make_exif(*entries: bytes, order: str = ">") -> bytes:
+    """Return a TIFF structure with these 12-byte entries."""
+    mark = b"MM\0*" if order == ">" else b"II*\0"
+    return mark + struct.pack(f"{order}IH", 8, len(entries)) + b"".join(entries) + bytes(4)
+
+
+def make_orientation(orientation: int, order: str = ">") -> bytes:
+    """Return the Exif entry of an orientation."""
+    return struct.pack(f"{order}HHIHH", 0x0112, 3, 1, orientation, 0)
+
+
+def make_segment(marker: int, content: bytes) -> bytes:
+    """Return a JPEG segment."""
+    return bytes([0xFF, marker]) + (len(content) + 2).to_bytes(2, "big") + content
+
+
+def insert_segments(content: bytes, *segments: bytes) -> bytes:
+    """Return a JPEG file with segments at its start."""
+    return content[:2] + b"".join(segments) + content[2:]
 
 
 def make_noise(width: int = 6, height: int = 8, file_format: str = "PNG") -> bytes:

@@ -14,16 +14,14 @@ import numpy as np
 import torch
 from torch import nn
 
+from service.artifact.densities import STORED_SAMPLERS, Centroids, Uniform
 from service.artifact.manifest import NetworkName, SamplerSpace, SpaceName
 from service.artifact.samplers import (
-    STORED_SAMPLERS,
-    Centroids,
     FilteredGan,
     RunNetwork,
     Sampler,
     StandardNormal,
     StoredSampler,
-    Uniform,
 )
 from training.checkpoints import replace_file
 from training.config import Recipe

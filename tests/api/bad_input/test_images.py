@@ -98,7 +98,7 @@ def test_unsupported_image_format_is_rejected(
         422 if body == "json" else 415, "/v1/encode", **make_request(body, UNSUPPORTED[file_format])
     )
 
-    assert "PNG and JPEG are read" in problem["detail"]
+    assert "supported: PNG, JPEG" in problem["detail"]
 
 
 @pytest.mark.parametrize("operation", ["reconstruct", "denoise", "classify"])

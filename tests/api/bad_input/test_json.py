@@ -53,7 +53,7 @@ def test_json_body_must_be_an_object(
     """A JSON body that is not an object is rejected with 422."""
     problem = expect_problem(422, f"/v1/{operation}", content=body, headers=JSON)
 
-    assert problem["detail"] == "the body must be a JSON object"
+    assert problem["detail"] == "Expected a JSON object."
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
@@ -121,7 +121,7 @@ def test_pixels_outside_the_range_are_rejected(expect_problem: ExpectProblem, va
     problem = expect_problem(422, "/v1/encode", json={"images": [[[value] * 6] * 8]})
 
     assert "[0, 1]" in problem["detail"]
-    assert ("divide by 255" in problem["detail"]) == (value >= 2)
+    assert ("Divide integers up to 255 by 255" in problem["detail"]) == (value >= 2)
 
 
 WRONG_SHAPES = {
@@ -155,7 +155,7 @@ def test_shape_error_states_both_shapes(expect_problem: ExpectProblem) -> None:
     """The error for a wrong shape states the expected and the actual shape."""
     problem = expect_problem(422, "/v1/encode?model=colour", json={"images": [[[0.5] * 27] * 28]})
 
-    assert problem["detail"] == "images of 3 x 6 x 6 are wanted, got 1 x 28 x 27"
+    assert problem["detail"] == "Expected images of shape (N, 3, 6, 6), got (1, 28, 27)."
 
 
 @pytest.mark.parametrize("images", [[], {}, "text", PNG, 5, None, True])
@@ -231,7 +231,7 @@ def test_interpolation_requires_two_inputs(
     """Interpolation requires two images or two latents, and the error states the actual number."""
     problem = expect_problem(422, "/v1/interpolate", json={member: [item] * count})
 
-    assert problem["detail"].endswith(f"got {count}")
+    assert problem["detail"].endswith(f"got {count}.")
 
 
 def test_interpolation_rejects_images_with_latents(expect_problem: ExpectProblem) -> None:

@@ -199,7 +199,7 @@ def test_class_for_an_unconditional_source_is_rejected_with_409(
     """A class for an unconditional source is rejected with 409 and the conditional sources."""
     problem = expect_problem(409, f"/v1/sample?class=dark&{query}")
 
-    assert problem["detail"].endswith(f"class-conditional sources: {able}")
+    assert problem["detail"].endswith(f"class-conditional sources: {able}.")
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
@@ -252,7 +252,6 @@ def test_compressed_body_is_rejected_with_415(expect_problem: ExpectProblem, enc
         ("encode", "image/png"),
         ("encode", "image/*"),
         ("sample", "application/json;q=0"),
-        ("sample", "application/json;q=no"),
         ("sample", "nonsense"),
     ],
 )

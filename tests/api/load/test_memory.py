@@ -53,14 +53,14 @@ def test_unread_responses_count_until_the_client_reads_or_leaves(url: str) -> No
         with contextlib.ExitStack() as stack:
             for _ in range(4):
                 open_unread_response(url, stack)
-            wait_until(lambda: sample().status_code == 429)
+            wait_until(lambda: sample().status_code == 429, timeout=20)
             time.sleep(0.3)
             rejected = sample()
 
             check_problem(rejected, 429)
             assert "LATENTD_MAX_PENDING_BYTES" in rejected.json()["detail"]
             assert client.post("/v1/sample", json={"count": 1}).status_code == 200
-        wait_until(lambda: sample().status_code == 200)
+        wait_until(lambda: sample().status_code == 200, timeout=20)
 
 
 def test_image_that_exceeds_the_memory_for_decoding_is_413(url: str) -> None:

@@ -7,7 +7,10 @@ import sys
 from pathlib import Path
 
 CASES = 12
-"""Generated requests for each operation in each mode; `benchmarks/contract.py` sends more."""
+"""Generated requests for each operation in each mode.
+
+`benchmarks/reliability/openapi_contract.py` sends more.
+"""
 
 
 def run_schemathesis(url: str, report: Path) -> subprocess.CompletedProcess[str]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from service.api import schemas
-from service.http.problems import KINDS
+from service.http.problems import PROBLEM_TYPES
 from tests.support.fakes import LATENT_SIZE
 from tests.support.image_files import make_noise, to_npy
 from tests.support.problem_checks import OPERATIONS
@@ -129,8 +129,8 @@ def test_every_error_status_is_documented(document: Document, operation: str) ->
     """Each status of an error is documented as a problem."""
     responses = find_operation(document, operation)["responses"]
 
-    for kind in KINDS.values():
-        assert list(responses[str(kind.status.value)]["content"]) == ["application/problem+json"]
+    for problem in PROBLEM_TYPES.values():
+        assert list(responses[str(problem.status.value)]["content"]) == ["application/problem+json"]
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)

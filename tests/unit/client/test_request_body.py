@@ -11,7 +11,7 @@ from latentd_client.request_body import Body, pack_ends, pack_images, pack_laten
 from tests.support.image_files import make_noise, read_npy, read_png
 
 PNG_FILE = make_noise()
-JPEG_FILE = make_noise(form="JPEG")
+JPEG_FILE = make_noise(file_format="JPEG")
 ACCEPTED = (
     r"Expected a path \(str or Path\), the bytes of an image file, a PIL image, a NumPy array of "
     r"numbers, a sequence of paths, bytes and PIL images, or a sequence of arrays; got "

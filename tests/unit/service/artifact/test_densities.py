@@ -9,12 +9,15 @@ from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
 from service.artifact.densities import (
+    STORED_SAMPLERS,
+    Centroids,
     ClassKernelDensity,
     GaussianMixture,
     KernelDensity,
     ProjectedDensity,
+    Uniform,
 )
-from service.artifact.samplers import STORED_SAMPLERS, Centroids, StoredSampler, Uniform
+from service.artifact.samplers import StoredSampler
 from service.errors import ArtifactError
 
 RNG = np.random.default_rng(0)

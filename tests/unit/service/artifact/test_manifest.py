@@ -230,7 +230,7 @@ def make_quality(value: float) -> Members:
 
 
 def test_class_requests_get_the_best_class_conditional_source(members: Members) -> None:
-    """If the default source has no classes, the class-conditional one of best quality is used."""
+    """Requests with a class use the best class-conditional source if the default is not one."""
     conditional = members["samplers"]["kde"]
     members["default_source"] = "prior"
     manifest = parse_manifest(dump(members))

@@ -5,12 +5,14 @@ import pytest
 from numpy.typing import NDArray
 
 from service.artifact.densities import (
+    Centroids,
     ClassKernelDensity,
     GaussianMixture,
     KernelDensity,
     ProjectedDensity,
+    Uniform,
 )
-from service.artifact.samplers import Centroids, FilteredGan, Sampler, StandardNormal, Uniform
+from service.artifact.samplers import FilteredGan, Sampler, StandardNormal
 
 COUNT = 20_000
 CODES = np.array([[-5, 0, 1], [5, 0, 1], [5, 2, 1]], dtype=np.float32)

@@ -133,7 +133,7 @@ def test_no_writable_folder_is_an_error(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_removed_model_info_is_not_exposed() -> None:
-    """A removed model has no series; removing it twice is allowed."""
+    """The series of a removed model is not exposed; removing it twice is allowed."""
     metrics.add_model_info("gone", 1, "onnx", "c")
     shown = exposition.render_metrics()
     for _ in range(2):

@@ -59,14 +59,16 @@ def record_request(
     return ended
 
 
-def capture(traceparent: str = "") -> Context | None:
-    """Return the context that a request with this `traceparent` captures."""
-    headers = [(b"traceparent", traceparent.encode())]
-    with tracing.start_request_span(make_scope(headers=headers)):
-        return tracing.capture_context()
+def capture_all(count: int) -> list[Context]:
+    """Return the contexts of requests, each with its own span."""
+    contexts = []
+    for _ in range(count):
+        with tracing.start_request_span(make_scope()):
+            contexts.append(tracing.capture_context())
+    return [context for context in contexts if context is not None]
 
 
-def test_a_request_span_follows_the_http_conventions(exporter: InMemorySpanExporter) -> None:
+def test_request_span_follows_the_http_conventions(exporter: InMemorySpanExporter) -> None:
     """The span has kind SERVER, its method and route as name, and the conventional attributes."""
     span = record_request(exporter)
 
@@ -85,7 +87,7 @@ def test_a_request_span_follows_the_http_conventions(exporter: InMemorySpanExpor
     }
 
 
-def test_a_request_span_continues_the_trace_of_the_client(exporter: InMemorySpanExporter) -> None:
+def test_request_span_continues_the_trace(exporter: InMemorySpanExporter) -> None:
     """The span named in `traceparent` is the parent."""
     headers = [(b"traceparent", f"00-{TRACE}-{PARENT}-01".encode())]
 
@@ -99,7 +101,7 @@ def test_a_request_span_continues_the_trace_of_the_client(exporter: InMemorySpan
 @pytest.mark.parametrize(
     "values", [[b"nonsense"], [f"00-{TRACE}-{PARENT}-01".encode()] * 2], ids=["bad", "repeated"]
 )
-def test_an_invalid_traceparent_starts_a_new_trace(
+def test_invalid_traceparent_starts_a_new_trace(
     exporter: InMemorySpanExporter, values: list[bytes]
 ) -> None:
     """A malformed or repeated `traceparent` is ignored."""
@@ -108,8 +110,8 @@ def test_an_invalid_traceparent_starts_a_new_trace(
     assert span.parent is None
 
 
-def test_an_unsampled_trace_is_not_recorded(exporter: InMemorySpanExporter) -> None:
-    """An unsampled request has no spans, but the log still gets its trace id."""
+def test_unsampled_trace_is_not_recorded(exporter: InMemorySpanExporter) -> None:
+    """An unsampled request is not exported, but the log still gets its trace id."""
     headers = [(b"traceparent", f"00-{TRACE}-{PARENT}-00".encode())]
 
     with tracing.start_request_span(make_scope(headers=headers)) as span:
@@ -141,7 +143,7 @@ def test_server_errors_set_the_error_status(
     assert attributes.get("error.type") == error
 
 
-def test_an_exception_is_not_recorded(exporter: InMemorySpanExporter) -> None:
+def test_exception_is_not_recorded(exporter: InMemorySpanExporter) -> None:
     """The text of an exception does not reach the collector."""
     with pytest.raises(ValueError, match="secret"), tracing.start_request_span(make_scope()):
         raise ValueError("secret")
@@ -159,7 +161,7 @@ def test_without_a_route_the_method_is_the_name(exporter: InMemorySpanExporter) 
     assert "http.route" not in (span.attributes or {})
 
 
-def test_an_unknown_method_is_other(exporter: InMemorySpanExporter) -> None:
+def test_unknown_method_is_other(exporter: InMemorySpanExporter) -> None:
     """Methods outside the standards share one span name and one attribute value."""
     span = record_request(exporter, method="DANCE", route=None, status=405)
 
@@ -179,7 +181,7 @@ def test_an_unknown_method_is_other(exporter: InMemorySpanExporter) -> None:
         (b"", (None, None)),
     ],
 )
-def test_a_malformed_host_is_left_out(
+def test_malformed_host_is_left_out(
     exporter: InMemorySpanExporter, host: bytes, server: tuple[str | None, int | None]
 ) -> None:
     """The server's address comes from the `Host` header if that is valid."""
@@ -188,12 +190,12 @@ def test_a_malformed_host_is_left_out(
     assert (attributes.get("server.address"), attributes.get("server.port")) == server
 
 
-def test_a_run_is_a_child_of_the_current_request(exporter: InMemorySpanExporter) -> None:
+def test_run_is_a_child_of_its_request(exporter: InMemorySpanExporter) -> None:
     """A network's run names the model, the network, the backend and the batch size."""
-    with tracing.start_request_span(make_scope()), tracing.trace_run(*RUN):
+    with tracing.trace_run(*RUN, capture_all(1)):
         pass
 
-    run, request = exporter.get_finished_spans()
+    request, run = exporter.get_finished_spans()
     assert run.name == "run classifier"
     assert run.parent is not None
     assert run.parent.span_id == request.context.span_id
@@ -205,12 +207,9 @@ def test_a_run_is_a_child_of_the_current_request(exporter: InMemorySpanExporter)
     }
 
 
-def test_a_batched_run_links_the_other_requests(exporter: InMemorySpanExporter) -> None:
-    """A run for several requests is the first one's child and links to the recorded others."""
-    unsampled = capture(f"00-{TRACE}-{PARENT}-00")
-    contexts = [unsampled, capture(), capture(), unsampled, capture()]
-
-    with tracing.trace_run(*RUN, contexts):
+def test_batched_run_links_the_other_requests(exporter: InMemorySpanExporter) -> None:
+    """A run for several requests is the first one's child and links to the others."""
+    with tracing.trace_run(*RUN, capture_all(3)):
         pass
 
     first, second, third, run = exporter.get_finished_spans()
@@ -222,12 +221,9 @@ def test_a_batched_run_links_the_other_requests(exporter: InMemorySpanExporter) 
     ]
 
 
-@pytest.mark.parametrize("contexts", [None, [], [None]])
-def test_a_run_without_a_recorded_request_has_no_span(
-    exporter: InMemorySpanExporter, contexts: list[Context | None] | None
-) -> None:
+def test_run_without_a_recorded_request_has_no_span(exporter: InMemorySpanExporter) -> None:
     """Warm-up runs and runs of unsampled requests are not traced."""
-    with tracing.trace_run(*RUN, contexts):
+    with tracing.trace_run(*RUN, []):
         pass
 
     assert exporter.get_finished_spans() == ()
@@ -235,7 +231,7 @@ def test_a_run_without_a_recorded_request_has_no_span(
 
 def test_nothing_is_traced_while_tracing_is_off() -> None:
     """Without a provider every function returns at once, and no span is current."""
-    with tracing.start_request_span({}) as request, tracing.trace_run(*RUN) as run:
+    with tracing.start_request_span({}) as request, tracing.trace_run(*RUN, [Context()]) as run:
         tracing.set_response(request, {}, None, 500)
         assert tracing.capture_context() is None
         assert tracing.current_trace_id() is None

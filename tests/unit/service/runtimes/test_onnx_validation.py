@@ -220,7 +220,7 @@ GRAPH = _in_a_constant().SerializeToString()
 
 @given(st.integers(0, len(GRAPH) - 1), st.binary(min_size=1, max_size=4))
 def test_mutated_graph_hides_no_external_data(place: int, change: bytes) -> None:
-    """The `onnx` library finds no external data in a mutated graph that passes."""
+    """A mutated graph passes only if the `onnx` library sees all its tensors inside the file."""
     changed = GRAPH[:place] + change + GRAPH[place + len(change) :]
     try:
         validate_graph(changed)
