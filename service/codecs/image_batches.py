@@ -1,6 +1,7 @@
 """Images of a request to one batch: float32 NCHW in [0, 1]."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from itertools import chain
 from typing import Any, TypeAlias
 
@@ -13,6 +14,7 @@ from service.artifact.pixels import Invert, to_pixels
 from service.artifact.tensor_files import Floats
 from service.codecs.image_files import ImageFile
 from service.errors import InvalidInputError, MalformedInputError, Violation
+from service.http.memory import DecodingMemory
 
 Item: TypeAlias = ImageFile | NDArray[np.float64]
 """One image of a request: an opened file, or numbers of shape (H, W) or (C, H, W)."""
@@ -52,6 +54,7 @@ def to_batch(
     invert: Invert,
     *,
     in_json: bool = False,
+    decoding: DecodingMemory | None = None,
 ) -> Floats:
     """Convert the images of a request into a batch.
 
@@ -63,6 +66,7 @@ def to_batch(
         spec: The bundle's images.
         invert: Whether dark-on-light becomes light-on-dark.
         in_json: Whether the files came inside JSON, which is valid where a file is not.
+        decoding: Memory in which files are decoded, one after the other; None for no bound.
 
     Returns:
         (N, C, H, W) float32 in [0, 1].
@@ -79,7 +83,8 @@ def to_batch(
             batch[index] = _convert_array(item[None], spec, invert, f"/images/{index}")[0]
             continue
         try:
-            batch[index] = to_pixels(item.decode_upright(), spec, invert)
+            with decoding.hold(item.decoding_bytes) if decoding else nullcontext():
+                batch[index] = to_pixels(item.decode_upright(), spec, invert)
         except MemoryError:  # not the file's fault
             raise
         except Exception as error:

@@ -25,6 +25,7 @@ from service.errors import (
     Violation,
 )
 from service.http.limits import Limits
+from service.http.memory import DecodingMemory
 
 IMAGE_FILES = ("image/png", "image/jpeg", "image/jpg")
 
@@ -34,6 +35,9 @@ _JSON_SECONDS = 2e-8
 _MULTIPART_SECONDS = 1e-7
 _COPY_SECONDS = 1e-9
 _PIXEL_SECONDS = 2e-8
+
+JSON_WEIGHT = 8
+"""Memory of parsed JSON relative to its text."""
 
 T = TypeVar("T", bound=np.generic)
 
@@ -73,6 +77,8 @@ class RequestBody:
     """Number of images or latents."""
     decoding_cost: float = 0.0
     """Predicted seconds to decode its image files."""
+    decoding: DecodingMemory | None = None
+    """Memory in which its image files are decoded."""
     in_json: bool = False
     """Whether image files came inside JSON, where a broken one is 422 instead of 400."""
 
@@ -81,6 +87,11 @@ class RequestBody:
         """Whether it holds latents rather than images, for operations that accept either."""
         is_matrix = self.array is not None and self.array.ndim == 2  # noqa: PLR2004 - N x L
         return is_matrix or self.latents is not None
+
+    def count_bytes(self, length: int) -> int:
+        """Return the memory that it takes besides a body of a length, as an upper bound."""
+        arrays = [self.array, self.latents, *(self.items or ())]
+        return max(length, sum(each.nbytes for each in arrays if isinstance(each, np.ndarray)))
 
     def to_images(self, spec: ImageSpec, invert: Invert) -> Floats:
         """Return the images as (N, C, H, W) float32 in [0, 1].
@@ -91,7 +102,7 @@ class RequestBody:
         images = self.items if self.array is None else self.array
         if images is None:
             raise InvalidInputError(Violation("/images", "Missing member 'images'."))
-        return to_batch(images, spec, invert, in_json=self.in_json)
+        return to_batch(images, spec, invert, in_json=self.in_json, decoding=self.decoding)
 
     def to_latents(self, latent_size: int) -> Floats:
         """Return the latents as (N, L) float32.
@@ -150,7 +161,8 @@ def decode_body(content_type: str, body: bytes, spec: InputSpec, limits: Limits)
             f"supported: {', '.join(spec.media_types)}."
         )
     if media_type == JSON:
-        decoded = _decode_json(body, spec, limits)
+        with limits.decoding.hold(len(body) * JSON_WEIGHT):
+            decoded = _decode_json(body, spec, limits)
     elif media_type == NPY:
         decoded = RequestBody(array=_add_batch_axis(read_npy(body), spec.single_rank))
     elif media_type == MULTIPART:
@@ -173,14 +185,17 @@ def _count(body: RequestBody, limits: Limits) -> None:
         limits.check("images", body.count)
         return
     body.count = len(body.items)
-    pixels = passes = 0
+    pixels = passes = largest = 0
     for item in body.items:
         if isinstance(item, ImageFile):
             size = item.width * item.height
             pixels += size
             passes += size * item.scans
+            largest = max(largest, item.decoding_bytes)
     limits.check("images", body.count)
     limits.check("pixels", pixels)
+    limits.decoding.check(largest)
+    body.decoding = limits.decoding
     body.decoding_cost = passes * _PIXEL_SECONDS
 
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from service.artifact import NetworkSpec, TensorSpec
 from service.artifact.tensor_files import Floats
 from service.codecs.image_batches import read_numbers
-from service.codecs.request_body import parse_json_object
+from service.codecs.request_body import JSON_WEIGHT, parse_json_object
 from service.errors import InvalidInputError, MalformedInputError, Violation
 from service.http.limits import Limits
 from service.http.problems import to_violations
@@ -94,9 +94,10 @@ def parse_inference(
         MalformedInputError: invalid JSON or inconsistent lengths.
         InvalidInputError: names, shapes, types or numbers do not match the network.
     """
-    split = _parse_length(json_length, len(body))
+    split = find_json_length(json_length, len(body))
     try:
-        request = InferRequest.model_validate(parse_json_object(body[:split], limits))
+        with limits.decoding.hold(split * JSON_WEIGHT):
+            request = InferRequest.model_validate(parse_json_object(body[:split], limits))
     except ValidationError as error:
         violations = to_violations(error.errors(), depth=None)
         raise InvalidInputError(*violations) from error
@@ -108,7 +109,12 @@ def parse_inference(
     return Inference(request.id, batch, _choose_outputs(request, spec))
 
 
-def _parse_length(header: str | None, size: int) -> int:
+def find_json_length(header: str | None, size: int) -> int:
+    """Return the length of the JSON part of a body of `size` bytes.
+
+    Raises:
+        MalformedInputError: the header is not a number, or exceeds the size.
+    """
     if header is None:
         return size
     length = parse_length(header)
@@ -189,11 +195,7 @@ def encode_outputs(
 ) -> tuple[bytes, int | None]:
     """Return the body of a response, and the length of its JSON part if binary data follows.
 
-    Args:
-        inference: The request.
-        arrays: Every output of the network by name, (N, *shape) float32.
-        model: The model's name in the response.
-        version: Its version.
+    `arrays` has every output of the network by name, (N, *shape) float32.
     """
     outputs: list[dict[str, object]] = []
     blobs: list[bytes] = []

@@ -11,8 +11,8 @@ from starlette.types import Receive, Scope, Send
 
 from service.errors import InvalidInputError, OverloadedError, Violation
 from service.http.api_keys import INFER, Key, make_key
-from service.http.limits import BodyBudget
 from service.http.load_shedding import LoadShedder
+from service.http.memory import MemoryBudget
 from service.http.request_context import RequestContext
 from service.http.wrapper import Handler, RequestWrapper
 from service.inference.scheduler import Scheduler
@@ -92,7 +92,7 @@ def wrap(
         app,
         handlers=handlers,
         load_shedder=LoadShedder(scheduler),
-        body_budget=BodyBudget(max_bytes),
+        memory_budget=MemoryBudget(max_bytes),
         keys=keys,
         cors_origins=cors_origins,
         is_traced=False,
