@@ -16,13 +16,13 @@ JSON = {"Content-Type": "application/json"}
 PNG = to_base64(make_png())
 
 MALFORMED = {
-    "empty": b"",
+    "blank": b" ",
     "cut": b"{",
     "trailing": b'{"model": "full"}x',
     "two values": b"{}{}",
     "single quotes": b"{'model': 'full'}",
     "comment": b'{/* */"model": "full"}',
-    "byte order mark": b"\xef\xbb\xbf{}",
+    "two byte order marks": b"\xef\xbb\xbf\xef\xbb\xbf{}",
     "UTF-16": '{"model": "full"}'.encode("utf-16"),
     "invalid UTF-8": b'{"model": "\xff"}',
     "lone surrogate": b'{"model": "\\ud800"}',
@@ -211,7 +211,7 @@ def test_latents_that_overflow_are_rejected(expect_problem: ExpectProblem) -> No
         "data:image/png;base64",
         "data:image/png;base64,",
         f"data:image/png,{PNG}#",
-        PNG[:-1],
+        PNG[:-3],
         "\u00e9" * 8,
         to_base64(b"a text"),
     ],
