@@ -16,6 +16,7 @@ import uvicorn
 from service.api.engine import Lifecycle
 from service.http.access_log import log_rejection
 from service.http.problems import REJECTION, describe_status
+from service.http.request_context import WAIT_UNTIL_WRITTEN
 from service.server.rejections import find_request_id, write_rejection
 from service.server.request_head import (
     HEAD_BYTES,
@@ -55,7 +56,8 @@ class Config(uvicorn.Config):
 
     def __init__(self, application: Any, timeouts: Timeouts, **options: Any) -> None:  # noqa: ANN401 - as uvicorn
         """Configure connections with limits, and no WebSockets; `options` are uvicorn's."""
-        super().__init__(application, http=BoundedProtocol, ws="none", **options)
+        # uvicorn's access log would show queries; the application logs requests itself.
+        super().__init__(application, http=BoundedProtocol, ws="none", access_log=False, **options)
         self.timeouts = timeouts
 
 
@@ -69,7 +71,6 @@ class BoundedProtocol(ConnectionProtocol):
         app_state: dict[str, Any],
         _loop: AbstractEventLoop | None = None,
     ) -> None:
-        """Initialize the limits of a connection; the parameters are uvicorn's."""
         super().__init__(config, server_state, app_state, _loop)
         self._timeouts = config.timeouts
         self._lifecycle: Lifecycle = app_state.setdefault("lifecycle", Lifecycle())
@@ -154,6 +155,7 @@ class BoundedProtocol(ConnectionProtocol):
             self._error = error
             raise
         super().on_headers_complete()
+        self.share_flow_control(WAIT_UNTIL_WRITTEN)
         self._in_head = False
         self._overhead_bytes = 0
         self._deadline = self.loop.time() + self._timeouts.body_seconds
