@@ -18,8 +18,9 @@ from service.api.routes import make_handlers, make_router
 from service.artifact.manifest import GraphFormat
 from service.http.api_keys import read_keys
 from service.http.csrf import CsrfGuard
-from service.http.limits import BodyBudget, Limits
+from service.http.limits import Limits
 from service.http.load_shedding import LoadShedder
+from service.http.memory import DecodingMemory, MemoryBudget
 from service.http.problems import install_handlers
 from service.http.wrapper import RequestWrapper
 from service.inference.registry import Registry
@@ -31,7 +32,14 @@ from service.oip import repository
 from service.oip.tensors import InferRequest
 from service.runtimes import Runtime, open_runtime
 from service.runtimes.cpus import count_cpus
-from service.settings import Settings
+from service.runtimes.memory_limit import read_memory_limit
+from service.settings import MIB, Settings
+
+_BASE_BYTES = 192 * MIB
+"""Memory of a worker without requests: the interpreter, libraries and the shipped bundles."""
+_MIN_BYTES = 96 * MIB
+_MAX_PENDING_BYTES = 256 * MIB
+_MAX_DECODING_BYTES = 1024 * MIB
 
 
 def create_app(
@@ -95,7 +103,7 @@ def create_app(
         RequestWrapper,
         handlers=make_handlers(operations, engine),
         load_shedder=LoadShedder(scheduler),
-        body_budget=BodyBudget(settings.max_pending_bytes),
+        memory_budget=MemoryBudget(settings.max_pending_bytes or divide_memory(settings)[0]),
         keys=keys,
         cors_origins=settings.cors_origins,
         is_traced=settings.otlp_endpoint is not None,
@@ -148,6 +156,17 @@ def count_threads(settings: Settings) -> int:
     return settings.threads or max(1, count_cpus() // settings.workers)
 
 
+def divide_memory(settings: Settings) -> tuple[int, int]:
+    """Return the bytes of a worker for bodies and responses, and for decoding.
+
+    The rest is for the interpreter, the models and the runs of networks.
+    """
+    limit = settings.memory_bytes or read_memory_limit()
+    processes = 1 if settings.workers == 1 else settings.workers + 1  # and the supervisor
+    available = max(_MIN_BYTES, limit // processes - _BASE_BYTES)
+    return min(_MAX_PENDING_BYTES, available // 3), min(_MAX_DECODING_BYTES, available // 2)
+
+
 def _make_limits(settings: Settings) -> Limits:
     return Limits(
         body_bytes=settings.max_body_bytes,
@@ -156,6 +175,7 @@ def _make_limits(settings: Settings) -> Limits:
         samples=settings.max_samples,
         json_bytes=settings.max_json_bytes,
         json_values=settings.max_json_values,
+        decoding=DecodingMemory(divide_memory(settings)[1]),
     )
 
 

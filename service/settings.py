@@ -70,8 +70,10 @@ class Settings(BaseSettings):
     """Timeout of a request in the queue, in seconds; then it is rejected with 503."""
     max_body_bytes: PositiveInt = 32 * MIB
     """Maximum size of a request body, in bytes."""
-    max_pending_bytes: PositiveInt = 256 * MIB
-    """Maximum total size of the bodies in a worker, in bytes; more are rejected with 429."""
+    memory_bytes: NonNegativeInt = 0
+    """Memory that all processes may use, in bytes; 0 for the container's limit."""
+    max_pending_bytes: NonNegativeInt = 0
+    """Memory for bodies and responses per worker, in bytes; 0 for a third of what is available."""
     max_json_bytes: PositiveInt = 8 * MIB
     """Maximum size of the JSON in a request, in bytes; send larger inputs as .npy."""
     max_json_values: PositiveInt = 1_000_000

@@ -38,6 +38,8 @@ P = TypeVar("P", bound=Parameters)
 
 _IMAGE_SECONDS = 1e-4
 """Predicted seconds per image outside its networks."""
+VALUE_BYTES = 12
+"""Memory of a number that a network reads or writes: as float32, and in JSON."""
 _CACHED_QUERIES = 256
 _MAX_CACHED_QUERY = 256
 """Bytes; longer queries are parsed each time, or clients could fill the memory with them."""
@@ -69,7 +71,7 @@ class OperationHandler(Generic[P]):
         parameters = merge_parameters(query, body.members) if body.members else query
         model, networks = find_model(engine.registry, operation, parameters)
         call = Call(model, parameters, body, media_type)
-        work = self._plan(call, networks)
+        work = self._plan(call, networks, context)
         work.trace = context.trace
         response = await engine.scheduler.run(work, context)
         count_images(operation.name, model.bundle.name, work.images)
@@ -82,19 +84,26 @@ class OperationHandler(Generic[P]):
         data = await read_plain_body(context, engine, is_json=content_type.startswith(JSON))
         cost = predict_decoding(content_type, len(data))
         decode = partial(decode_body, content_type, data, spec, engine.limits)
-        return await engine.scheduler.call(decode, cost, context)
+        decoded = await engine.scheduler.call(decode, cost, context)
+        if len(data) > _LONG_BODY:
+            context.reserve(decoded.count_bytes(len(data)))
+        return decoded
 
-    def _plan(self, call: Call[P], networks: tuple[NetworkName, ...]) -> Work[Response]:
-        """Return the work of a request with its predicted cost."""
+    def _plan(
+        self, call: Call[P], networks: tuple[NetworkName, ...], context: RequestContext
+    ) -> Work[Response]:
+        """Return the work of a request with its predicted cost; reserve memory for it."""
         operation = self._operation
         images = call.body.count
         if operation.count is not None:
             images = operation.count(call.parameters)
             self._engine.limits.check("samples", images)
         seconds = sum(map(call.model.seconds.__getitem__, networks))
+        values = sum(map(call.model.values.__getitem__, networks))
+        context.reserve_response(images * values * VALUE_BYTES)
         cost = images * (seconds + _IMAGE_SECONDS) + call.body.decoding_cost
         steps: Steps[Response] = operation.run(call)
-        return Work(steps, cost, call.model, networks[0], images)
+        return Work(steps, cost, call.model, next(iter(networks), None), images)
 
 
 def parse_query(parameters: type[P], query: bytes) -> P:

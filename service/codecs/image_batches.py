@@ -1,6 +1,7 @@
 """Images of a request to one batch: float32 NCHW in [0, 1]."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from itertools import chain
 from typing import Any, TypeAlias
 
@@ -8,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.artifact import ImageSpec
-from service.artifact.pixels import Invert, has_light_border, to_pixels
+from service.artifact.levels import to_light_on_dark
+from service.artifact.pixels import Invert, to_pixels
 from service.artifact.tensor_files import Floats
 from service.codecs.image_files import ImageFile
 from service.errors import InvalidInputError, MalformedInputError, Violation
+from service.http.memory import DecodingMemory
 
 Item: TypeAlias = ImageFile | NDArray[np.float64]
 """One image of a request: an opened file, or numbers of shape (H, W) or (C, H, W)."""
@@ -51,6 +54,7 @@ def to_batch(
     invert: Invert,
     *,
     in_json: bool = False,
+    decoding: DecodingMemory | None = None,
 ) -> Floats:
     """Convert the images of a request into a batch.
 
@@ -62,6 +66,7 @@ def to_batch(
         spec: The bundle's images.
         invert: Whether dark-on-light becomes light-on-dark.
         in_json: Whether the files came inside JSON, which is valid where a file is not.
+        decoding: Memory in which files are decoded, one after the other; None for no bound.
 
     Returns:
         (N, C, H, W) float32 in [0, 1].
@@ -78,7 +83,8 @@ def to_batch(
             batch[index] = _convert_array(item[None], spec, invert, f"/images/{index}")[0]
             continue
         try:
-            batch[index] = to_pixels(item.decode_upright(), spec, invert)
+            with decoding.hold(item.decoding_bytes) if decoding else nullcontext():
+                batch[index] = to_pixels(item.decode_upright(), spec, invert)
         except MemoryError:  # not the file's fault
             raise
         except Exception as error:
@@ -133,5 +139,5 @@ def _invert(batch: Floats, invert: Invert) -> Floats:
     if invert == "true":
         return 1 - batch
     if invert == "auto":
-        return np.stack([1 - image if has_light_border(image) else image for image in batch])
+        return np.stack([to_light_on_dark(image) for image in batch])
     return batch

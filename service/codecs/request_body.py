@@ -1,5 +1,6 @@
 """Request bodies: images, latents and parameters, in each content type that operations accept."""
 
+import codecs
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -24,6 +25,7 @@ from service.errors import (
     Violation,
 )
 from service.http.limits import Limits
+from service.http.memory import DecodingMemory
 
 IMAGE_FILES = ("image/png", "image/jpeg", "image/jpg")
 
@@ -33,6 +35,9 @@ _JSON_SECONDS = 2e-8
 _MULTIPART_SECONDS = 1e-7
 _COPY_SECONDS = 1e-9
 _PIXEL_SECONDS = 2e-8
+
+JSON_WEIGHT = 8
+"""Memory of parsed JSON relative to its text."""
 
 T = TypeVar("T", bound=np.generic)
 
@@ -72,6 +77,8 @@ class RequestBody:
     """Number of images or latents."""
     decoding_cost: float = 0.0
     """Predicted seconds to decode its image files."""
+    decoding: DecodingMemory | None = None
+    """Memory in which its image files are decoded."""
     in_json: bool = False
     """Whether image files came inside JSON, where a broken one is 422 instead of 400."""
 
@@ -80,6 +87,11 @@ class RequestBody:
         """Whether it holds latents rather than images, for operations that accept either."""
         is_matrix = self.array is not None and self.array.ndim == 2  # noqa: PLR2004 - N x L
         return is_matrix or self.latents is not None
+
+    def count_bytes(self, length: int) -> int:
+        """Return the memory that it takes besides a body of a length, as an upper bound."""
+        arrays = [self.array, self.latents, *(self.items or ())]
+        return max(length, sum(each.nbytes for each in arrays if isinstance(each, np.ndarray)))
 
     def to_images(self, spec: ImageSpec, invert: Invert) -> Floats:
         """Return the images as (N, C, H, W) float32 in [0, 1].
@@ -90,7 +102,7 @@ class RequestBody:
         images = self.items if self.array is None else self.array
         if images is None:
             raise InvalidInputError(Violation("/images", "Missing member 'images'."))
-        return to_batch(images, spec, invert, in_json=self.in_json)
+        return to_batch(images, spec, invert, in_json=self.in_json, decoding=self.decoding)
 
     def to_latents(self, latent_size: int) -> Floats:
         """Return the latents as (N, L) float32.
@@ -136,7 +148,7 @@ def decode_body(content_type: str, body: bytes, spec: InputSpec, limits: Limits)
         InvalidInputError: a member has an invalid value.
         LimitExceededError: too many images or pixels.
     """
-    if not body and not content_type and spec is PARAMETERS_ONLY:
+    if not body and spec is PARAMETERS_ONLY:
         return RequestBody()
     media_type = content_type
     options: dict[bytes, bytes] = {}
@@ -149,7 +161,8 @@ def decode_body(content_type: str, body: bytes, spec: InputSpec, limits: Limits)
             f"supported: {', '.join(spec.media_types)}."
         )
     if media_type == JSON:
-        decoded = _decode_json(body, spec, limits)
+        with limits.decoding.hold(len(body) * JSON_WEIGHT):
+            decoded = _decode_json(body, spec, limits)
     elif media_type == NPY:
         decoded = RequestBody(array=_add_batch_axis(read_npy(body), spec.single_rank))
     elif media_type == MULTIPART:
@@ -172,14 +185,17 @@ def _count(body: RequestBody, limits: Limits) -> None:
         limits.check("images", body.count)
         return
     body.count = len(body.items)
-    pixels = passes = 0
+    pixels = passes = largest = 0
     for item in body.items:
         if isinstance(item, ImageFile):
             size = item.width * item.height
             pixels += size
             passes += size * item.scans
+            largest = max(largest, item.decoding_bytes)
     limits.check("images", body.count)
     limits.check("pixels", pixels)
+    limits.decoding.check(largest)
+    body.decoding = limits.decoding
     body.decoding_cost = passes * _PIXEL_SECONDS
 
 
@@ -193,7 +209,7 @@ def parse_json_object(body: bytes, limits: Limits) -> dict[str, object]:
     """
     limits.check_json(body)
     try:
-        members = jiter.from_json(body, catch_duplicate_keys=True)
+        members = jiter.from_json(body.removeprefix(codecs.BOM_UTF8), catch_duplicate_keys=True)
     except ValueError as error:
         raise MalformedInputError("Invalid JSON or duplicate key.") from error
     if not isinstance(members, dict):

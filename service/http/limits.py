@@ -1,11 +1,15 @@
-"""Bounds on one request, and on the bodies of all requests together."""
+"""Bounds on one request."""
 
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, field
 
-from service.errors import LimitExceededError, OverloadedError
+from service.errors import LimitExceededError
+from service.http.memory import DecodingMemory
 
 _CONTAINER_WEIGHT = 4
 """Memory of a JSON array or object, in numbers."""
+_MEMBER_WEIGHT = 3
+"""Memory and time of the name of a member."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +27,18 @@ class Limits:
     json_bytes: int
     """Bytes of JSON: parsing blocks every other thread for about 10 ms per MB."""
     json_values: int
-    """Values in JSON; an array or object counts as four. One byte may take 80 in memory."""
+    """Values in JSON; an array, an object or a member's name counts as several. One byte may take
+    80 in memory."""
+
+    decoding: DecodingMemory = field(default_factory=lambda: DecodingMemory(sys.maxsize))
+    """Memory in which all requests decode images and JSON."""
 
     def check_json(self, text: bytes) -> None:
         """Raise LimitExceededError if JSON is too long, or would be too large once parsed."""
         self.check("json_bytes", len(text))
-        # Commas within strings count too; base64 does not contain any.
+        # Commas and colons within strings count too; base64 does not contain any.
         values = text.count(b",") + _CONTAINER_WEIGHT * (text.count(b"[") + text.count(b"{"))
+        values += _MEMBER_WEIGHT * text.count(b":")
         self.check("json_values", values)
 
     def check(self, limit: str, requested: int) -> None:
@@ -40,25 +49,3 @@ class Limits:
                 f"Request has {requested} {limit}, at most {allowed} are allowed "
                 f"(setting LATENTD_MAX_{limit.upper()})."
             )
-
-
-class BodyBudget:
-    """Bounds the bytes of all request bodies in memory, from arrival to the end of the response."""
-
-    def __init__(self, max_bytes: int) -> None:
-        """Start with nothing reserved."""
-        self._max_bytes = max_bytes
-        self._reserved = 0
-
-    def reserve(self, count: int) -> None:
-        """Reserve bytes, or raise OverloadedError if the budget is exhausted."""
-        if self._reserved + count > self._max_bytes:
-            raise OverloadedError(
-                f"Request bodies in memory exceed {self._max_bytes} bytes "
-                "(setting LATENTD_MAX_PENDING_BYTES)."
-            )
-        self._reserved += count
-
-    def release(self, count: int) -> None:
-        """Release reserved bytes."""
-        self._reserved -= count

@@ -10,9 +10,13 @@ from opentelemetry.context import Context
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
-from service.http.limits import BodyBudget, Limits
+from service.http.limits import Limits
+from service.http.memory import SMALL_BYTES, MemoryBudget
 from service.http.starlette_internals import get_route_path
 
+WAIT_UNTIL_WRITTEN = "wait_until_written"
+"""Key of a request's state for a coroutine function of the server: it waits while the client reads
+more slowly than the response is written."""
 _MAX_LENGTH_DIGITS = 20
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _SECURITY_HEADERS = (
@@ -38,6 +42,7 @@ class RequestContext:
         "_budget",
         "_on_end",
         "_receive",
+        "_response_bytes",
         "_send",
         "bytes_out",
         "headers",
@@ -60,7 +65,7 @@ class RequestContext:
         scope: Scope,
         receive: Receive,
         send: Send,
-        budget: BodyBudget,
+        budget: MemoryBudget,
         on_end: Callable[["RequestContext"], None],
     ) -> None:
         """Read the head of a request.
@@ -69,7 +74,7 @@ class RequestContext:
             scope: The ASGI scope of an HTTP request.
             receive: Receives the body.
             send: Sends the response.
-            budget: Bounds the bytes of all bodies in memory.
+            budget: Bounds the bytes of all bodies and responses in memory.
             on_end: Called once, before the last part of the response is sent.
         """
         self.started = self.waiting_since = time.perf_counter()
@@ -78,8 +83,8 @@ class RequestContext:
         self._send = send
         self._budget = budget
         self._on_end = on_end
-        self.reserved = 0
-        """Bytes of its body in the budget."""
+        self.reserved = self._response_bytes = 0
+        """Bytes of its body and its response in the budget."""
         self.headers: dict[bytes, str] = {}
         """The headers by lower-case name; repeated ones joined by commas (RFC 9110, 5.3)."""
         for name, value in scope["headers"]:
@@ -115,13 +120,32 @@ class RequestContext:
         """Receive the next part of the body and reserve its bytes.
 
         Raises:
-            OverloadedError: the bodies in memory exceed their common bound.
+            OverloadedError: the memory for all requests is exhausted.
         """
         message = await self._receive()
         if body := message.get("body"):
-            self._budget.reserve(len(body))
-            self.reserved += len(body)
+            self.reserve(len(body))
         return message
+
+    def reserve(self, count: int) -> None:
+        """Reserve memory until the response is written.
+
+        Raises:
+            OverloadedError: the memory for all requests is exhausted.
+        """
+        self._budget.reserve(count, self.client, self.reserved)
+        self.reserved += count
+
+    def reserve_response(self, count: int) -> None:
+        """Reserve memory for a response of a predicted size; raises as `reserve`."""
+        self.reserve(count)
+        self._response_bytes = count
+
+    def release(self) -> None:
+        """Release the memory of the request and its response."""
+        if self.reserved:
+            self._budget.release(self.reserved, self.client)
+            self.reserved = 0
 
     async def read_body(self, limits: Limits, limit: str = "body_bytes") -> bytes:
         """Return the whole body.
@@ -132,7 +156,7 @@ class RequestContext:
 
         Raises:
             LimitExceededError: the body is longer, or declares that it will be.
-            OverloadedError: the bodies in memory exceed their common bound.
+            OverloadedError: the memory for all requests is exhausted.
             ClientDisconnect: the client has disconnected.
         """
         declared = self.declared_length
@@ -149,8 +173,7 @@ class RequestContext:
             received += len(chunk)
             if declared is None:
                 limits.check(limit, received)
-            self._budget.reserve(len(chunk))
-            self.reserved += len(chunk)
+            self.reserve(len(chunk))
             more = message.get("more_body", False)
         self.waiting_since = time.perf_counter()
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
@@ -162,12 +185,25 @@ class RequestContext:
         raise ClientDisconnect
 
     async def send(self, message: Message) -> None:
-        """Send a part of the response, with the headers that every response has."""
+        """Send a part of the response, with the headers that every response has.
+
+        Return when the client has read most of a long part, whose memory counts until then.
+        """
         if message["type"] == "http.response.start":
             self._add_headers(message)
         elif not message.get("more_body", False):
             self.end()  # before it is sent: a client that has the response finds it counted
+        size = len(message.get("body", b""))
+        if size <= SMALL_BYTES:
+            await self._send(message)
+            return
+        excess = max(0, size - self._response_bytes)
+        self._budget.hold(excess, self.client)
+        self.reserved += excess
+        self._response_bytes += excess
         await self._send(message)
+        if (wait := self.scope.get("state", {}).get(WAIT_UNTIL_WRITTEN)) is not None:
+            await wait()
 
     def end(self) -> None:
         """Record the end of the request, once."""

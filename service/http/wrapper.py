@@ -16,8 +16,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from service.errors import OverloadedError
 from service.http.access_log import find_route, log_request
 from service.http.api_keys import Key, authorize
-from service.http.limits import BodyBudget
 from service.http.load_shedding import LoadShedder
+from service.http.memory import MemoryBudget
 from service.http.problems import CONTEXT, make_error_response
 from service.http.request_context import RequestContext
 from service.observability import metrics
@@ -53,7 +53,7 @@ class RequestWrapper:
         *,
         handlers: Mapping[str, Handler],
         load_shedder: LoadShedder,
-        body_budget: BodyBudget,
+        memory_budget: MemoryBudget,
         keys: Sequence[Key],
         cors_origins: Sequence[str],
         is_traced: bool,
@@ -64,7 +64,7 @@ class RequestWrapper:
             app: Serves the requests without a handler.
             handlers: The operations' handlers of POST requests, by path.
             load_shedder: Rejects requests early under overload.
-            body_budget: Bounds the bytes of all bodies in memory.
+            memory_budget: Bounds the bytes of all bodies and responses in memory.
             keys: API keys; without any, every client may use every path.
             cors_origins: Origins whose pages may send requests from a browser; "*" for all.
             is_traced: Whether requests have spans.
@@ -72,7 +72,7 @@ class RequestWrapper:
         self._app = app
         self._handlers = handlers
         self._load_shedder = load_shedder
-        self._body_budget = body_budget
+        self._memory_budget = memory_budget
         self._keys = keys
         self._is_traced = is_traced
         self._dispatch: ASGIApp = self._serve
@@ -92,7 +92,7 @@ class RequestWrapper:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        context = RequestContext(scope, receive, send, self._body_budget, log_request)
+        context = RequestContext(scope, receive, send, self._memory_budget, log_request)
         scope.setdefault("state", {})[CONTEXT] = context
         metrics.IN_FLIGHT.inc()
         try:
@@ -103,7 +103,7 @@ class RequestWrapper:
         finally:
             if not context.is_ended:
                 context.end()
-            self._body_budget.release(context.reserved)
+            context.release()
             metrics.IN_FLIGHT.dec()
 
     async def _trace(self, context: RequestContext) -> None:

@@ -1,5 +1,6 @@
 """A model: a loaded bundle with its networks, samplers and reference errors."""
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -40,6 +41,8 @@ class Model:
     errors: Mapping[SpaceName, Floats]
     seconds: Mapping[NetworkName, float]
     """Seconds per image, measured during warm-up."""
+    values: Mapping[NetworkName, int]
+    """Numbers per image in the input and the outputs."""
 
     def space(self, name: SpaceName) -> SpaceSpec:
         """Return the specification of a latent space of the bundle."""
@@ -120,6 +123,7 @@ def load_model(bundle: Bundle, runtime: Runtime) -> Model:
                 name: _warm_up(network, name, manifest.networks[name])
                 for name, network in networks.items()
             },
+            values={name: _count_values(spec) for name, spec in manifest.networks.items()},
         )
     except LatentdError as error:  # also from a network that fails on zeros
         prefix = f"{bundle.name}@{bundle.version}: "
@@ -135,6 +139,10 @@ def _check_extras(bundle: Bundle) -> None:
             raise ArtifactError(f"{file} has latents of another size than the space {name}")
     if manifest.report is not None:
         bundle.read(manifest.report)
+
+
+def _count_values(spec: NetworkSpec) -> int:
+    return sum(math.prod(tensor.shape) for tensor in (spec.input, *spec.outputs))
 
 
 def _load_network(bundle: Bundle, name: NetworkName, runtime: Runtime) -> Network:

@@ -12,7 +12,7 @@ from typing import Annotated, TypeAlias, cast
 from fastapi import APIRouter, Depends, Path, Request, Response
 
 from service.api.engine import get_context, get_engine
-from service.api.handler import name_model, read_plain_body
+from service.api.handler import VALUE_BYTES, name_model, read_plain_body
 from service.api.openapi import OCTETS, OIP_NOT_FOUND, describe_inference
 from service.artifact import TensorSpec
 from service.artifact.manifest import NetworkName
@@ -24,7 +24,13 @@ from service.inference.batching import Work
 from service.inference.model import Model
 from service.inference.operations import Steps
 from service.observability.metrics import count_images
-from service.oip.tensors import DATATYPE, LENGTH_HEADER, encode_outputs, parse_inference
+from service.oip.tensors import (
+    DATATYPE,
+    LENGTH_HEADER,
+    encode_outputs,
+    find_json_length,
+    parse_inference,
+)
 
 router = APIRouter(prefix="/v2", tags=["open inference protocol"])
 
@@ -113,9 +119,12 @@ async def infer(request: Request, name: ModelPath, version: Version) -> Response
     model, network = _find(request, name, version)
     body = await read_plain_body(context, engine)
     json_length = request.headers.get(LENGTH_HEADER)
-    # An image takes at least one byte per number; the batch size is known only after parsing.
-    images = len(body) // prod(model.manifest.networks[network].input.shape)
-    cost = predict_decoding(JSON if json_length is None else OCTETS, len(body))
+    # The batch size is known only after parsing: a number takes at least two bytes in JSON.
+    images = len(body) // (2 * prod(model.manifest.networks[network].input.shape))
+    images = min(images, engine.limits.images)
+    json_bytes = find_json_length(json_length, len(body))
+    cost = predict_decoding(JSON, json_bytes) + predict_decoding(OCTETS, len(body) - json_bytes)
+    context.reserve_response(images * model.values[network] * VALUE_BYTES)
     steps = _infer(model, network, _InferenceBody(name, body, json_length), engine.limits)
     work = Work(steps, cost + images * model.seconds[network], model, network, images)
     work.trace = context.trace

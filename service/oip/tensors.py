@@ -10,12 +10,12 @@ from typing import Annotated, Any
 
 import numpy as np
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from service.artifact import NetworkSpec, TensorSpec
 from service.artifact.tensor_files import Floats
 from service.codecs.image_batches import read_numbers
-from service.codecs.request_body import parse_json_object
+from service.codecs.request_body import JSON_WEIGHT, parse_json_object
 from service.errors import InvalidInputError, MalformedInputError, Violation
 from service.http.limits import Limits
 from service.http.problems import to_violations
@@ -31,6 +31,14 @@ Dimension = Annotated[int, Field(ge=0, lt=2**31)]
 
 class _Part(BaseModel):
     model_config = ConfigDict(strict=True)  # members of unsupported extensions are ignored
+
+    @model_validator(mode="before")
+    @classmethod
+    def _omit_nulls(cls, members: object) -> object:
+        """Omit members that are null, as MLServer's client writes all optional ones."""
+        if not isinstance(members, dict):
+            return members
+        return {name: value for name, value in members.items() if value is not None}
 
 
 class InferInput(_Part):
@@ -86,11 +94,12 @@ def parse_inference(
         MalformedInputError: invalid JSON or inconsistent lengths.
         InvalidInputError: names, shapes, types or numbers do not match the network.
     """
-    split = _parse_length(json_length, len(body))
+    split = find_json_length(json_length, len(body))
     try:
-        request = InferRequest.model_validate(parse_json_object(body[:split], limits))
+        with limits.decoding.hold(split * JSON_WEIGHT):
+            request = InferRequest.model_validate(parse_json_object(body[:split], limits))
     except ValidationError as error:
-        violations = to_violations(error.errors())
+        violations = to_violations(error.errors(), depth=None)
         raise InvalidInputError(*violations) from error
     if len(request.inputs) != 1 or request.inputs[0].name != spec.input.name:
         raise InvalidInputError(
@@ -100,7 +109,12 @@ def parse_inference(
     return Inference(request.id, batch, _choose_outputs(request, spec))
 
 
-def _parse_length(header: str | None, size: int) -> int:
+def find_json_length(header: str | None, size: int) -> int:
+    """Return the length of the JSON part of a body of `size` bytes.
+
+    Raises:
+        MalformedInputError: the header is not a number, or exceeds the size.
+    """
     if header is None:
         return size
     length = parse_length(header)

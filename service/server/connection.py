@@ -16,6 +16,7 @@ import uvicorn
 from service.api.engine import Lifecycle
 from service.http.access_log import log_rejection
 from service.http.problems import REJECTION, describe_status
+from service.http.request_context import WAIT_UNTIL_WRITTEN
 from service.server.rejections import find_request_id, write_rejection
 from service.server.request_head import (
     HEAD_BYTES,
@@ -154,6 +155,7 @@ class BoundedProtocol(ConnectionProtocol):
             self._error = error
             raise
         super().on_headers_complete()
+        self.share_flow_control(WAIT_UNTIL_WRITTEN)
         self._in_head = False
         self._overhead_bytes = 0
         self._deadline = self.loop.time() + self._timeouts.body_seconds

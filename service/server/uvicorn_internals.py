@@ -61,6 +61,13 @@ class ConnectionProtocol(HttpToolsProtocol):
         self.cycle.message_event.set()
         return None if self.cycle.response_started or self.pipeline else state
 
+    def share_flow_control(self, key: str) -> None:
+        """Put a coroutine function into the latest request's state.
+
+        It waits while the transport's buffer is over its limit, or until the connection is lost.
+        """
+        self.cycle.scope["state"][key] = self.flow.drain
+
     def stop_keep_alive_timer(self) -> None:
         """Stop the timer that closes an idle connection."""
         self._unset_keepalive_if_required()

@@ -5,7 +5,7 @@ from typing import Any
 
 from starlette.types import Message
 
-from service.http.limits import BodyBudget
+from service.http.memory import MemoryBudget
 from service.http.request_context import RequestContext
 
 
@@ -48,11 +48,11 @@ class FakeRequest:
 
     def make_context(
         self,
-        budget: BodyBudget | None = None,
+        budget: MemoryBudget | None = None,
         on_end: Callable[[RequestContext], None] = lambda _: None,
     ) -> RequestContext:
         """Return the context of the request."""
-        budget = budget or BodyBudget(1_000_000)
+        budget = budget or MemoryBudget(1_000_000)
         return RequestContext(self.scope, self.receive, self.send, budget, on_end)
 
     @property

@@ -38,7 +38,7 @@ def client(tmp_path: Path, backend: BlockingBackend) -> Iterator[httpx.Client]:
         threads=1,
         max_queue=3,
         request_seconds=1,
-        max_pending_bytes=150_000,
+        max_pending_bytes=600_000,
         max_json_bytes=50_000,
         max_json_values=5_000,
     )

@@ -3,7 +3,8 @@
 import pytest
 
 from service.errors import LimitExceededError, OverloadedError
-from service.http.limits import BodyBudget, Limits
+from service.http.limits import Limits
+from service.http.memory import MemoryBudget
 
 LIMITS = Limits(body_bytes=1000, images=10, pixels=100, samples=10, json_bytes=200, json_values=100)
 
@@ -46,7 +47,7 @@ def test_error_names_the_setting_and_both_numbers() -> None:
 
 def test_budget_accepts_bytes_up_to_its_size() -> None:
     """A reservation over the budget is rejected and does not count; a release makes room."""
-    budget = BodyBudget(100)
+    budget = MemoryBudget(100)
     budget.reserve(60)
     budget.reserve(40)
 

@@ -7,7 +7,8 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from service.errors import LimitExceededError, OverloadedError
-from service.http.limits import BodyBudget, Limits
+from service.http.limits import Limits
+from service.http.memory import MemoryBudget
 from service.http.request_context import RequestContext
 from tests.support.asgi_requests import FakeRequest
 
@@ -16,7 +17,7 @@ LIMITS = Limits(body_bytes=100, images=1, pixels=1, samples=1, json_bytes=50, js
 
 def read_body(request: FakeRequest, limit: str = "body_bytes", budget: int = 1000) -> bytes:
     """Read the body of a request."""
-    return asyncio.run(request.make_context(BodyBudget(budget)).read_body(LIMITS, limit))
+    return asyncio.run(request.make_context(MemoryBudget(budget)).read_body(LIMITS, limit))
 
 
 def respond(response: Response) -> dict[str, str]:
@@ -93,7 +94,7 @@ def test_disconnect_ends_the_body() -> None:
 def test_body_reserves_its_bytes(reads_whole_body: bool) -> None:
     """A body that exceeds the budget is rejected; the context counts its reserved bytes."""
     request = FakeRequest(chunks=[bytes(20), bytes(20)])
-    context = request.make_context(BodyBudget(30))
+    context = request.make_context(MemoryBudget(30))
 
     async def read() -> None:
         if reads_whole_body:

@@ -11,8 +11,8 @@ from starlette.types import Receive, Scope, Send
 
 from service.errors import InvalidInputError, OverloadedError, Violation
 from service.http.api_keys import INFER, Key, make_key
-from service.http.limits import BodyBudget
 from service.http.load_shedding import LoadShedder
+from service.http.memory import MemoryBudget
 from service.http.request_context import RequestContext
 from service.http.wrapper import Handler, RequestWrapper
 from service.inference.scheduler import Scheduler
@@ -49,7 +49,7 @@ def _check_requests_in_flight() -> Iterator[None]:
 
 
 async def serve_other(scope: Scope, receive: Receive, send: Send) -> None:
-    """Serve the requests that have no handler."""
+    """Serve the requests without a handler."""
     await Response("other")(scope, receive, send)
 
 
@@ -92,7 +92,7 @@ def wrap(
         app,
         handlers=handlers,
         load_shedder=LoadShedder(scheduler),
-        body_budget=BodyBudget(max_bytes),
+        memory_budget=MemoryBudget(max_bytes),
         keys=keys,
         cors_origins=cors_origins,
         is_traced=False,
@@ -261,7 +261,9 @@ def test_reads_are_not_shed(scheduler: FakeScheduler) -> None:
     assert send(wrapper, "/livez", method="GET").status == 200
 
 
-@pytest.mark.parametrize(("text", "status"), [(TEXT, 200), ("unknown", 401)])
+@pytest.mark.parametrize(
+    ("text", "status"), [(TEXT, 200), ("unknown", 401)], ids=["known", "unknown"]
+)
 def test_key_is_checked_first(scheduler: Scheduler, text: str, status: int) -> None:
     """A request without a known key reaches neither handler nor application."""
     wrapper = wrap(scheduler, keys=[KEY])
@@ -271,7 +273,7 @@ def test_key_is_checked_first(scheduler: Scheduler, text: str, status: int) -> N
 
 
 def test_preflight_requires_no_key(scheduler: Scheduler) -> None:
-    """A browser's preflight request has no key; the request after it needs one."""
+    """A browser's preflight request is accepted without a key; the request after it needs one."""
     origin = {"Origin": "https://a.example", "Access-Control-Request-Method": "POST"}
     wrapper = wrap(scheduler, keys=[KEY], cors_origins=["https://a.example"])
 
