@@ -6,7 +6,7 @@ PIP = $(VENV)/bin/pip --disable-pip-version-check --quiet install --constraint c
 export LATENTD_DATA ?= $(firstword $(wildcard data ../shared/data) data)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check docs unit train image-check audit soak fuzz reliability bench clean
+.PHONY: help serve test test-fast check docs unit train image-check audit soak fuzz reliability bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -41,13 +41,17 @@ unit: $(VENV)/.dev
 	@echo "Running the tests"
 	@$(VENV)/bin/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
+test-fast: $(VENV)/.dev ## run the tests that need no training, browser or real command (under 90 s)
+	@$(VENV)/bin/pytest -m "not browser and not slow and not training" \
+	    --numprocesses auto --maxprocesses 4 --dist loadfile
+
 train: $(VENV)/.dev ## train and publish a bundle: make train ARGS="--dataset my_images"
 	@$(VENV)/bin/latentd train $(ARGS)
 
 image-check: $(VENV)/bin/python $(if $(SBOM),$(VENV)/.dev) ## run the image's build steps and its start, without Docker (SBOM=file lists its packages)
 	@SBOM="$(SBOM)" VENV="$(abspath $(VENV))" sh deploy/check.sh
 
-audit: $(VENV)/.dev ## look for known flaws in the pinned packages, where the database can be reached
+audit: $(VENV)/.dev ## look up known vulnerabilities of the pinned packages
 	@VENV="$(VENV)" sh deploy/audit.sh
 
 soak: $(VENV)/.dev ## half of the capacity for ten minutes (SECONDS=600); writes docs/reliability/soak.json

@@ -103,7 +103,7 @@ class OperationHandler(Generic[P]):
         context.reserve_response(images * values * VALUE_BYTES)
         cost = images * (seconds + _IMAGE_SECONDS) + call.body.decoding_cost
         steps: Steps[Response] = operation.run(call)
-        return Work(steps, cost, call.model, networks[0], images)
+        return Work(steps, cost, call.model, next(iter(networks), None), images)
 
 
 def parse_query(parameters: type[P], query: bytes) -> P:

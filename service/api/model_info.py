@@ -2,51 +2,43 @@
 
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from service.api.schemas import Latents
-from service.artifact import ImageSpec, Metric
+from service.api.schemas import Latents, Schema
+from service.artifact import ImageSpec, Metric, TensorSpec
 from service.artifact.manifest import SamplerSpace
 
 
-class TensorInfo(BaseModel):
-    """A tensor of a network; `shape` omits the batch dimension."""
-
-    name: str
-    shape: list[int]
-
-
-class NetworkInfo(BaseModel):
+class NetworkInfo(Schema):
     """A network of a bundle and its stored formats."""
 
-    input: TensorInfo
-    outputs: list[TensorInfo]
+    input: TensorSpec
+    outputs: tuple[TensorSpec, ...]
     formats: dict[str, dict[str, Any]]
 
 
-class SourceInfo(BaseModel):
+class SourceInfo(Schema):
     """A sample source of a bundle."""
 
     name: str
     kind: str
     space: SamplerSpace
     class_conditional: bool
-    quality: Annotated[
-        dict[str, Metric],
-        Field(description="Metrics of its samples by an independent judge network; may be empty."),
-    ]
+    quality: dict[str, Metric]
+    """Metrics of its samples by an independent judge network; may be empty."""
 
 
-class ModelInfo(BaseModel):
+class ModelInfo(Schema):
     """A model: a loaded bundle."""
 
     name: str
     version: int
-    versions: Annotated[list[int], Field(description="All loaded versions, highest first.")]
-    default: Annotated[bool, Field(description="Whether it is the default model.")]
-    digest: Annotated[
-        str, Field(description="SHA-256 of the manifest, which contains those of all files.")
-    ]
+    versions: list[int]
+    """All loaded versions, highest first."""
+    default: bool
+    """Whether it is the default model."""
+    digest: str
+    """SHA-256 of the manifest, which contains those of all files."""
     backend: str
     operations: list[str]
     image: ImageSpec
@@ -55,8 +47,10 @@ class ModelInfo(BaseModel):
     networks: dict[str, NetworkInfo]
     sources: list[SourceInfo]
     default_source: str | None
-    maps: Annotated[list[str], Field(description="Latent spaces with a map.")]
-    report: Annotated[str | None, Field(description="Path of the training report, or null.")]
+    maps: list[str]
+    """Latent spaces with a map."""
+    report: str | None
+    """Path of the training report, or null."""
     metrics: dict[str, Metric]
     provenance: dict[str, Any]
 
@@ -66,40 +60,34 @@ Points: TypeAlias = Annotated[
 ]
 
 
-class Projections(BaseModel):
+class Projections(Schema):
     """Two projections of latents to the plane."""
 
     pca: Annotated[Points, Field(description="Projection on the first two principal components.")]
     tsne: Points
 
 
-class PrincipalPlane(BaseModel):
+class PrincipalPlane(Schema):
     """Plane of the first two principal components: latent = mean + point @ components."""
 
-    mean: Annotated[list[float], Field(description="L numbers.")]
-    components: Annotated[
-        list[list[float]],
-        Field(
-            min_length=2,
-            max_length=2,
-            description="2 x L, orthonormal; the second is zero if L is 1.",
-        ),
-    ]
+    mean: list[float]
+    """L numbers."""
+    components: Annotated[list[list[float]], Field(min_length=2, max_length=2)]
+    """2 x L, orthonormal; the second is zero if L is 1."""
 
 
-class MapInfo(BaseModel):
+class MapInfo(Schema):
     """Latents of training images and their projections to two dimensions."""
 
     space: str
-    labels: Annotated[
-        list[int] | None, Field(description="Class index of each latent; null without classes.")
-    ]
+    labels: list[int] | None
+    """Class index of each latent; null without classes."""
     latents: Latents
     projections: Projections
     pca: PrincipalPlane
 
 
-class ModelList(BaseModel):
+class ModelList(Schema):
     """The highest version of each model."""
 
     models: list[ModelInfo]

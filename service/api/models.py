@@ -14,16 +14,9 @@ from fastapi.responses import HTMLResponse
 
 from service.api.engine import Engine, get_context, get_engine
 from service.api.handler import name_model
-from service.api.model_info import (
-    MapInfo,
-    ModelInfo,
-    ModelList,
-    NetworkInfo,
-    SourceInfo,
-    TensorInfo,
-)
+from service.api.model_info import MapInfo, ModelInfo, ModelList, NetworkInfo, SourceInfo
 from service.api.openapi import FILE_RESPONSES, NOT_FOUND
-from service.artifact import NetworkSpec, TensorSpec
+from service.artifact import NetworkSpec
 from service.artifact.maps import LatentMap
 from service.artifact.tensor_files import Floats
 from service.codecs.responses import respond_json
@@ -149,12 +142,8 @@ def describe_model(engine: Engine, model: Model) -> ModelInfo:
 
 
 def _describe_network(model: Model, network: NetworkSpec) -> NetworkInfo:
-    def describe(tensor: TensorSpec) -> TensorInfo:
-        return TensorInfo(name=tensor.name, shape=list(tensor.shape))
-
     formats: dict[str, dict[str, Any]] = {
         name: {**graph.model_dump(), **model.manifest.files[graph.file].model_dump()}
         for name, graph in network.formats.items()
     }
-    outputs = [describe(tensor) for tensor in network.outputs]
-    return NetworkInfo(input=describe(network.input), outputs=outputs, formats=formats)
+    return NetworkInfo(input=network.input, outputs=network.outputs, formats=formats)

@@ -153,12 +153,8 @@ def build_openapi(
 ) -> dict[str, Any]:
     """Return the OpenAPI document with examples that fit the loaded models.
 
-    Args:
-        app: The application.
-        models: The models of the examples, the default first; may be empty.
-        needs_key: Whether requests need an API key.
-        operations: The operation table.
-        requests: Models of request bodies that routes refer to by name.
+    `models` has the default model first, and may be empty. `requests` are the models of request
+    bodies that routes refer to by name.
     """
     document = get_openapi(
         title=app.title, version=app.version, summary=app.summary, routes=app.routes

@@ -21,15 +21,19 @@ def _spell_boolean(value: object) -> object:
     return str(value).lower() if isinstance(value, bool) else value
 
 
-class Parameters(BaseModel):
+class Schema(BaseModel):
+    """Base of the models; the docstring under a field is its description in OpenAPI."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class Parameters(Schema):
     """Parameters of every operation; unknown ones are rejected."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    model: Annotated[
-        str | None,
-        Field(description="`name` or `name@version`; omitted, the default model."),
-    ] = None
+    model: str | None = None
+    """`name` or `name@version`; omitted, the default model."""
 
 
 class ImageParameters(Parameters):
@@ -39,8 +43,8 @@ class ImageParameters(Parameters):
         Literal["false", "true", "auto"],
         BeforeValidator(_spell_boolean),
         WithJsonSchema({"enum": ["false", "true", "auto", False, True]}),
-        Field(description="Invert dark-on-light images; `auto` decides by the border pixels."),
     ] = "false"
+    """Invert dark-on-light images; `auto` decides by the border pixels."""
 
 
 class EncodeParameters(ImageParameters):
@@ -72,48 +76,33 @@ class DenoiseParameters(ImageParameters):
 class ClassifyParameters(ImageParameters):
     """Parameters of `classify`."""
 
-    top_k: Annotated[int, Field(ge=1, description="Number of classes in `top`.")] = 1
+    top_k: Annotated[int, Field(ge=1)] = 1
+    """Number of classes in `top`."""
 
 
 class SampleParameters(Parameters):
     """Parameters of `sample`."""
 
-    count: Annotated[int, Field(ge=1, description="Number of images.")] = 1
-    source: Annotated[
-        str | None,
-        Field(
-            description="Sample source of the model. Omitted, the default source, or with `class` "
-            "the best class-conditional one."
-        ),
-    ] = None
-    seed: Annotated[
-        int | None,
-        Field(
-            ge=0,
-            le=MAX_SEED,
-            description="Random seed; the same seed gives the same latents on every machine.",
-        ),
-    ] = None
-    class_: Annotated[
-        int | Annotated[str, Field(min_length=1)] | None,
-        Field(alias="class", description="Class label or index, for class-conditional sources."),
-    ] = None
-    temperature: Annotated[
-        float,
-        Field(gt=0, le=100, allow_inf_nan=False, description="Factor on the spread of the source."),
-    ] = 1.0
+    count: Annotated[int, Field(ge=1)] = 1
+    """Number of images."""
+    source: str | None = None
+    """Sample source; omitted, the default, or with `class` the best class-conditional one."""
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] | None = None
+    """Random seed; the same seed gives the same latents on every machine."""
+    class_: Annotated[int | Annotated[str, Field(min_length=1)] | None, Field(alias="class")] = None
+    """Class label or index, for class-conditional sources."""
+    temperature: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = 1.0
+    """Factor on the spread of the source."""
     encoding: Encoding = "png"
-    output: Annotated[
-        Literal["images", "latents"], Field(description="Content of a .npy response.")
-    ] = "images"
+    output: Literal["images", "latents"] = "images"
+    """Content of a .npy response."""
 
 
 class InterpolateParameters(ImageParameters):
     """Parameters of `interpolate`."""
 
-    steps: Annotated[
-        int, Field(ge=2, description="Number of images along the line, both ends included.")
-    ] = 8
+    steps: Annotated[int, Field(ge=2)] = 8
+    """Number of images along the line, both ends included."""
     space: Space = "autoencoder"
     encoding: Encoding = "png"
 
@@ -125,14 +114,15 @@ ImageOut: TypeAlias = Annotated[
 Latents: TypeAlias = Annotated[list[list[float]], Field(description="N x L.")]
 
 
-class Encoded(BaseModel):
+class Encoded(Schema):
     """Latents of images."""
 
     latents: Latents
-    log_variances: Annotated[Latents | None, Field(description="N x L, for the VAE only.")] = None
+    log_variances: Latents | None = None
+    """N x L, for the VAE only."""
 
 
-class Images(BaseModel):
+class Images(Schema):
     """Images."""
 
     images: list[ImageOut]
@@ -141,14 +131,13 @@ class Images(BaseModel):
 class Reconstructed(Images):
     """Images after the encoder and the decoder."""
 
-    mse: Annotated[list[float], Field(description="Mean squared error per pixel, for each image.")]
-    anomaly_percentile: Annotated[
-        list[float],
-        Field(description="Percentage of the test set with at most this error, for each image."),
-    ]
+    mse: list[float]
+    """Mean squared error per pixel, for each image."""
+    anomaly_percentile: list[float]
+    """Percentage of the test set with at most this error, for each image."""
 
 
-class ClassProbability(BaseModel):
+class ClassProbability(Schema):
     """A class and its probability."""
 
     label: str
@@ -162,7 +151,7 @@ class Prediction(ClassProbability):
     top: list[ClassProbability]
 
 
-class Classified(BaseModel):
+class Classified(Schema):
     """One prediction for each image."""
 
     predictions: list[Prediction]
@@ -183,14 +172,14 @@ class Interpolated(Images):
     latents: Latents
 
 
-class ProblemError(BaseModel):
+class ProblemError(Schema):
     """One invalid member: a JSON pointer to it, and the expected value."""
 
     pointer: str
     detail: str
 
 
-class Problem(BaseModel):
+class Problem(Schema):
     """An error (RFC 9457)."""
 
     type: str
@@ -201,33 +190,32 @@ class Problem(BaseModel):
     errors: list[ProblemError] | None = None
 
 
-class OipError(BaseModel):
+class OipError(Schema):
     """An error in the form of the Open Inference Protocol."""
 
     error: str
 
 
-class Liveness(BaseModel):
+class Liveness(Schema):
     """The process responds."""
 
     status: Literal["alive"]
 
 
-class RepositoryEntry(BaseModel):
+class RepositoryEntry(Schema):
     """A network of a bundle in the repository index; a broken bundle is listed by its name."""
 
     name: str
     version: str
     state: Literal["READY", "UNAVAILABLE"]
-    reason: Annotated[str, Field(description="Why it is unavailable or degraded; otherwise empty.")]
+    reason: str
+    """Why it is unavailable or degraded; otherwise empty."""
 
 
-class Readiness(BaseModel):
+class Readiness(Schema):
     """Whether the service accepts requests, and the missing models if it does not."""
 
     status: Literal["ready", "not ready", "draining"]
     missing: list[str]
-    store: Annotated[
-        Literal["ok", "degraded"],
-        Field(description="degraded: unreadable or empty; loaded models stay available."),
-    ]
+    store: Literal["ok", "degraded"]
+    """degraded: unreadable or empty; loaded models stay available."""

@@ -41,11 +41,7 @@ class Uniform(StoredSampler):
             )
 
     def draw(
-        self,
-        count: int,
-        rng: np.random.Generator,
-        label: int | None,  # noqa: ARG002 - there are no classes
-        temperature: float,
+        self, count: int, rng: np.random.Generator, label: int | None, temperature: float
     ) -> Floats:
         """See `Sampler.draw`."""
         low, high = self.low.astype(np.float64), self.high.astype(np.float64)
@@ -230,11 +226,7 @@ class GaussianMixture(StoredSampler):
             )
 
     def draw(
-        self,
-        count: int,
-        rng: np.random.Generator,
-        label: int | None,  # noqa: ARG002 - there are no classes
-        temperature: float,
+        self, count: int, rng: np.random.Generator, label: int | None, temperature: float
     ) -> Floats:
         """See `Sampler.draw`."""
         edges = np.cumsum(self.weights)[:-1]

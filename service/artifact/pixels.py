@@ -9,24 +9,28 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from service.artifact.exif import apply_orientation, parse_orientation
+from service.artifact.levels import to_light_on_dark
 from service.artifact.manifest import ImageSpec
+from service.artifact.transparency import blend_transparency, decode_with_alpha
 
 Invert: TypeAlias = Literal["false", "true", "auto"]
 
 _MODES = {1: "L", 3: "RGB"}
+_WHITE = np.float32(255)
 
 
 def to_pixels(image: Image.Image, spec: ImageSpec, invert: Invert = "false") -> NDArray[np.uint8]:
     """Convert an image to the channels and size of a bundle.
 
     In this order: apply the EXIF orientation, scale 16-bit grey to 8 bits, blend transparency
-    with the background, convert the channels, invert, resize by `spec.resize`.
+    with the background, convert the channels, resize, invert, pad.
 
     Args:
         image: An opened image of any mode and size.
         spec: The bundle's channels, height, width, resize rule and background.
-        invert: `auto` inverts if the mean of the border pixels is over one half, which turns
-            dark-on-light drawings into light-on-dark.
+        invert: `auto` turns dark-on-light drawings into light-on-dark and stretches the levels of
+            paper and ink; see `service.artifact.levels.to_light_on_dark`.
 
     Returns:
         (channels, height, width) uint8, 0 to 255.
@@ -34,55 +38,52 @@ def to_pixels(image: Image.Image, spec: ImageSpec, invert: Invert = "false") -> 
     Raises:
         OSError, ValueError, SyntaxError and others that Pillow raises for broken files.
     """
-    image.load()  # the orientation may be stored after the pixels
-    upright = ImageOps.exif_transpose(image) if image.info else image
-    converted = _to_eight_bits(upright) if upright.mode.startswith("I") else upright
+    converted = decode_with_alpha(image)
+    if exif := image.info.get("exif"):  # after decoding: it may be stored after the pixels
+        converted = apply_orientation(converted, parse_orientation(exif))
+    mode, background = _MODES[spec.channels], _get_background(spec)
     if converted.has_transparency_data:
-        converted = _blend_transparency(converted, spec)
-    if converted.mode != _MODES[spec.channels]:
-        converted = converted.convert(_MODES[spec.channels])
-    if invert == "true" or (invert == "auto" and _is_light(converted)):
-        converted = ImageOps.invert(converted)
+        converted = blend_transparency(converted, mode, background)
+    if converted.mode != mode:
+        converted = converted.convert(mode)
     if converted.size != (spec.width, spec.height):
         converted = _resize(converted, spec)
-    pixels = np.frombuffer(converted.tobytes(), np.uint8).reshape(spec.height, spec.width, -1)
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
-
-
-def has_light_border(image: NDArray[np.floating]) -> bool:
-    """Return whether the border of a (..., H, W) image in [0, 1] has a mean over one half."""
-    edges = (image[..., 0, :], image[..., -1, :], image[..., :, 0], image[..., :, -1])
-    return bool(np.mean([edge.mean() for edge in edges]) > 1 / 2)
-
-
-def _is_light(image: Image.Image) -> bool:
-    pixels = np.atleast_3d(np.asarray(image, dtype=np.float32)) / 255
-    return has_light_border(pixels.transpose(2, 0, 1))
-
-
-def _to_eight_bits(image: Image.Image) -> Image.Image:
-    """Scale 16-bit grey to 8 bits; Pillow's `convert("L")` would clip it at 255."""
-    return Image.fromarray((np.asarray(image) / 257).round().astype(np.uint8))
+    if invert == "true":
+        converted = ImageOps.invert(converted)
+    pixels = np.frombuffer(converted.tobytes(), np.uint8)
+    pixels = pixels.reshape(converted.height, converted.width, -1).transpose(2, 0, 1)
+    if invert == "auto":
+        light = to_light_on_dark(pixels.astype(np.float32) / _WHITE)
+        pixels = np.rint(light * _WHITE).astype(np.uint8)
+    return _pad(pixels, spec, background)
 
 
 def _get_background(spec: ImageSpec) -> tuple[int, ...]:
     return tuple(round(255 * value) for value in spec.background)
 
 
-def _blend_transparency(image: Image.Image, spec: ImageSpec) -> Image.Image:
-    background = _get_background(spec)
-    opaque = Image.new("RGB", image.size, background * (3 // len(background)))
-    layer = image.convert("RGBA")
-    opaque.paste(layer, mask=layer.getchannel("A"))
-    return opaque
-
-
 def _resize(image: Image.Image, spec: ImageSpec) -> Image.Image:
+    """Resize an image; with the rule `pad` it keeps its aspect, and no side becomes 0."""
     size = (spec.width, spec.height)
-    if spec.resize == "stretch":
-        return image.resize(size, Image.Resampling.BILINEAR)
     if spec.resize == "crop":
         return ImageOps.fit(image, size, Image.Resampling.BILINEAR)
-    background = _get_background(spec)
-    color = background[0] if len(background) == 1 else background
-    return ImageOps.pad(image, size, Image.Resampling.BILINEAR, color=color)
+    if spec.resize == "pad":
+        if image.width / image.height > spec.width / spec.height:
+            size = (spec.width, max(1, round(image.height / image.width * spec.width)))
+        else:
+            size = (max(1, round(image.width / image.height * spec.height)), spec.height)
+    return image.resize(size, Image.Resampling.BILINEAR)
+
+
+def _pad(
+    pixels: NDArray[np.uint8], spec: ImageSpec, background: tuple[int, ...]
+) -> NDArray[np.uint8]:
+    """Center an image on the background."""
+    _, height, width = pixels.shape
+    if (height, width) == (spec.height, spec.width):
+        return np.ascontiguousarray(pixels)
+    padded = np.empty(spec.shape, np.uint8)
+    padded[:] = np.array(background, np.uint8)[:, None, None]
+    top, left = round((spec.height - height) / 2), round((spec.width - width) / 2)
+    padded[:, top : top + height, left : left + width] = pixels
+    return padded

@@ -34,7 +34,7 @@ class Sampler(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class StoredSampler(TensorRecord):
+class StoredSampler(TensorRecord, Sampler):
     """Base of samplers that are fitted to latent codes and stored in a file.
 
     `L` in `shapes` is the latent size.
@@ -52,12 +52,6 @@ class StoredSampler(TensorRecord):
         """The class indices that can be drawn from; empty by default."""
         return frozenset()
 
-    def draw(
-        self, count: int, rng: np.random.Generator, label: int | None, temperature: float
-    ) -> Floats:
-        """See `Sampler.draw`."""
-        raise NotImplementedError
-
 
 @dataclass(frozen=True, slots=True)
 class StandardNormal:
@@ -71,11 +65,7 @@ class StandardNormal:
     """L."""
 
     def draw(
-        self,
-        count: int,
-        rng: np.random.Generator,
-        label: int | None,  # noqa: ARG002 - there are no classes
-        temperature: float,
+        self, count: int, rng: np.random.Generator, label: int | None, temperature: float
     ) -> Floats:
         """See `Sampler.draw`."""
         noise = rng.standard_normal((count, self.latent_size))

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.artifact import ImageSpec
-from service.artifact.pixels import Invert, has_light_border, to_pixels
+from service.artifact.levels import to_light_on_dark
+from service.artifact.pixels import Invert, to_pixels
 from service.artifact.tensor_files import Floats
 from service.codecs.image_files import ImageFile
 from service.errors import InvalidInputError, MalformedInputError, Violation
@@ -138,5 +139,5 @@ def _invert(batch: Floats, invert: Invert) -> Floats:
     if invert == "true":
         return 1 - batch
     if invert == "auto":
-        return np.stack([1 - image if has_light_border(image) else image for image in batch])
+        return np.stack([to_light_on_dark(image) for image in batch])
     return batch

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from service.codecs.exif import apply_orientation, parse_orientation
+from service.artifact.exif import apply_orientation, parse_orientation
 from service.codecs.jpeg import SIGNATURE as JPEG_SIGNATURE
 from service.codecs.jpeg import parse_jpeg
 from service.codecs.png import SIGNATURE as PNG_SIGNATURE
@@ -34,6 +34,7 @@ _UNSUPPORTED = {
 # Measured as the growth of resident memory per pixel, rounded up.
 _PNG_BYTES = {"L": 4, "RGB": 10, None: 20}
 _JPEG_BYTES = 12
+_TO_STANDARD_BASE64 = str.maketrans({"-": "+", "_": "/", **dict.fromkeys(" \t\r\n")})
 
 # Pillow only warns about large images, and rejects huge ones without naming a limit. The setting
 # `max_pixels` rejects both by their headers.
@@ -101,6 +102,9 @@ def open_image(content: bytes) -> ImageFile:
 def open_base64(text: str) -> ImageFile:
     """Open an image file in base64, or in a `data:` URL of base64.
 
+    Both alphabets are accepted (RFC 4648, sections 4 and 5), line breaks within the text, and
+    missing padding.
+
     Raises:
         MalformedInputError: the text is not base64, or the file is damaged.
         UnsupportedFormatError: the file has another format.
@@ -108,9 +112,17 @@ def open_base64(text: str) -> ImageFile:
     head, separator, rest = text.partition(",")
     encoded = rest if separator and head.startswith("data:") else text
     try:
-        content = base64.b64decode(encoded, validate=True)
+        content = _decode_base64(encoded)
     except (binascii.Error, ValueError) as error:
         raise MalformedInputError(
             "Expected a PNG or JPEG file in base64; URLs are not fetched."
         ) from error
     return open_image(content)
+
+
+def _decode_base64(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        digits = text.translate(_TO_STANDARD_BASE64).rstrip("=")
+        return base64.b64decode(digits + "=" * (-len(digits) % 4), validate=True)

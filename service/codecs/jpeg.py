@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from service.artifact.exif import IDENTIFIER
+
 SIGNATURE = b"\xff\xd8\xff"
 _MAX_SEGMENTS = 1000
 _MAX_SCANS = 64
@@ -14,7 +16,6 @@ _START_OF_SCAN = 0xDA
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 _METADATA = frozenset({*range(0xE1, 0xEE), 0xEF, 0xFE})
 """APP1 to APP13, APP15 and comments. APP14 (Adobe) gives the colour transform."""
-_EXIF = b"Exif\x00\x00"
 _AFTER_FILL = re.compile(rb"[^\xff]")
 
 
@@ -55,8 +56,8 @@ def parse_jpeg(content: bytes) -> Jpeg:
             raise ValueError("truncated")
         if marker not in _METADATA:
             kept.append(view[start:position])
-        elif exif is None and content[body + 2 : body + 2 + len(_EXIF)] == _EXIF:
-            exif = content[body + 2 + len(_EXIF) : position]
+        elif exif is None and content[body + 2 : body + 2 + len(IDENTIFIER)] == IDENTIFIER:
+            exif = content[body + 2 : position]
     else:
         raise ValueError(f"more than {_MAX_SEGMENTS} segments")
     scans = content.count(b"\xff\xda", start)

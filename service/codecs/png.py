@@ -3,7 +3,8 @@
 Pillow decodes the pixels. Its PNG reader also inflates and parses text, colour profiles and Exif
 metadata, which may cost far more than the pixels, or be damaged where the pixels are not. It is
 written in Python and takes longer than decoding a small image. Files with plain 8-bit grey or RGB
-pixels therefore bypass it; of all others it receives the necessary chunks only.
+pixels therefore bypass it; of all others it receives the necessary chunks only. Pillow leaves rows
+black if the compressed stream ends early, so the length of the stream is checked here.
 """
 
 import io
@@ -20,6 +21,20 @@ _HEADER = struct.Struct(">IIBBBBB")
 _END = struct.pack(">I4sI", 0, b"IEND", zlib.crc32(b"IEND"))
 _PLAIN_MODES = {(8, 0, 0, 0, 0): "L", (8, 2, 0, 0, 0): "RGB"}
 """Pillow's modes by bit depth, colour type, compression, filter and interlace method."""
+_BLACK: tuple[object, ...] = (0, (0, 0, 0))
+_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+"""Samples of a pixel by colour type."""
+_PASSES = (
+    (0, 0, 8, 8),
+    (4, 0, 8, 8),
+    (0, 4, 4, 8),
+    (2, 0, 4, 4),
+    (0, 2, 2, 4),
+    (1, 0, 2, 2),
+    (0, 1, 1, 2),
+)
+"""Adam7 interlacing: first column and row, step in columns and rows."""
+_BLOCK = 64 * 1024
 _ANCILLARY_BIT = 0x20
 
 
@@ -29,6 +44,8 @@ class Png:
 
     width: int
     height: int
+    pixel_bits: int
+    is_interlaced: bool
     plain_mode: str | None
     """Pillow's mode of plain pixels; None for all other kinds."""
     chunks: list[memoryview]
@@ -41,13 +58,44 @@ class Png:
         """Return the pixels, which Pillow may decode later.
 
         Raises:
+            ValueError: the stream has fewer bytes than the image has pixels.
             Exception: Pillow's various errors for invalid pixels.
         """
         if self.plain_mode is not None:
             size = (self.width, self.height)
             pixels = b"".join(self.data)
-            return Image.frombytes(self.plain_mode, size, pixels, "zip", self.plain_mode)
+            image = Image.frombytes(self.plain_mode, size, pixels, "zip", self.plain_mode)
+            if image.getpixel((self.width - 1, self.height - 1)) in _BLACK:  # it may be missing
+                self._check_length()
+            return image
+        self._check_length()
         return Image.open(io.BytesIO(b"".join([SIGNATURE, *self.chunks, _END])), formats=["PNG"])
+
+    def _check_length(self) -> None:
+        """Raise ValueError if the stream ends before the last row."""
+        sizes = [(self.width, self.height)]
+        if self.is_interlaced:
+            sizes = [
+                (-(-(self.width - left) // across), -(-(self.height - top) // down))
+                for left, top, across, down in _PASSES
+            ]
+        expected = sum(
+            rows * (1 + -(-columns * self.pixel_bits // 8)) for columns, rows in sizes if columns
+        )
+        if _count_inflated(self.data, expected) < expected:
+            raise ValueError("rows are missing")
+
+
+def _count_inflated(data: list[memoryview], limit: int) -> int:
+    """Return the length of a stream once decompressed, or a number that is at least `limit`."""
+    inflater = zlib.decompressobj()
+    count = 0
+    for part in data:
+        pending: bytes | memoryview = part
+        while pending and count < limit:
+            count += len(inflater.decompress(pending, _BLOCK))
+            pending = inflater.unconsumed_tail
+    return count if count >= limit else count + len(inflater.flush())
 
 
 def parse_png(content: bytes) -> Png:
@@ -76,8 +124,12 @@ def parse_png(content: bytes) -> Png:
     width, height, *form = _HEADER.unpack(kept[0][8:-4])
     if not width or not height:
         raise ValueError("no pixels")
+    depth, color_type, _, _, interlacing = form
+    if color_type not in _SAMPLES:
+        raise ValueError(f"unknown colour type {color_type}")
     mode = _PLAIN_MODES.get(tuple(form)) if kinds <= {b"IHDR", b"IDAT"} else None
-    return Png(width, height, mode, kept, data, exif)
+    pixel_bits = depth * _SAMPLES[color_type]
+    return Png(width, height, pixel_bits, bool(interlacing), mode, kept, data, exif)
 
 
 def _split(content: bytes) -> list[tuple[bytes, int, int]]:

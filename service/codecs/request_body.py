@@ -1,5 +1,6 @@
 """Request bodies: images, latents and parameters, in each content type that operations accept."""
 
+import codecs
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -147,7 +148,7 @@ def decode_body(content_type: str, body: bytes, spec: InputSpec, limits: Limits)
         InvalidInputError: a member has an invalid value.
         LimitExceededError: too many images or pixels.
     """
-    if not body and not content_type and spec is PARAMETERS_ONLY:
+    if not body and spec is PARAMETERS_ONLY:
         return RequestBody()
     media_type = content_type
     options: dict[bytes, bytes] = {}
@@ -208,7 +209,7 @@ def parse_json_object(body: bytes, limits: Limits) -> dict[str, object]:
     """
     limits.check_json(body)
     try:
-        members = jiter.from_json(body, catch_duplicate_keys=True)
+        members = jiter.from_json(body.removeprefix(codecs.BOM_UTF8), catch_duplicate_keys=True)
     except ValueError as error:
         raise MalformedInputError("Invalid JSON or duplicate key.") from error
     if not isinstance(members, dict):

@@ -98,17 +98,25 @@ def install_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, handle)
 
 
-def to_violations(details: Sequence[ErrorDetails]) -> list[errors.Violation]:
-    """Convert pydantic's findings into violations with JSON pointers."""
+def to_violations(details: Sequence[ErrorDetails], depth: int | None = 1) -> list[errors.Violation]:
+    """Convert pydantic's findings into violations with JSON pointers.
+
+    Args:
+        details: The findings.
+        depth: Length of the pointers; None for the whole path. Below 1 the path of a parameter
+            names the alternatives of its type.
+    """
     return [
-        errors.Violation(pointer := _to_pointer(detail["loc"]), f"{pointer[1:]}: {detail['msg']}")
+        errors.Violation(
+            pointer := _to_pointer(detail["loc"][:depth]), f"{pointer[1:]}: {detail['msg']}"
+        )
         for detail in details
     ]
 
 
 def _to_pointer(location: Sequence[int | str]) -> str:
-    """Return a JSON pointer (RFC 6901) to a parameter, without pydantic's path inside it."""
-    names = (str(part).replace("~", "~0").replace("/", "~1") for part in location[:1])
+    """Return a JSON pointer (RFC 6901)."""
+    names = (str(part).replace("~", "~0").replace("/", "~1") for part in location)
     return "".join(f"/{name}" for name in names)
 
 

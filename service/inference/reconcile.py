@@ -57,7 +57,7 @@ def reconcile(store: ModelStore, snapshot: Snapshot, only: str | None = None) ->
     else:
         states = [state for state in snapshot.states if state.name != only]
         names = {only}
-    for name in names:
+    for name in sorted(names):
         before = {state.version: state for state in snapshot.states if state.name == name}
         if only is not None:
             before = {v: replace(state, fingerprint=None) for v, state in before.items()}

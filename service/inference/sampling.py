@@ -9,11 +9,7 @@ _KINDS = (*STORED_SAMPLERS, "prior", "gan-filtered")
 
 
 def load_sampler(bundle: Bundle, spec: SamplerSpec) -> Sampler:
-    """Return the sampler for one sample source of a manifest.
-
-    Args:
-        bundle: The bundle that contains the sampler's file.
-        spec: The manifest's description of the source.
+    """Return the sampler for one sample source of a bundle's manifest.
 
     Raises:
         ArtifactError: The kind is unknown, or the file is missing, damaged or does not match the

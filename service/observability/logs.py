@@ -39,9 +39,7 @@ _TEXT_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 def build_logging_config(level: str, log_format: Literal["json", "text"]) -> dict[str, Any]:
     """Return a configuration for `logging.config.dictConfig`; uvicorn gives it to its workers too.
 
-    Args:
-        level: Lowest level that is logged, in lower case.
-        log_format: One JSON object per line, or plain text.
+    `level` is the lowest level that is logged, in lower case.
     """
     return {
         "version": 1,
@@ -72,7 +70,6 @@ class WarningsFilter(logging.Filter):
     """Accepts ten warnings per minute: a client may cause one with each request."""
 
     def __init__(self) -> None:
-        """Accept the next ten warnings."""
         super().__init__()
         self._end = self._accepted = 0.0
 
@@ -121,12 +118,7 @@ class LineHandler(logging.Handler):
     def __init__(
         self, descriptor: int | None = None, max_queued_bytes: int = _MAX_QUEUED_BYTES
     ) -> None:
-        """Start the thread.
-
-        Args:
-            descriptor: File descriptor to write to; None for standard error, which may be closed.
-            max_queued_bytes: Limit of queued bytes.
-        """
+        """Start the thread; without a `descriptor` it writes to standard error, if that is open."""
         super().__init__()
         if descriptor is None and sys.__stderr__ is not None:
             descriptor = sys.__stderr__.fileno()

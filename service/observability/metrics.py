@@ -97,13 +97,7 @@ _inference_seconds = cache(INFERENCE_SECONDS.labels)
 
 
 def count_request(operation: str, status: int, seconds: float) -> None:
-    """Count a request and observe its duration.
-
-    Args:
-        operation: Name of the route, or `OTHER_OPERATION`.
-        status: HTTP status.
-        seconds: Duration.
-    """
+    """Count a request and observe its duration; `operation` is a route or `OTHER_OPERATION`."""
     _requests(operation, status).inc()
     _request_seconds(operation).observe(seconds)
 

@@ -50,8 +50,7 @@ def require_sdk() -> None:
 def start_tracing(endpoint: str) -> None:
     """Turn tracing on for this process: a thread exports spans in batches.
 
-    Args:
-        endpoint: Base URL of an OTLP/HTTP collector, without `/v1/traces`.
+    `endpoint` is the base URL of an OTLP/HTTP collector, without `/v1/traces`.
 
     Raises:
         MissingExtraError: the SDK is not installed.
@@ -93,9 +92,6 @@ def start_request_span(scope: Mapping[str, Any]) -> AbstractContextManager[Span]
     The parent comes from the request's `traceparent` header (W3C Trace Context, or what
     `OTEL_PROPAGATORS` names). Names and attributes follow OpenTelemetry's semantic conventions
     for HTTP. Call `set_response` before the block ends.
-
-    Args:
-        scope: The request's ASGI scope.
     """
     if _tracer is None:
         return _NO_SPAN
@@ -162,14 +158,8 @@ def trace_run(
     """Return a context manager in which the span of one network run is current.
 
     A run that serves several requests is a child of the first request and links to the others.
-    A run without a recorded request gets no span.
-
-    Args:
-        model: `name@version`.
-        network: Name of the network in the bundle.
-        backend: Name of the backend that runs it.
-        images: Batch size.
-        contexts: What `capture_context` returned for the recorded requests.
+    A run without a recorded request gets no span. `contexts` has the recorded requests' results
+    of `capture_context`.
     """
     if _tracer is None or not contexts:
         return _NO_SPAN

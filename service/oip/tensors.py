@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from service.artifact import NetworkSpec, TensorSpec
 from service.artifact.tensor_files import Floats
@@ -31,6 +31,14 @@ Dimension = Annotated[int, Field(ge=0, lt=2**31)]
 
 class _Part(BaseModel):
     model_config = ConfigDict(strict=True)  # members of unsupported extensions are ignored
+
+    @model_validator(mode="before")
+    @classmethod
+    def _omit_nulls(cls, members: object) -> object:
+        """Omit members that are null, as MLServer's client writes all optional ones."""
+        if not isinstance(members, dict):
+            return members
+        return {name: value for name, value in members.items() if value is not None}
 
 
 class InferInput(_Part):
@@ -91,7 +99,7 @@ def parse_inference(
         with limits.decoding.hold(split * JSON_WEIGHT):
             request = InferRequest.model_validate(parse_json_object(body[:split], limits))
     except ValidationError as error:
-        violations = to_violations(error.errors())
+        violations = to_violations(error.errors(), depth=None)
         raise InvalidInputError(*violations) from error
     if len(request.inputs) != 1 or request.inputs[0].name != spec.input.name:
         raise InvalidInputError(
@@ -187,11 +195,7 @@ def encode_outputs(
 ) -> tuple[bytes, int | None]:
     """Return the body of a response, and the length of its JSON part if binary data follows.
 
-    Args:
-        inference: The request.
-        arrays: Every output of the network by name, (N, *shape) float32.
-        model: The model's name in the response.
-        version: Its version.
+    `arrays` has every output of the network by name, (N, *shape) float32.
     """
     outputs: list[dict[str, object]] = []
     blobs: list[bytes] = []

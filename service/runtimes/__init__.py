@@ -7,8 +7,9 @@ To add a backend: write `service/runtimes/<form>.py` with a `RUNTIME` class, and
 import importlib
 
 from service.artifact.manifest import GraphFormat
+from service.artifact.tensor_files import Floats
 from service.errors import MissingExtraError
-from service.runtimes.base import Floats, Network, Runtime
+from service.runtimes.base import Network, Runtime
 
 __all__ = ["Floats", "Network", "Runtime", "open_runtime"]
 

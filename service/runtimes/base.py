@@ -1,14 +1,10 @@
 """The protocols of a backend: a runtime loads stored graphs into networks."""
 
-from typing import Protocol, TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Protocol
 
 from service.artifact import NetworkSpec
 from service.artifact.manifest import GraphFormat
-
-Floats: TypeAlias = NDArray[np.float32]
+from service.artifact.tensor_files import Floats
 
 
 class Network(Protocol):

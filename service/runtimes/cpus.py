@@ -10,9 +10,7 @@ def count_cpus(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
 
     A container limited to half a CPU on a host of 64 cores has an affinity mask of 64: one thread
     per core would spend the quota on waiting for each other.
-
-    Args:
-        cgroup: Mount point of the control groups (version 2, else version 1).
+    `cgroup` is the mount point of the control groups (version 2, else version 1).
     """
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     quota = _read_quota(cgroup)

@@ -10,8 +10,9 @@ import onnxruntime
 
 from service.artifact import NetworkSpec
 from service.artifact.manifest import GraphFormat
+from service.artifact.tensor_files import Floats
 from service.errors import ArtifactError, InferenceError
-from service.runtimes.base import Floats, Runtime
+from service.runtimes.base import Runtime
 from service.runtimes.onnx_validation import validate_graph
 
 _LOG_FATAL = 4
@@ -23,7 +24,6 @@ class OnnxNetwork:
     """An ONNX Runtime session; `run` is thread-safe."""
 
     def __init__(self, session: Any) -> None:  # noqa: ANN401 - onnxruntime has no types
-        """Keep the session and its tensor names."""
         self._session = session
         self._input = session.get_inputs()[0].name
         self._outputs = [output.name for output in session.get_outputs()]
@@ -44,7 +44,6 @@ class OnnxRuntime:
     platform: str = "onnxruntime_onnx"
 
     def __init__(self, threads: int) -> None:
-        """Prepare the options that all sessions share."""
         self._options = onnxruntime.SessionOptions()
         self._options.intra_op_num_threads = threads
         self._options.inter_op_num_threads = 1

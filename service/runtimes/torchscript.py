@@ -17,15 +17,15 @@ import torch
 
 from service.artifact import NetworkSpec
 from service.artifact.manifest import GraphFormat
+from service.artifact.tensor_files import Floats
 from service.errors import ArtifactError, InferenceError
-from service.runtimes.base import Floats, Runtime
+from service.runtimes.base import Runtime
 
 
 class TorchScriptNetwork:
     """A frozen TorchScript module; `run` is thread-safe."""
 
     def __init__(self, module: torch.jit.ScriptModule) -> None:
-        """Keep the module."""
         self._module = module
 
     def run(self, batch: Floats) -> list[Floats]:

@@ -56,7 +56,8 @@ class Config(uvicorn.Config):
 
     def __init__(self, application: Any, timeouts: Timeouts, **options: Any) -> None:  # noqa: ANN401 - as uvicorn
         """Configure connections with limits, and no WebSockets; `options` are uvicorn's."""
-        super().__init__(application, http=BoundedProtocol, ws="none", **options)
+        # uvicorn's access log would show queries; the application logs requests itself.
+        super().__init__(application, http=BoundedProtocol, ws="none", access_log=False, **options)
         self.timeouts = timeouts
 
 
@@ -70,7 +71,6 @@ class BoundedProtocol(ConnectionProtocol):
         app_state: dict[str, Any],
         _loop: AbstractEventLoop | None = None,
     ) -> None:
-        """Initialize the limits of a connection; the parameters are uvicorn's."""
         super().__init__(config, server_state, app_state, _loop)
         self._timeouts = config.timeouts
         self._lifecycle: Lifecycle = app_state.setdefault("lifecycle", Lifecycle())

@@ -37,12 +37,7 @@ class Server(uvicorn.Server):
     config: Config
 
     def __init__(self, config: Config, *, is_worker: bool = False) -> None:
-        """Initialize the server.
-
-        Args:
-            config: The configuration.
-            is_worker: Whether a supervisor decides when the process exits without draining.
-        """
+        """Initialize; a supervisor decides when a worker exits without draining."""
         super().__init__(config)
         self._is_worker = is_worker
         self._drain_end = math.inf

@@ -15,13 +15,7 @@ def find_request_id(state: dict[str, Any]) -> str:
 
 
 def write_rejection(error: RejectedError, request_id: str, *, is_oip: bool) -> bytes:
-    """Return the bytes of a whole response, in the form that the application would give it.
-
-    Args:
-        error: The status, and a sentence on this request.
-        request_id: The request's id.
-        is_oip: Whether the path belongs to the Open Inference Protocol.
-    """
+    """Return the bytes of a whole response, in the form that the application would give it."""
     write = write_oip_error if is_oip else write_problem
     status, media_type, content = write(describe_status(error.status), error.detail, request_id)
     upgrade = "Upgrade: HTTP/1.1\r\n" if status == HTTPStatus.UPGRADE_REQUIRED else ""

@@ -19,7 +19,6 @@ class RejectedError(Exception):
     """A request that the server rejects before the application gets it."""
 
     def __init__(self, status: HTTPStatus, detail: str) -> None:
-        """Keep the status of the response, and the sentence that explains it."""
         super().__init__(detail)
         self.status = status
         self.detail = detail

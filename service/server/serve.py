@@ -20,9 +20,7 @@ _log = logging.getLogger(__name__)
 def serve_application(settings: Settings, application: FastAPI | str) -> int:
     """Serve until a signal stops the process; return the exit status.
 
-    Args:
-        settings: The settings.
-        application: The application; for several workers the import path of its factory.
+    For several workers `application` is the import path of its factory.
     """
     try:
         listener = _bind(settings.host, settings.port)
@@ -69,7 +67,6 @@ def _configure(settings: Settings, application: FastAPI | str) -> Config:
         Timeouts(settings.header_seconds, settings.body_seconds, settings.drain_seconds),
         factory=isinstance(application, str),
         workers=settings.workers,
-        access_log=False,
         log_config=build_logging_config(settings.log_level, settings.log_format),
         server_header=False,
         timeout_graceful_shutdown=math.ceil(settings.body_seconds),

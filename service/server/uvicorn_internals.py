@@ -4,11 +4,9 @@ pyproject.toml caps uvicorn to the minor version that this code was tested with,
 tests/unit/service/server/test_uvicorn_internals.py names each attribute that it relies on.
 """
 
-from asyncio import AbstractEventLoop
 from typing import Any
 
 import httptools
-import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
@@ -33,17 +31,8 @@ def set_worker_class(worker_class: type[Process]) -> None:
 class ConnectionProtocol(HttpToolsProtocol):
     """uvicorn's protocol for one connection, with names for the states of its latest request."""
 
-    def __init__(
-        self,
-        config: uvicorn.Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: AbstractEventLoop | None = None,
-    ) -> None:
-        """Initialize the state of a connection; uvicorn calls this with these keywords."""
-        super().__init__(config, server_state, app_state, _loop)
-        self.access_log = False  # it would show the query; the application logs requests itself
-        self.url = b""
+    url = b""
+    """The URL of the latest request, as far as it has arrived."""
 
     @property
     def is_responding(self) -> bool:

@@ -83,7 +83,6 @@ class Supervisor(Multiprocess):
     config: Config
 
     def __init__(self, config: Config, sockets: list[socket.socket]) -> None:
-        """Prepare workers that listen on the sockets."""
         super().__init__(config, sockets)
         set_worker_class(Worker)
 

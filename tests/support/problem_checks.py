@@ -1,4 +1,4 @@
-"""Checks that hold for every error response, and the names of the operations."""
+"""Checks that hold for every error response, and valid requests to every operation."""
 
 import re
 from pathlib import Path
@@ -7,14 +7,28 @@ from typing import Any
 import httpx
 
 import service
+from service.api import operations
 from service.api.schemas import Problem
+from tests.support.fakes import LATENT_SIZE
+from tests.support.image_files import make_png, to_base64
 
-OPERATIONS = ("encode", "decode", "reconstruct", "denoise", "classify", "sample", "interpolate")
-ON_IMAGES = ("encode", "reconstruct", "denoise", "classify", "interpolate")
+OPERATIONS = tuple(operation.name for operation in operations.OPERATIONS)
+ON_IMAGES = tuple(each.name for each in operations.OPERATIONS if "images" in each.accepts.members)
+
+_INPUTS: dict[str, list[object]] = {
+    "images": [to_base64(make_png())] * 2,
+    "latents": [[0.5] * LATENT_SIZE] * 2,
+}
 
 _LEAK = re.compile(
     r"Traceback|0x[0-9a-f]{6}|BytesIO|PIL\b|numpy|pydantic|jiter|orjson|site-packages"
 )
+
+
+def make_body(operation: str) -> dict[str, object]:
+    """Return a valid JSON body for an operation: two images, two latents or nothing."""
+    (declared,) = (each for each in operations.OPERATIONS if each.name == operation)
+    return {member: _INPUTS[member] for member in declared.accepts.members[:1]}
 
 
 def check_problem(response: httpx.Response, status: int) -> dict[str, Any]:

@@ -28,7 +28,7 @@ TLS = ssl.create_default_context()
 def run_server(app: FastAPI, timeouts: Timeouts = DEFAULT_TIMEOUTS) -> Iterator[str]:
     """Serve an application on the loopback interface; yield its base URL."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = Server(Config(app, timeouts, log_config=None, access_log=False))
+    server = Server(Config(app, timeouts, log_config=None))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

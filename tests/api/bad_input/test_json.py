@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.fakes import LATENT_SIZE
 from tests.support.image_files import make_png, to_base64
-from tests.support.problem_checks import ON_IMAGES, OPERATIONS
+from tests.support.problem_checks import ON_IMAGES, OPERATIONS, make_body
 
 ExpectProblem = Callable[..., dict[str, Any]]
 
@@ -59,19 +59,19 @@ def test_json_body_must_be_an_object(
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_unknown_member_is_rejected_with_422(expect_problem: ExpectProblem, operation: str) -> None:
     """A member that the operation does not define is rejected with 422 and a pointer to it."""
-    body: dict[str, object] = {"images": [PNG, PNG]} if operation in ON_IMAGES else {}
+    body = make_body(operation) | {"a/b~c": 1}
 
-    problem = expect_problem(422, f"/v1/{operation}", json={**body, "a/b~c": 1})
+    problem = expect_problem(422, f"/v1/{operation}", json=body)
 
     assert [error["pointer"] for error in problem["errors"]] == ["/a~1b~0c"]
 
 
-@pytest.mark.parametrize("operation", ["encode", "decode", "interpolate"])
+@pytest.mark.parametrize("operation", [name for name in OPERATIONS if make_body(name)])
 def test_missing_input_is_rejected_with_422(expect_problem: ExpectProblem, operation: str) -> None:
     """A body without images or latents is rejected with 422 and a pointer to the missing member."""
     problem = expect_problem(422, f"/v1/{operation}", json={})
 
-    required = "latents" if operation == "decode" else "images"
+    (required,) = make_body(operation)
     assert problem["errors"][0]["pointer"] == f"/{required}"
 
 

@@ -7,19 +7,12 @@ import httpx
 import pytest
 
 from tests.support.image_files import make_png, to_base64
-from tests.support.problem_checks import ON_IMAGES, OPERATIONS
+from tests.support.problem_checks import OPERATIONS, make_body
 
 ExpectProblem = Callable[..., dict[str, Any]]
 
 TWO_IMAGES = {"images": [to_base64(make_png())] * 2}
 SERVED = ("full@2", "full@1", "colour@1", "bare@1")
-
-
-def make_body(operation: str) -> dict[str, object]:
-    """Return a valid body for any operation."""
-    if operation == "decode":
-        return {"latents": [[0.5] * 4]}
-    return dict(TWO_IMAGES) if operation in ON_IMAGES else {}
 
 
 @pytest.mark.parametrize(

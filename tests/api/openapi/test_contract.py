@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 CASES = 12
 """Generated requests for each operation in each mode.
 
@@ -34,6 +36,7 @@ def run_schemathesis(url: str, report: Path) -> subprocess.CompletedProcess[str]
     )
 
 
+@pytest.mark.slow
 def test_every_check_of_schemathesis_passes(url: str, tmp_path: Path) -> None:
     """Examples, boundary values, random and stateful requests get documented responses only."""
     report = tmp_path / "report.json"

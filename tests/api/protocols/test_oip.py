@@ -170,6 +170,7 @@ INVALID: dict[str, tuple[bytes, str | None]] = {
     "a negative size": (make_body({**TENSOR, "parameters": {"binary_data_size": -192}}), None),
     "a length over the body": (make_body(DATA), "99999999999"),
     "a negative length": (make_body(DATA), "-1"),
+    "a length of 5,000 digits": (make_body(DATA), "9" * 5000),
     "a length that is not a number": (make_body(DATA), "abc"),
     "shared memory": (make_body({**TENSOR, "parameters": {"shared_memory_region": "x"}}), None),
     "unknown output": (make_body(DATA, outputs=[{"name": "x"}]), None),

@@ -154,6 +154,7 @@ def test_bare_handler_classifies(monkeypatch: pytest.MonkeyPatch) -> None:
     check_prediction(body, make_list_reader(read_classes(bundle)), classify(bundle, pixels))
 
 
+@pytest.mark.training
 def test_lightning_peer_trains_the_network_of_the_recipe() -> None:
     """The peer's network has the parameter shapes of latentd's recipe `seed`."""
     from benchmarks.performance import own_epoch  # noqa: PLC0415 - imports torch

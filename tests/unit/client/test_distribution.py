@@ -11,6 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 
+pytestmark = pytest.mark.slow  # builds wheels and starts processes
+
 
 def build_wheel(project: Path, folder: Path) -> Path:
     """Build a wheel from a copy of a project, so that no earlier build is part of it."""

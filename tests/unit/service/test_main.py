@@ -45,6 +45,7 @@ def _use_fake_graphs(store: Path) -> None:
     write_bundle(store, "full")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("prepare", "reason"),
     [
@@ -69,6 +70,7 @@ def test_invalid_store_is_one_line(
     assert reason in ended.stderr
 
 
+@pytest.mark.slow
 def test_invalid_store_starts_no_workers(tmp_path: Path) -> None:
     """With several workers the parent exits, so no worker is restarted again and again."""
     ended = serve(tmp_path / "nowhere", "--workers", "4")

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from service.artifact import ImageSpec
-from service.artifact.pixels import has_light_border, to_pixels
+from service.artifact.levels import has_light_border
+from service.artifact.pixels import to_pixels
 from tests.support.image_files import save
 
 ORIENTATION = 0x0112
@@ -197,3 +198,13 @@ def test_light_border_threshold(level: float, light: bool) -> None:
     image[:, 1:-1, 1:-1] = 1 - level
 
     assert has_light_border(image) is light
+
+
+@pytest.mark.parametrize("size", [(3000, 53), (53, 3000), (1, 5000), (5000, 1)])
+def test_narrow_image_keeps_a_line(size: tuple[int, int]) -> None:
+    """A white strip becomes a white line of one pixel, although its exact width is below one."""
+    pixels = to_pixels(Image.new("L", size, 255), make_spec(1, 28, 28))[0]
+
+    lines = pixels if size[1] < size[0] else pixels.T
+    assert (lines == 255).all(axis=1).sum() == 1
+    assert pixels.sum() == 28 * 255

@@ -1,4 +1,4 @@
-"""The orientation in Exif metadata, whatever else the metadata contains."""
+"""The orientation in Exif metadata; other entries, damaged or not, do not matter."""
 
 import struct
 

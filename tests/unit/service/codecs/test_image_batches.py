@@ -39,7 +39,7 @@ def test_nested_numbers_are_read_as_by_numpy(depth: int, data: st.DataObject) ->
     ids=repr,
 )
 def test_uneven_lists_are_rejected(value: object) -> None:
-    """Lists that are no array, or too deep, are rejected at their pointer."""
+    """Uneven and too deep lists, and values other than numbers, are rejected with their pointer."""
     with pytest.raises(InvalidInputError) as caught:
         read_numbers(value, "/images/3")
 

@@ -100,7 +100,7 @@ def test_both_settings_are_read(tmp_path: Path) -> None:
 
 
 def test_unset_settings_give_no_keys() -> None:
-    """Without both settings there are no keys."""
+    """If both settings are unset, the list of keys is empty."""
     assert read_keys("", None) == ()
 
 
@@ -162,7 +162,7 @@ def test_world_readable_file_is_detected(tmp_path: Path, mode: int, expected: bo
     assert is_world_readable(file) == expected
 
 
-@pytest.mark.parametrize("path", [*api_keys.PUBLIC_PATHS, "/static/pages.js"])
+@pytest.mark.parametrize("path", [*sorted(api_keys.PUBLIC_PATHS), "/static/pages.js"])
 def test_public_path_requires_no_key(path: str) -> None:
     """A public path requires no key, and an unknown key does not matter there."""
     assert find_holder(KEYS, {}, path) is None

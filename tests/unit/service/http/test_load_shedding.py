@@ -103,7 +103,7 @@ def test_rejection_for_another_reason_is_not_remembered(scheduler: FakeScheduler
 
 
 def test_rejection_expires(scheduler: FakeScheduler) -> None:
-    """A rejection counts for one second, as long as clients are told to wait."""
+    """A rejection counts for one second, the time in `Retry-After`."""
     shedder = LoadShedder(scheduler)
     shedder.remember(make_context())
     soon, late = make_context(), make_context()

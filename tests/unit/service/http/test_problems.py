@@ -130,7 +130,7 @@ def test_problem_has_the_members_of_rfc_9457() -> None:
     ],
 )
 def test_protocol_paths_have_the_form_of_the_protocol(error: Exception, status: int) -> None:
-    """Errors under `/v2` have the Open Inference Protocol's form, which has no 409 or 422."""
+    """Errors under `/v2` have the protocol's form, with 400 instead of 409 and 422."""
     response = respond(error, "/v2/models/full.encoder/infer")
 
     assert (response.status_code, response.media_type) == (status, "application/json")

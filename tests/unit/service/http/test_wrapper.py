@@ -49,7 +49,7 @@ def _check_requests_in_flight() -> Iterator[None]:
 
 
 async def serve_other(scope: Scope, receive: Receive, send: Send) -> None:
-    """Serve the requests that have no handler."""
+    """Serve the requests without a handler."""
     await Response("other")(scope, receive, send)
 
 
@@ -261,7 +261,9 @@ def test_reads_are_not_shed(scheduler: FakeScheduler) -> None:
     assert send(wrapper, "/livez", method="GET").status == 200
 
 
-@pytest.mark.parametrize(("text", "status"), [(TEXT, 200), ("unknown", 401)])
+@pytest.mark.parametrize(
+    ("text", "status"), [(TEXT, 200), ("unknown", 401)], ids=["known", "unknown"]
+)
 def test_key_is_checked_first(scheduler: Scheduler, text: str, status: int) -> None:
     """A request without a known key reaches neither handler nor application."""
     wrapper = wrap(scheduler, keys=[KEY])
@@ -271,7 +273,7 @@ def test_key_is_checked_first(scheduler: Scheduler, text: str, status: int) -> N
 
 
 def test_preflight_requires_no_key(scheduler: Scheduler) -> None:
-    """A browser's preflight request has no key; the request after it needs one."""
+    """A browser's preflight request is accepted without a key; the request after it needs one."""
     origin = {"Origin": "https://a.example", "Access-Control-Request-Method": "POST"}
     wrapper = wrap(scheduler, keys=[KEY], cors_origins=["https://a.example"])
 

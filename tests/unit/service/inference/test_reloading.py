@@ -295,6 +295,7 @@ def test_unknown_names_are_rejected(registry: Registry, name: str) -> None:
         registry.unload(name)
 
 
+@pytest.mark.slow
 def test_concurrent_reloads(store: Path, registry: Registry) -> None:
     """A lookup always finds a model while 32 threads reload and new versions are published."""
     threads, rounds = 32, 20

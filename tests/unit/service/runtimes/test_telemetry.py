@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["service.runtimes.onnx", "training.export"])
 def test_onnxruntime_keeps_no_device_id(tmp_path: Path, module: str) -> None:
     """Loading onnxruntime through latentd writes no telemetry id or queue to the home folder."""

@@ -25,7 +25,7 @@ from service.server.uvicorn_internals import (
 
 NAMES = {
     "PROTOCOL": """
-        _unset_keepalive_if_required access_log config connection_lost connection_made cycle
+        _unset_keepalive_if_required config connection_lost connection_made cycle
         data_received eof_received headers loop on_body on_headers_complete on_message_complete
         on_response_complete parser pipeline shutdown transport url
     """,

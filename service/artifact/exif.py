@@ -4,6 +4,7 @@ import struct
 
 from PIL import Image
 
+IDENTIFIER = b"Exif\x00\x00"
 _BYTE_ORDERS = {b"II*\x00": "<", b"MM\x00*": ">"}
 _ORIENTATION = 0x0112
 _SHORT = 3
@@ -19,12 +20,16 @@ _TRANSPOSITIONS = {
 }
 
 
-def parse_orientation(tiff: bytes | None) -> int:
-    """Return the orientation, 1 to 8, in a TIFF structure; 1 (upright) if it is absent or broken.
+def parse_orientation(exif: bytes | None) -> int:
+    """Return the orientation, 1 to 8, in Exif metadata; 1 (upright) if it is absent or broken.
 
     A damaged entry elsewhere in the metadata does not matter.
+
+    Args:
+        exif: A TIFF structure, with or without the identifier before it in JPEG files.
     """
-    if tiff is None or (order := _BYTE_ORDERS.get(tiff[:4])) is None:
+    tiff = b"" if exif is None else exif.removeprefix(IDENTIFIER)
+    if (order := _BYTE_ORDERS.get(tiff[:4])) is None:
         return 1
     try:
         (offset,) = struct.unpack_from(f"{order}I", tiff, 4)
