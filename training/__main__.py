@@ -10,9 +10,7 @@ from collections.abc import Callable
 
 from service.artifact import Bundle, Metric
 from service.errors import LatentdError
-from training.bundle import publish_bundle
-from training.errors import RecipeError, TrainingError
-from training.flags import (
+from training.commands.flags import (
     describe_command,
     find_run,
     make_evaluate_parser,
@@ -24,10 +22,12 @@ from training.flags import (
     settle_recipe,
     settle_search,
 )
-from training.loop import choose_device
+from training.errors import RecipeError, TrainingError
+from training.fitting.loop import choose_device
+from training.fitting.run_folders import Run, start_run
 from training.pipeline import complete_run, fit_run, measure_run, reopen_run
+from training.publishing.bundle import publish_bundle
 from training.report.page import write_report
-from training.runs import Run, start_run
 
 
 def train(arguments: list[str]) -> int:

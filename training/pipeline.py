@@ -8,23 +8,30 @@ import torch
 
 from service.artifact.manifest import SpaceName
 from service.artifact.maps import LatentMap
-from training.checkpoints import is_finished, replace_file
-from training.config import FITTED, Recipe
-from training.data import read_data
+from training.data.datasets import read_data
+from training.data.splits import Splits
 from training.errors import RunError
-from training.evaluate import Measures, evaluate_networks
-from training.images import Splits
-from training.loop import Examples
-from training.maps import fit_map
-from training.models import Encoder, VariationalEncoder
-from training.robustness import Robustness, measure_robustness
-from training.runs import MAP_FILE, QUALITY_FILE, ROBUSTNESS_FILE, SAMPLERS_FOLDER, Run, pin_images
+from training.evaluation.latent_maps import fit_map
+from training.evaluation.metrics import Measures, evaluate_networks
+from training.evaluation.robustness import Robustness, measure_robustness
+from training.evaluation.trained_run import Trained
+from training.fitting.checkpoints import is_finished, replace_file
+from training.fitting.loop import Examples
+from training.fitting.network_set import Networks, encode, fit_networks
+from training.fitting.run_folders import (
+    MAP_FILE,
+    QUALITY_FILE,
+    ROBUSTNESS_FILE,
+    SAMPLERS_FOLDER,
+    Run,
+    pin_images,
+)
+from training.networks.autoencoders import Encoder, VariationalEncoder
+from training.recipe.schema import FITTED, Recipe
 from training.sampling.bandwidth import choose_bandwidths, set_bandwidths
 from training.sampling.judge import fit_judge, locate_judge
 from training.sampling.judging import Judgement, Yardstick, judge_sources, read_judgement
 from training.sampling.samplers import FittedSampler, fit_samplers, give_runner
-from training.systems import Networks, encode, fit_networks
-from training.trained import Trained
 
 
 @dataclass(frozen=True, slots=True)

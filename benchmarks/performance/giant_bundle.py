@@ -9,9 +9,9 @@ import torch
 
 from service.artifact import publish, stage
 from service.artifact.store import describe_content
-from training.config import AutoencoderRecipe, ClassifierRecipe
-from training.export import SUFFIXES, Source, export_graphs
-from training.models import Autoencoder, Classifier, Head
+from training.networks.autoencoders import Autoencoder, Classifier, Head
+from training.publishing.export import SUFFIXES, Source, export_graphs
+from training.recipe.schema import AutoencoderRecipe, ClassifierRecipe
 
 NAME = "giant"
 SEED = 1

@@ -1,7 +1,7 @@
 """One epoch of latentd's own training loop, in a process of its own.
 
 usage: python -m performance.own_epoch SPEC, as `benchmarks/peers/lightning/app.py` takes it.
-Prints the seconds that `training.loop.fit` took.
+Prints the seconds that `training.fitting.loop.fit` took.
 """
 
 import contextlib
@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from training.config import AutoencoderRecipe
-from training.images import LabelledImages
-from training.loop import Examples, Fit, fit
-from training.losses import reconstruction_loss
-from training.models import Autoencoder
+from training.data.splits import LabelledImages
+from training.fitting.loop import Examples, Fit, fit
+from training.fitting.losses import reconstruction_loss
+from training.networks.autoencoders import Autoencoder
+from training.recipe.schema import AutoencoderRecipe
 
 # isort: split
 # After `training`, which chooses how torch's threads wait, as in `latentd train`.

@@ -5,8 +5,8 @@ import tomllib
 from pathlib import Path
 
 from service.settings import Settings
-from training.config import parse_recipe
-from training.figures import write_figures, write_samplers_table
+from training.recipe.schema import parse_recipe
+from training.report.tables import write_figures, write_samplers_table
 from training.search.space import parse_search
 
 ROOT = Path(__file__).parents[2]

@@ -6,8 +6,8 @@ from pathlib import Path
 from service.artifact import Bundle, write_manifest
 from service.artifact.store import describe_content, open_bundle
 from service.artifact.tensor_files import read_tensors
-from training.config import MapRecipe
-from training.maps import fit_map
+from training.evaluation.latent_maps import fit_map
+from training.recipe.schema import MapRecipe
 
 SHIPPED = Path(__file__).parents[2] / "models_store"
 _FILE = "autoencoder_map.safetensors"

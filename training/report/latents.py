@@ -12,9 +12,9 @@ from torch import nn
 
 from service.artifact.manifest import SpaceName
 from service.artifact.maps import LatentMap
-from training.models import Autoencoder
+from training.networks.autoencoders import Autoencoder
 from training.randomness import derive_seed, seeded_globally
-from training.report.pictures import CPU, Floats, Picture, Studio, run, take
+from training.report.networks import CPU, Floats, Picture, Studio, run, take
 from training.report.plots import draw_manifold, draw_mosaic, draw_path, draw_scatters
 
 _PLANE = 2

@@ -12,13 +12,13 @@ from pathlib import Path
 from PIL import Image
 
 from service.artifact import Metric, Provenance
-from training.checkpoints import replace_file
-from training.provenance import describe_provenance
+from training.evaluation.provenance import describe_provenance
+from training.evaluation.trained_run import Trained
+from training.fitting.checkpoints import replace_file
 from training.report.latents import draw_spaces
-from training.report.pictures import Picture, Studio, draw_networks
+from training.report.networks import Picture, Studio, draw_networks
 from training.report.plots.style import DOTS, SHOWN
 from training.report.samples import draw_sources
-from training.trained import Trained
 
 REPORT_FILE = "report.html"
 

@@ -5,7 +5,7 @@ import numpy as np
 from service.artifact.manifest import DECODERS, SpaceName
 from service.artifact.maps import LatentMap
 from training.randomness import derive_seed
-from training.report.pictures import Floats, Picture, Studio, run, take
+from training.report.networks import Floats, Picture, Studio, run, take
 from training.report.plots import draw_histograms, draw_mosaic, draw_scatters
 from training.sampling.samplers import FittedSampler, give_runner
 

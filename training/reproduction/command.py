@@ -7,9 +7,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from training.flags import add_data_root, add_places
-from training.loop import choose_device
-from training.reproduction.outcomes import (
+from training.commands.flags import add_data_root, add_places
+from training.fitting.loop import choose_device
+from training.reproduction.page import describe_rows, write_page
+from training.reproduction.plots import collect_pictures
+from training.reproduction.results import (
     Places,
     find_outcome,
     list_studies,
@@ -17,8 +19,6 @@ from training.reproduction.outcomes import (
     reproduce_study,
     reproduce_trial,
 )
-from training.reproduction.page import describe_rows, write_page
-from training.reproduction.pictures import collect_pictures
 from training.reproduction.rows import choose_rows, read_rows
 
 

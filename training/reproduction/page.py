@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from training.checkpoints import replace_file
-from training.reproduction.outcomes import Outcome
-from training.reproduction.pictures import locate_picture
+from training.fitting.checkpoints import replace_file
+from training.reproduction.plots import locate_picture
+from training.reproduction.results import Outcome
 from training.reproduction.rows import SIDES, Part, Row, Side, Trial
 
 Find: TypeAlias = Callable[[Trial], Outcome | None]

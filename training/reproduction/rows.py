@@ -10,8 +10,8 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from training.config import FITTED, Recipe, override, parse_recipe, read_recipe
 from training.errors import RecipeError
+from training.recipe.schema import FITTED, Recipe, override, parse_recipe, read_recipe
 from training.search.space import Search, parse_search, read_search
 
 Side: TypeAlias = Literal["same_net", "best"]

@@ -16,11 +16,11 @@ from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.neighbors import KernelDensity as Estimator
 
 from service.artifact.densities import ClassKernelDensity, KernelDensity, ProjectedDensity
-from training.config import Recipe
+from training.data.splits import Labels
 from training.errors import TrainingError
-from training.images import Labels
-from training.maps import find_plane
+from training.evaluation.latent_maps import find_plane
 from training.randomness import derive_seed
+from training.recipe.schema import Recipe
 
 Floats: TypeAlias = NDArray[np.float32]
 Doubles: TypeAlias = NDArray[np.float64]

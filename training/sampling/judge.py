@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.augment import vary
-from training.config import JudgeRecipe
+from training.data.augmentation import vary
+from training.data.splits import Splits
 from training.errors import TrainingError
-from training.images import Splits
-from training.loop import Examples, Fit, divide, fit
-from training.losses import Loss
-from training.models import Shape
+from training.fitting.loop import Examples, Fit, divide, fit
+from training.fitting.losses import Loss
+from training.networks.autoencoders import Shape
 from training.randomness import seeded_globally
+from training.recipe.schema import JudgeRecipe
 
 _BATCH = 1024
 _KEY_LENGTH = 8

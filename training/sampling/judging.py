@@ -14,8 +14,8 @@ from tqdm import tqdm
 from service.artifact import Metric
 from service.artifact.manifest import DECODERS
 from service.artifact.sources import RunNetwork
+from training.data.splits import LabelledImages, Splits
 from training.errors import RunError, TrainingError
-from training.images import LabelledImages, Splits
 from training.randomness import derive_seed
 from training.sampling.judge import Judge, Verdicts
 from training.sampling.quality import (

@@ -13,9 +13,9 @@ from sklearn.mixture import GaussianMixture as Estimator
 from threadpoolctl import threadpool_limits
 
 from service.artifact.densities import GaussianMixture
-from training.config import Recipe
 from training.errors import TrainingError
 from training.randomness import derive_seed
+from training.recipe.schema import Recipe
 from training.sampling.density import Codes, Tell
 
 _ITERATIONS = 50

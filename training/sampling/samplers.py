@@ -25,11 +25,13 @@ from service.artifact.sources import (
     StoredSource,
     Uniform,
 )
-from training.checkpoints import replace_file
-from training.config import Recipe
+from training.data.splits import LabelledImages, Splits
 from training.errors import TrainingError
-from training.images import LabelledImages, Splits
-from training.loop import Examples, divide
+from training.fitting.checkpoints import replace_file
+from training.fitting.loop import Examples, divide
+from training.fitting.network_set import Networks, encode
+from training.recipe.schema import Recipe
+from training.recipe.sections import SourceName
 from training.sampling.density import (
     Codes,
     Floats,
@@ -39,8 +41,6 @@ from training.sampling.density import (
     fit_projected_density,
 )
 from training.sampling.mixture import fit_mixture
-from training.sections import SourceName
-from training.systems import Networks, encode
 
 _BATCH = 1024
 

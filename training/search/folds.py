@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from sklearn.model_selection import KFold, StratifiedKFold
 
-from training.config import Recipe
-from training.data import read_data
+from training.data.datasets import read_data
+from training.data.splits import LabelledImages
 from training.errors import DataError
-from training.images import LabelledImages
-from training.loop import Examples
+from training.fitting.loop import Examples
 from training.randomness import derive_seed
+from training.recipe.schema import Recipe
 
 
 @dataclass(frozen=True, slots=True)

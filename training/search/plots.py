@@ -15,7 +15,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.trial import TrialState
 from optuna.visualization import matplotlib as plots
 
-from training.checkpoints import replace_file
+from training.fitting.checkpoints import replace_file
 
 _LEAST_TRIALS = 2
 _LOSS = "validation loss"

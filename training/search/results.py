@@ -8,7 +8,7 @@ import optuna
 import tomli_w
 from optuna.trial import FrozenTrial, TrialState
 
-from training.checkpoints import replace_file
+from training.fitting.checkpoints import replace_file
 from training.search.space import Search
 
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)

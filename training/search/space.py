@@ -2,22 +2,23 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from importlib import resources
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from training.config import (
+from training.errors import RecipeError
+from training.recipe.resources import list_packaged, read_packaged
+from training.recipe.schema import (
     Members,
     override,
     parse_recipe,
     parse_section,
     read_recipe,
 )
-from training.errors import RecipeError
-from training.packaged import list_packaged, read_packaged
-from training.sections import Section
+from training.recipe.sections import Section
 
-_SEARCHES = "training.searches"
+_SEARCHES = resources.files("training.search") / "searches"
 _CHANGES_THE_LOSS = frozenset({"denoiser.noise_factors", "vae.likelihood", "vae.beta"})
 _FITTED_WITH = {"classifier": ("autoencoder", "classifier")}
 

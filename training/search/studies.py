@@ -9,9 +9,9 @@ import optuna
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from training.config import Members, Recipe, override
 from training.errors import RunError
 from training.randomness import derive_seed
+from training.recipe.schema import Members, Recipe, override
 from training.search.space import Search
 
 _FIRST_TRIALS = 5  # that no pruner ends: a median of fewer says little

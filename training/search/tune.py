@@ -17,14 +17,14 @@ from optuna.study import MaxTrialsCallback
 from optuna.trial import FrozenTrial
 from tqdm import tqdm
 
-from training.config import Recipe, parse_recipe
 from training.errors import TrainingError
+from training.fitting.network_set import Workshop, fit_network
+from training.recipe.schema import Recipe, parse_recipe
 from training.search.folds import Fold, read_folds
 from training.search.plots import draw_plots
 from training.search.results import DONE, find_best, list_done, write_results
 from training.search.space import Choices, Dimension, Search
 from training.search.studies import explain_storage, make_sampler, open_study
-from training.systems import Workshop, fit_network
 
 _AUTOENCODER = "autoencoder"
 

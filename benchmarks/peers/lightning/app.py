@@ -15,7 +15,7 @@ import torch._dynamo  # or the first optimiser would import it, for two seconds,
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.torchvision_operators import declare_missing_operators
+from training.data.torchvision_operators import declare_missing_operators
 
 declare_missing_operators()
 import pytorch_lightning  # noqa: E402 - it imports torchvision

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from training import pipeline
-from training.bundle import publish_bundle
-from training.config import Recipe, override, parse_recipe, read_recipe
-from training.data import read_data
+from training.data.datasets import read_data
+from training.data.splits import LabelledImages, Splits
 from training.errors import RunError
-from training.images import LabelledImages, Splits
+from training.fitting.run_folders import Run, start_run
 from training.pipeline import complete_run, fit_run, reopen_run
-from training.runs import Run, start_run
+from training.publishing.bundle import publish_bundle
+from training.recipe.schema import Recipe, override, parse_recipe, read_recipe
 from training.sampling.judging import choose_source
 
 CPU = torch.device("cpu")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 
-@pytest.mark.parametrize("module", ["service.runtimes.onnx", "training.export"])
+@pytest.mark.parametrize("module", ["service.runtimes.onnx", "training.publishing.export"])
 def test_onnxruntime_keeps_no_device_id(tmp_path: Path, module: str) -> None:
     """Loading onnxruntime through latentd leaves no telemetry id or queue in the home folder."""
     # onnxruntime is silent by itself where it takes its host for a CI machine.

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from training.config import list_recipes
 from training.errors import RecipeError
+from training.recipe.schema import list_recipes
 from training.reproduction import rows
-from training.reproduction.outcomes import (
+from training.reproduction.page import describe_rows, write_page
+from training.reproduction.plots import collect_pictures
+from training.reproduction.results import (
     OUTCOME_FILE,
     Outcome,
     Places,
@@ -18,8 +20,6 @@ from training.reproduction.outcomes import (
     list_trials,
     reproduce_trial,
 )
-from training.reproduction.page import describe_rows, write_page
-from training.reproduction.pictures import collect_pictures
 from training.reproduction.rows import Part, Row, Trial, choose_rows, read_rows
 
 IDS = [

@@ -5,8 +5,8 @@ import pytest
 from scipy.special import logsumexp
 from scipy.stats import norm
 
-from training.config import Recipe, parse_recipe
 from training.errors import TrainingError
+from training.recipe.schema import Recipe, parse_recipe
 from training.sampling.density import (
     Codes,
     fit_class_density,

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from training.config import DataRecipe, JudgeRecipe, Recipe
-from training.data import read_data
+from training.data.datasets import read_data
+from training.data.splits import LabelledImages, Splits
 from training.errors import TrainingError
-from training.images import LabelledImages, Splits
+from training.recipe.schema import DataRecipe, JudgeRecipe, Recipe
 from training.sampling.judge import JudgeNetwork, fit_judge, locate_judge
 
 _CPU = torch.device("cpu")

@@ -11,10 +11,10 @@ import torch
 from service.artifact import Metric
 from service.artifact.manifest import NetworkName
 from service.artifact.tensor_files import Floats
-from training.config import DataRecipe, JudgeRecipe, Recipe
-from training.data import read_data
+from training.data.datasets import read_data
+from training.data.splits import Splits
 from training.errors import TrainingError
-from training.images import Splits
+from training.recipe.schema import DataRecipe, JudgeRecipe, Recipe
 from training.sampling.judge import Judge, fit_judge
 from training.sampling.judging import Judgement, Yardstick, choose_source, judge_sources
 from training.sampling.samplers import FittedSampler

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from training.config import Recipe, parse_recipe
 from training.errors import TrainingError
+from training.recipe.schema import Recipe, parse_recipe
 from training.sampling.density import Codes
 from training.sampling.mixture import fit_mixture
 

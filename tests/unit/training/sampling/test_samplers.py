@@ -10,11 +10,12 @@ import torch
 from service.artifact import ImageSpec
 from service.artifact.manifest import DECODERS
 from service.artifact.sources import STORED_SOURCES, Uniform
-from training.config import Members, Recipe, parse_recipe
+from training.data.splits import LabelledImages, Splits
 from training.errors import RecipeError, TrainingError
-from training.gan import Generator
-from training.images import LabelledImages, Splits
-from training.models import Autoencoder, VariationalAutoencoder
+from training.fitting.gan import Generator
+from training.fitting.network_set import Networks
+from training.networks.autoencoders import Autoencoder, VariationalAutoencoder
+from training.recipe.schema import Members, Recipe, parse_recipe
 from training.sampling.density import Codes
 from training.sampling.samplers import (
     FittedSampler,
@@ -25,7 +26,6 @@ from training.sampling.samplers import (
     fit_samplers,
     give_runner,
 )
-from training.systems import Networks
 
 SHAPE = (1, 8, 8)
 TINY: Members = {"channels": [4, 8], "hidden": 8, "latent_size": 3}

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.config import Recipe, parse_recipe
-from training.data import read_data
+from training.data.datasets import read_data
 from training.errors import DataError
+from training.recipe.schema import Recipe, parse_recipe
 from training.search import folds
 from training.search.folds import read_folds
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from training.config import override, parse_recipe, read_recipe
 from training.errors import RecipeError
+from training.recipe.schema import override, parse_recipe, read_recipe
 from training.search.space import Search, list_searches, parse_search, read_search
 
 LEAST = {

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from training import systems
 from training.__main__ import tune as command
-from training.checkpoints import is_finished
-from training.config import Recipe
-from training.data import read_data
+from training.commands.flags import make_train_parser, settle_recipe
+from training.data.datasets import read_data
 from training.errors import TrainingError
-from training.flags import make_train_parser, settle_recipe
-from training.loop import Examples, Fit
+from training.fitting import network_set as systems
+from training.fitting.checkpoints import is_finished
+from training.fitting.loop import Examples, Fit
+from training.recipe.schema import Recipe
 from training.search import folds, tune
 
 SEARCH = """

@@ -1,0 +1,1 @@
+"""The recipe: its schema, the packaged recipes, and TOML input."""
