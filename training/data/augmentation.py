@@ -1,4 +1,4 @@
-"""Variations of training images that leave their class as it is.
+"""Augmentation that preserves an image's class.
 
 N images of C x H x W pixels in [0, 1].
 """
@@ -8,33 +8,33 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def vary(images: Tensor, shift: int, generator: torch.Generator, *, flip: bool) -> Tensor:
-    """Move each image by lot, and mirror half of them.
+def augment(images: Tensor, shift: int, generator: torch.Generator, *, flip: bool) -> Tensor:
+    """Translate each image by a random offset, and mirror it with probability 0.5.
 
     Args:
         images: (N, C, H, W).
-        shift: Most pixels along each axis; zeros come in.
-        generator: Where all lots come from.
-        flip: Whether half the images are mirrored left to right.
+        shift: Maximum offset along each axis, in pixels; vacated pixels are 0.
+        generator: Source of all randomness.
+        flip: Whether to mirror horizontally.
 
     Returns:
         (N, C, H, W).
     """
-    moved = _move(images, shift, generator) if shift else images
+    shifted = _translate(images, shift, generator) if shift else images
     if not flip:
-        return moved
+        return shifted
     mirrored = torch.rand(len(images), 1, 1, 1, generator=generator, device=images.device) < 0.5  # noqa: PLR2004 - half
-    return torch.where(mirrored, moved.flip(3), moved)
+    return torch.where(mirrored, shifted.flip(3), shifted)
 
 
-def _move(images: Tensor, shift: int, generator: torch.Generator) -> Tensor:
+def _translate(images: Tensor, shift: int, generator: torch.Generator) -> Tensor:
     count, _, height, width = images.shape
     padded = functional.pad(images, (shift,) * 4)
-    lots = torch.randint(
+    offsets = torch.randint(
         2 * shift + 1, (count, 2), generator=generator, device=images.device
-    )  # (N, 2), from the padded corner
-    rows = lots[:, :1] + torch.arange(height, device=images.device)  # (N, H)
-    columns = lots[:, 1:] + torch.arange(width, device=images.device)  # (N, W)
-    which = torch.arange(count, device=images.device)[:, None, None]
-    moved = padded[which, :, rows[:, :, None], columns[:, None, :]]  # (N, H, W, C)
-    return moved.permute(0, 3, 1, 2)
+    )  # (N, 2), from the corner of the padded image
+    rows = offsets[:, :1] + torch.arange(height, device=images.device)  # (N, H)
+    columns = offsets[:, 1:] + torch.arange(width, device=images.device)  # (N, W)
+    index = torch.arange(count, device=images.device)[:, None, None]
+    shifted = padded[index, :, rows[:, :, None], columns[:, None, :]]  # (N, H, W, C)
+    return shifted.permute(0, 3, 1, 2)

@@ -1,4 +1,8 @@
-"""The data sets a recipe can name, read into memory and divided by its seed."""
+"""Data sets that a recipe can name, read into memory and split by the recipe's seed.
+
+To add one: a function `(data root) -> (training images, test images, class names)` and an entry in
+`_DATASETS`.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -29,17 +33,16 @@ FASHION_CLASSES = (
 )
 
 _DIGITS_TEST_SHARE = 0.2
-_DIGITS_LARGEST_GREY = 16
+_DIGITS_MAX_GREY = 16
 
 
 def read_data(recipe: Recipe, root: Path, scratch: Path) -> Splits:
-    """Read a recipe's data set and divide it.
+    """Read and split the data set of a recipe.
 
     Args:
-        recipe: Names the data set, or a folder of pictures, and the held-out shares.
-        root: Where `FashionMNIST/raw/` and `MNIST/raw/` lie, or are downloaded to; it is only
-            written to for a download.
-        scratch: A folder for pixels that do not fit into memory.
+        recipe: Names the data set, or a folder of images, and the held-out shares.
+        root: Folder of `FashionMNIST/raw/` and `MNIST/raw/`; written to only by a download.
+        scratch: Folder for pixels that do not fit into memory.
 
     Raises:
         DataError: the images are missing, unreadable or too few.
@@ -57,12 +60,12 @@ def read_data(recipe: Recipe, root: Path, scratch: Path) -> Splits:
 
 
 def list_datasets() -> list[str]:
-    """Return the names of the data sets that are no folder."""
+    """Return the names of the built-in data sets, sorted."""
     return sorted(_DATASETS)
 
 
 def _read_fashion_mnist(root: Path) -> tuple[LabelledImages, LabelledImages, tuple[str, ...]]:
-    """Xiao, Rasul and Vollgraf, Fashion-MNIST, 2017: 28 x 28, ten kinds of clothes."""
+    """Xiao, Rasul and Vollgraf, Fashion-MNIST, 2017: 28 x 28, ten classes of clothing."""
     return *_read_torchvision("FashionMNIST", root), FASHION_CLASSES
 
 
@@ -73,18 +76,18 @@ def _read_mnist(root: Path) -> tuple[LabelledImages, LabelledImages, tuple[str, 
 
 def _read_torchvision(name: str, root: Path) -> tuple[LabelledImages, LabelledImages]:
     declare_missing_operators()
-    from torchvision import datasets  # noqa: PLC0415 - only after its operators are declared
+    from torchvision import datasets  # noqa: PLC0415 - after its operators are declared
 
     try:
-        # `download` does nothing where the files are there already, also on a read-only disk.
+        # `download` has no effect if the files exist, which also makes read-only folders work.
         train, test = (
             getattr(datasets, name)(str(root), train=part, download=True) for part in (True, False)
         )
     except (OSError, RuntimeError, ValueError, AssertionError) as error:
         reason = " ".join(str(error).split())
         raise DataError(
-            f"{name} is not in {root} and could not be downloaded there: {reason}; "
-            f"--data-root names the folder that holds {name}/raw/"
+            f"{name} is not in {root}, and the download failed: {reason}. "
+            f"Set --data-root to the folder that contains {name}/raw/"
         ) from error
     first, second = (
         LabelledImages(split.data.unsqueeze(1).numpy(), split.targets.numpy().astype(np.int64))
@@ -96,10 +99,10 @@ def _read_torchvision(name: str, root: Path) -> tuple[LabelledImages, LabelledIm
 def _read_digits(_root: Path) -> tuple[LabelledImages, LabelledImages, tuple[str, ...]]:
     """Return scikit-learn's bundled digits (Alpaydin and Kaynak, 1998), 8 x 8.
 
-    They come without a test split; one in five, the same always, is ours.
+    They come without a test split. A random fifth serves as one, the same for every recipe seed.
     """
     bunch = load_digits()
-    pixels = np.rint(bunch.images * (255 / _DIGITS_LARGEST_GREY)).astype(np.uint8)[:, None]
+    pixels = np.rint(bunch.images * (255 / _DIGITS_MAX_GREY)).astype(np.uint8)[:, None]
     digits = LabelledImages(pixels, bunch.target.astype(np.int64))
     train, test = train_test_split(
         np.arange(len(digits)),

@@ -1,9 +1,10 @@
-"""Lets `import torchvision` work where its compiled operators do not load.
+"""Makes `import torchvision` work where its compiled operators cannot be loaded.
 
-The registry's torchvision wheel is built for CUDA. Beside a CPU build of torch its library does
-not load, and the import then fails with "operator torchvision::nms does not exist", as its Python
-parts register a fake of an operator that was never declared. Declared first, with no
-implementation, they import, and the data sets and transforms work: they use no compiled operator.
+The torchvision wheel on the package registry is compiled for CUDA. With a CPU build of torch its
+library does not load, and the import fails with "operator torchvision::nms does not exist", because
+torchvision's Python code registers a fake implementation of an undeclared operator. Declaring the
+operators first, without an implementation, fixes the import. Data sets and transforms then work:
+they call no compiled operator.
 """
 
 import importlib.util
@@ -20,11 +21,11 @@ _SCHEMAS = (
 
 @cache
 def declare_missing_operators() -> torch.library.Library | None:
-    """Declare torchvision's operators if its own library cannot; call before importing it.
+    """Declare torchvision's operators if its library cannot be loaded. Call before the import.
 
     Returns:
-        What holds the declarations, which vanish with it (the cache keeps it); None where
-        torchvision brings its own.
+        The owner of the declarations, which the cache keeps alive; None if torchvision's own
+        operators are available.
     """
     if _library_loads():
         return None
@@ -35,11 +36,11 @@ def declare_missing_operators() -> torch.library.Library | None:
 
 
 def _library_loads() -> bool:
-    """Load the compiled operators as torchvision does, so that its own attempt finds them."""
-    found = importlib.util.find_spec("torchvision")
-    if found is None or found.origin is None:
-        return True  # the import itself will say what is missing
-    for path in Path(found.origin).parent.glob("_C*.so"):
+    """Load the compiled operators as torchvision does, so that its own attempt succeeds."""
+    spec = importlib.util.find_spec("torchvision")
+    if spec is None or spec.origin is None:
+        return True  # the import itself reports the missing package
+    for path in Path(spec.origin).parent.glob("_C*.so"):
         try:
             torch.ops.load_library(path)  # type: ignore[no-untyped-call]
         except OSError:

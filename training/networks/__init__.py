@@ -1,1 +1,1 @@
-"""Network definitions."""
+"""Network definitions, named as in their papers."""

@@ -1,1 +1,1 @@
-"""The recipe: its schema, the packaged recipes, and TOML input."""
+"""Recipes: their schema, the packaged ones, and TOML parsing."""

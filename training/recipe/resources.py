@@ -1,4 +1,4 @@
-"""TOML files that come with the package, found by bare name, beside those of the user."""
+"""TOML files: packaged ones, found by bare name, and the user's, found by path."""
 
 import tomllib
 from importlib.resources.abc import Traversable
@@ -8,16 +8,16 @@ from typing import Any
 from training.errors import RecipeError
 
 
-def read_packaged(folder: Traversable, source: str, kind: str) -> dict[str, Any]:
-    """Return the members of a packaged file (a bare name) or of a TOML file (a path).
+def read_resource(folder: Traversable, source: str, kind: str) -> dict[str, Any]:
+    """Return the content of a packaged TOML file (a bare name) or of any TOML file (a path).
 
     Args:
-        folder: The packaged folder whose TOML files have bare names.
+        folder: The packaged folder.
         source: A bare name or a path.
-        kind: What such a file is called, for the person who asked for it.
+        kind: The word for such a file in error messages, such as "recipe".
 
     Raises:
-        RecipeError: there is no such file, or it is no TOML.
+        RecipeError: the file does not exist or contains invalid TOML.
     """
     packaged = folder / f"{source}.toml"
     try:
@@ -25,13 +25,15 @@ def read_packaged(folder: Traversable, source: str, kind: str) -> dict[str, Any]
         text = (packaged if is_packaged else Path(source)).read_text(encoding="utf-8")
         return tomllib.loads(text)
     except (OSError, UnicodeDecodeError) as error:
-        names = ", ".join(list_packaged(folder))
-        raise RecipeError(f"no {kind} {source!r}: give one of {names}, or a .toml file") from error
+        names = ", ".join(list_resources(folder))
+        raise RecipeError(
+            f"Cannot read {kind} {source!r}: expected one of {names}, or a .toml file"
+        ) from error
     except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{kind} {source}: {error}") from error
+        raise RecipeError(f"{kind} {source}: invalid TOML: {error}") from error
 
 
-def list_packaged(folder: Traversable) -> list[str]:
-    """Return the bare names of a folder's TOML files, in order."""
+def list_resources(folder: Traversable) -> list[str]:
+    """Return the bare names of a packaged folder's TOML files, sorted."""
     names = (entry.name for entry in folder.iterdir())
     return sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml"))

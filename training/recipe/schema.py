@@ -1,179 +1,228 @@
-"""The recipe: everything that decides what a training gives, read from TOML with flags over it.
+"""Schema of a recipe: every setting that affects the trained weights.
 
-Where the images lie, the device and the folders to write to are no part of it: they change
-nothing that is learned.
+The data folder, the device and the output folders do not. They are flags of the commands.
 """
 
-import json
-import tomllib
-from collections.abc import Iterable
-from importlib import resources
-from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field, ValidationError
-
-from training.errors import RecipeError
-from training.recipe.resources import list_packaged, read_packaged
-from training.recipe.sections import DensityRecipe, SamplersRecipe, Section
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Width: TypeAlias = Annotated[int, Field(ge=1, le=4096)]
 LatentSize: TypeAlias = Annotated[int, Field(ge=1, le=1024)]
 Side: TypeAlias = Annotated[int, Field(ge=4, le=1024)]
 Fraction: TypeAlias = Annotated[float, Field(gt=0, le=0.5)]
-Members: TypeAlias = dict[str, Any]
-_RECIPES = resources.files("training.recipe") / "recipes"
-_Kind = TypeVar("_Kind", bound=Section)
+SourceName: TypeAlias = Literal[
+    "uniform-global",
+    "uniform-per-dimension",
+    "centroid",
+    "kde",
+    "class-kde",
+    "pca-kde",
+    "gmm",
+    "vae-uniform-global",
+    "vae-uniform-per-dimension",
+    "vae-kde",
+    "vae-gmm",
+    "prior",
+    "gan",
+    "gan-filtered",
+]
+
+
+class Section(BaseModel):
+    """Base class of sections: strict types, unknown keys rejected."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class DataRecipe(Section):
-    """Which images, how they are split, and for a folder how files become pixels."""
+    """The data set, its split, and the conversion of a folder's files into pixels."""
 
     dataset: Annotated[str, Field(min_length=1)]
     """`fashion-mnist`, `mnist`, `digits`, or the path of a folder of images."""
     validation_fraction: Fraction = 0.1
-    """Share of the training images held out to choose weights and hyper-parameters, (0, 0.5]."""
+    """Share of the training images held out for early stopping and hyper-parameters, (0, 0.5]."""
     test_fraction: Fraction = 0.15
-    """Share of a folder's images held out for the test, (0, 0.5]; unused with a test split."""
+    """Share of a folder's images held out for testing, (0, 0.5]; unused if it has a test split."""
     channels: Literal[1, 3] | None = None
-    """Grey or colour; None: colour if any image of the folder is. Folders only, as all below."""
+    """Grey or colour; None: colour if any image has colour. This and all below: folders only."""
     height: Side | None = None
-    """Pixels, 4 to 1024; None: the images' median, at most 64."""
+    """Pixels, 4 to 1024; None: the median over the images, at most 64."""
     width: Side | None = None
-    """Pixels, 4 to 1024; None: the images' median, at most 64."""
+    """Pixels, 4 to 1024; None: the median over the images, at most 64."""
     resize: Literal["pad", "crop", "stretch"] = "pad"
-    """What happens to images of another shape, as in the manifest's ImageSpec."""
+    """How images of another aspect ratio are fitted, as in the manifest's ImageSpec."""
     background: tuple[Annotated[float, Field(ge=0, le=1)], ...] | None = None
-    """One value a channel in [0, 1] for padding and under transparency; None: zeros (black)."""
+    """One value per channel in [0, 1], for padding and behind transparency; None: black."""
 
 
 class FitRecipe(Section):
-    """How one network is fitted."""
+    """Hyper-parameters of one network's training."""
 
     epochs: Annotated[int, Field(ge=1, le=10_000)] = 30
-    """Most passes over the training images, 1 to 10,000."""
+    """Maximum number of passes over the training images, 1 to 10,000."""
     batch_size: Annotated[int, Field(ge=2, le=65_536)] = 256
-    """Images a step, 2 to 65,536."""
+    """Images per step, 2 to 65,536."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.003
-    """Highest step size, (0, 1]."""
+    """Maximum step size, (0, 1]."""
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
-    """`sgd` has a momentum of 0.9."""
+    """`sgd` uses a momentum of 0.9."""
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 1e-5
-    """`adamw`: decoupled decay, as a share of the step size; the others: weight of an L2 penalty
-    as torch counts it (half its gradient's factor); 0 to 1."""
+    """`adamw`: decoupled weight decay, relative to the step size; others: L2 penalty as torch
+    defines it (half its factor in the loss); 0 to 1."""
     l1: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Weight of the sum of the weights' absolute values in the loss, 0 to 1."""
+    """Factor of the sum of absolute weights in the loss, 0 to 1."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """`bfloat16` computes layers at half precision where that is quicker; weights stay float32."""
+    """`bfloat16`: autocast, with weights in float32."""
     schedule: Literal["one-cycle", "constant"] = "one-cycle"
-    """Rises to `learning_rate` and falls to nearly 0 over all epochs, or stays."""
+    """`one-cycle`: the step size rises to `learning_rate`, then falls to almost 0."""
     patience: Annotated[int, Field(ge=1, le=10_000)] = 10
-    """Epochs without a better validation loss after which fitting stops, 1 to 10,000."""
+    """Early stopping: epochs without a lower validation loss, 1 to 10,000."""
 
 
 class AutoencoderRecipe(FitRecipe):
-    """An encoder and its mirror."""
+    """A convolutional encoder and the decoder that mirrors it."""
 
     architecture: Literal["seed", "conv"] = "conv"
-    """`seed`: the source reports' net; `conv`: its plan with other widths and BatchNorm."""
+    """`seed`: the network of the source reports; `conv`: wider, with batch normalisation."""
     channels: Annotated[tuple[Width, ...], Field(min_length=1, max_length=6)] | None = None
-    """Channels after each halving of height and width; None: 8, 16, 32 for `seed` and 16, 32, 64
-    for `conv`."""
+    """Output channels of each stride-2 convolution; None: 8, 16, 32 for `seed`, 16, 32, 64 for
+    `conv`."""
     hidden: Width | Annotated[tuple[Width, ...], Field(min_length=1, max_length=4)] | None = None
-    """Units of each layer between the convolutions and the latents, the first next to the
-    convolutions; None: 64 for `seed` and 128 for `conv`."""
+    """Units of each dense layer between convolutions and latents, in the encoder's order; None:
+    64 for `seed`, 128 for `conv`."""
     latent_size: LatentSize = 16
-    """Numbers in a code, 1 to 1024."""
+    """Dimensions of the latent space, 1 to 1024."""
 
 
 class DenoiserRecipe(AutoencoderRecipe):
-    """An autoencoder that sees noisy images and is asked for the clean ones."""
+    """A denoising autoencoder: reconstructs clean images from noisy ones."""
 
     noise_factors: Annotated[
         tuple[Annotated[float, Field(gt=0, le=2)], ...], Field(min_length=1)
     ] = (0.3,)
-    """Standard deviations of the added noise (pixels are in [0, 1]); each image gets one by lot."""
+    """Standard deviations of the added noise, for pixels in [0, 1]; one is drawn per image."""
 
 
 class VaeRecipe(AutoencoderRecipe):
     """A variational autoencoder."""
 
     likelihood: Literal["bernoulli", "gaussian"] = "gaussian"
-    """What a pixel is, given its mean; `gaussian` learns one scale for all pixels."""
+    """Distribution of a pixel given its mean; `gaussian` learns one scale for all pixels."""
     beta: Annotated[float, Field(gt=0, le=100)] = 1.0
-    """Weight of the KL divergence; 1 is the evidence lower bound."""
+    """Factor of the KL divergence in the loss; 1 gives the evidence lower bound."""
 
 
 class AugmentedRecipe(FitRecipe):
-    """A network that is fitted to images which are varied anew in each epoch."""
+    """A network trained on augmented images."""
 
     shift: Annotated[int, Field(ge=0, le=64)] = 0
-    """Most pixels by which an image is moved along each axis; zeros come in."""
+    """Maximum random translation along each axis, in pixels; vacated pixels are 0."""
     flip: bool = False
-    """Whether half the images, by lot, are mirrored left to right."""
+    """Whether to mirror each image horizontally with probability 0.5."""
 
 
 class ClassifierRecipe(AugmentedRecipe):
-    """A multilayer perceptron on the encoder's codes."""
+    """A multilayer perceptron on the encoder's latents."""
 
     fine_tune: bool = False
-    """Whether a copy of the encoder is trained on; otherwise it stays frozen, and `shift` and
-    `flip` are not used. The encoder that the bundle encodes with is never changed."""
-
+    """Whether to train a copy of the encoder too; otherwise the encoder is frozen, and `shift`
+    and `flip` are unused. The bundle's own encoder never changes."""
     hidden: tuple[Width, ...] = (256, 256)
-    """Units of each hidden layer; none at all is a linear classifier."""
+    """Units of each hidden layer; empty: a linear classifier."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Share of hidden units dropped in training, [0, 1)."""
+    """Dropout probability of hidden units, [0, 1)."""
 
 
 class GanRecipe(FitRecipe):
     """A generative adversarial network of dense layers, as in report 001.
 
-    Adam fits it to the last epoch: `l1` and `patience` are not used.
+    Adam trains it for all epochs: `l1` and `patience` are unused.
     """
 
     optimizer: Literal["adam"] = "adam"
-    """Its first moment decays by 0.5 a step: Radford et al., DCGAN, 2016."""
+    """Adam with beta1 = 0.5: Radford et al., DCGAN, 2016."""
     epochs: Annotated[int, Field(ge=1, le=10_000)] = 300
     """Passes over the training images, 1 to 10,000."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-4
-    """Highest step size of both networks, (0, 1]."""
+    """Maximum step size of both networks, (0, 1]."""
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Weight of an L2 penalty, as for `adam` above; 0 to 1."""
+    """L2 penalty, as for `adam` above; 0 to 1."""
     schedule: Literal["one-cycle", "constant"] = "constant"
-    """As above; the networks chase each other, so that there is no end to come to rest at."""
+    """As above; constant, because adversarial training does not converge to a minimum."""
     noise_size: LatentSize = 100
-    """Numbers in the generator's input, drawn from N(0, I)."""
+    """Dimensions of the generator's input, drawn from N(0, I)."""
     hidden: Annotated[tuple[Width, ...], Field(min_length=1, max_length=6)] = (784, 784)
-    """Units of the generator's hidden layers; the discriminator has the same, reversed."""
+    """Units of the generator's hidden layers; the discriminator has the same in reverse."""
 
 
 class JudgeRecipe(AugmentedRecipe):
-    """The independent classifier that judges samples; never part of a bundle."""
+    """The independent classifier that evaluates samples; never part of a bundle."""
 
     channels: Annotated[tuple[Width, ...], Field(min_length=1, max_length=5)] = (32, 64, 128)
-    """Channels before each halving of height and width."""
+    """Channels of each stage; pooling halves height and width after each."""
     hidden: Width = 128
-    """Units of the layer whose values are the features that samples are compared in."""
+    """Units of the last hidden layer: the features that sample metrics compare."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
-    """Share of the features dropped in training, [0, 1)."""
+    """Dropout probability of the features, [0, 1)."""
+
+
+class SamplersRecipe(Section):
+    """The sample sources."""
+
+    sources: tuple[SourceName, ...] | None = None
+    """Sources to fit; None: all that the networks and the images allow."""
+    components: Annotated[tuple[Annotated[int, Field(ge=1, le=1000)], ...], Field(min_length=1)] = (
+        10,
+        20,
+        50,
+        100,
+    )
+    """Candidate numbers of mixture components; the validation likelihood chooses one."""
+    mixture_codes: Annotated[int, Field(ge=10, le=1_000_000)] = 20_000
+    """Maximum number of training latents that a mixture is fitted to."""
+
+
+class DensityRecipe(Section):
+    """The kernel density estimates over training latents."""
+
+    bandwidths: tuple[float, float, int] = (-1.5, 0.5, 41)
+    """Bandwidth grid as arguments of numpy's logspace: log10 of the first and last bandwidth, in
+    units of each dimension's standard deviation, and their number."""
+    folds: Annotated[int, Field(ge=2, le=20)] | None = None
+    """None: the bandwidth maximises the likelihood of validation latents; 2 to 20: cross-validation
+    with that many folds over training latents (report 003)."""
+    max_codes: Annotated[int, Field(ge=10, le=1_000_000)] = 10_000
+    """Maximum number of latents kept in the bundle (4 bytes per number)."""
+    search_codes: Annotated[int, Field(ge=10, le=1_000_000)] = 2000
+    """Maximum number of latents that bandwidths are scored on; with `folds` the time grows
+    quadratically."""
+
+    @field_validator("bandwidths")
+    @classmethod
+    def _check_grid(cls, grid: tuple[float, float, int]) -> tuple[float, float, int]:
+        first, last, count = grid
+        if first > last or not 1 <= count <= 1000:  # noqa: PLR2004 - the message explains it
+            raise ValueError("expected [FIRST, LAST, COUNT] with FIRST <= LAST and COUNT 1 to 1000")
+        return grid
 
 
 class MapRecipe(Section):
     """The 2-D maps of a latent space."""
 
     points: Annotated[int, Field(ge=10, le=20_000)] = 2500
-    """Most training images on a map."""
+    """Maximum number of training images on a map."""
     perplexity: Annotated[float, Field(gt=1, le=500)] = 30.0
-    """t-SNE's number of effective neighbours."""
+    """t-SNE's effective number of neighbours."""
 
 
 class Recipe(Section):
-    """All of a bundle's training; a section that is left out is a network that is not made."""
+    """A bundle's whole training. A network is trained only if its section is present."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
     """The bundle's name: up to 64 of a-z, 0-9, '.', '_' and '-'."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    """Decides the split, the first weights, the order of images and all noise."""
+    """Determines the split, the initial weights, the order of images and all noise."""
     data: DataRecipe
     autoencoder: AutoencoderRecipe
     denoiser: DenoiserRecipe | None = None
@@ -181,86 +230,11 @@ class Recipe(Section):
     classifier: ClassifierRecipe | None = None
     gan: GanRecipe | None = None
     judge: JudgeRecipe | None = None
-    """Left out: samples are not judged, and `kde` is the bundle's default source."""
+    """None: samples are not evaluated, and `kde` is the bundle's default source."""
     density: DensityRecipe = DensityRecipe()
     samplers: SamplersRecipe = SamplersRecipe()
     map: MapRecipe = MapRecipe()
 
 
-FITTED = ("autoencoder", "denoiser", "vae", "classifier", "gan", "judge")
-"""The sections that are networks, in the order in which they are fitted."""
-
-
-def read_recipe(source: str) -> Members:
-    """Return the members of a packaged recipe (a bare name) or of a TOML file (a path).
-
-    Raises:
-        RecipeError: there is no such recipe, or it is no TOML.
-    """
-    return read_packaged(_RECIPES, source, "recipe")
-
-
-def list_recipes() -> list[str]:
-    """Return the packaged recipes' names, in order."""
-    return list_packaged(_RECIPES)
-
-
-def override(members: Members, assignments: Iterable[tuple[str, object]]) -> Members:
-    """Return `members` with each dotted key set to its value; the original stays as it is.
-
-    Raises:
-        RecipeError: a key leads through something that is no section.
-    """
-    changed: Members = json.loads(json.dumps(members, default=str))
-    for key, value in assignments:
-        *sections, last = key.split(".")
-        place = changed
-        for section in sections:
-            place = place.setdefault(section, {})
-            if not isinstance(place, dict):
-                raise RecipeError(f"{key}: {section} is no section of a recipe")
-        place[last] = value
-    return changed
-
-
-def parse_assignment(text: str) -> tuple[str, object]:
-    """Split `section.key=value`, with the value in TOML; a bare word is a string.
-
-    Raises:
-        RecipeError: there is no key, or no equals sign.
-    """
-    key, equals, value = text.partition("=")
-    if not equals or not key.strip():
-        raise RecipeError(f"--set {text}: write it as section.key=value")
-    try:
-        return key.strip(), tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        return key.strip(), value.strip()
-
-
-def parse_recipe(members: Members) -> Recipe:
-    """Check the members of a recipe.
-
-    Raises:
-        RecipeError: one line that names the first wrong key.
-    """
-    return parse_section(Recipe, members, "recipe")
-
-
-def parse_section(kind: type[_Kind], members: Members, name: str) -> _Kind:
-    """Check the members of a section, or of a file called a `name`.
-
-    Raises:
-        RecipeError: one line that names the first wrong key.
-    """
-    try:
-        # Through JSON, as strict pydantic takes JSON's arrays for tuples but not Python's lists.
-        return kind.model_validate_json(json.dumps(members, default=str))
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or name
-        if first["type"] == "extra_forbidden":
-            raise RecipeError(f"{key}: no such key in a {name}") from error
-        given = "" if first["type"] == "missing" else f", not {first['input']!r:.80}"
-        message = first["msg"].removeprefix("Value error, ")
-        raise RecipeError(f"{key}: {message[:1].lower()}{message[1:]}{given}") from error
+NETWORKS = ("autoencoder", "denoiser", "vae", "classifier", "gan", "judge")
+"""The sections that describe networks, in the order of training."""

@@ -1,4 +1,4 @@
-"""The named data sets."""
+"""The built-in data sets."""
 
 import struct
 from pathlib import Path
@@ -6,17 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.data import datasets as data
 from training.data.datasets import list_datasets, read_data
 from training.data.splits import Splits
+from training.data.torchvision_operators import declare_missing_operators
 from training.errors import DataError
-from training.recipe.schema import parse_recipe
+from training.recipe.parsing import parse_recipe
 
 FILES = {"train": 40, "t10k": 20}
 
 
 def read(dataset: str, root: Path, seed: int = 0) -> Splits:
-    """Read a data set as training would."""
+    """Read a data set as training does."""
     members = {"name": "x", "seed": seed, "data": {"dataset": dataset}, "autoencoder": {}}
     return read_data(parse_recipe(members), root, root)
 
@@ -40,10 +40,10 @@ def write_idx(root: Path, name: str) -> None:
     ("dataset", "folder", "last"),
     [("fashion-mnist", "FashionMNIST", "Ankle boot"), ("mnist", "MNIST", "9")],
 )
-def test_a_root_with_raw_files_is_used_as_it_is(
+def test_existing_raw_files_are_used_unchanged(
     tmp_path: Path, dataset: str, folder: str, last: str
 ) -> None:
-    """Nothing is downloaded or written where the files are there already."""
+    """Existing files cause neither a download nor a write."""
     write_idx(tmp_path, folder)
     before = sorted(tmp_path.rglob("*"))
     tmp_path.chmod(0o555)
@@ -58,24 +58,24 @@ def test_a_root_with_raw_files_is_used_as_it_is(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_download_that_fails_names_the_flag(
+def test_the_error_of_a_failed_download_names_the_flag(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without files and without a network, the message says where to put them."""
-    data.declare_missing_operators()
-    from torchvision.datasets import mnist  # noqa: PLC0415 - as in training.data
+    """The message names the flag that sets the folder of the files."""
+    declare_missing_operators()
+    from torchvision.datasets import mnist  # noqa: PLC0415 - after its operators are declared
 
-    def refuse(*_: object, **__: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise RuntimeError("no network")
 
-    monkeypatch.setattr(mnist, "download_and_extract_archive", refuse)
+    monkeypatch.setattr(mnist, "download_and_extract_archive", fail)
 
-    with pytest.raises(DataError, match=r"MNIST is not in .*--data-root names the folder"):
+    with pytest.raises(DataError, match=r"MNIST is not in .*Set --data-root to the folder"):
         read("mnist", tmp_path)
 
 
-def test_digits_come_with_scikit_learn(tmp_path: Path) -> None:
-    """8 x 8 pixels from 0 to 255, no root needed."""
+def test_digits_need_no_data_root(tmp_path: Path) -> None:
+    """scikit-learn contains them: 8 x 8 pixels from 0 to 255."""
     splits = read("digits", tmp_path / "nowhere")
 
     assert splits.count() == {"train": 1293, "validation": 144, "test": 360}
@@ -84,8 +84,8 @@ def test_digits_come_with_scikit_learn(tmp_path: Path) -> None:
     assert splits.classes == tuple("0123456789")
 
 
-def test_the_seed_moves_validation_images_and_no_test_image(tmp_path: Path) -> None:
-    """Figures of different seeds are measured on the same test images."""
+def test_the_seed_changes_the_validation_split_only(tmp_path: Path) -> None:
+    """Metrics of different seeds refer to the same test images."""
     first, second = read("digits", tmp_path, 0), read("digits", tmp_path, 1)
 
     assert np.array_equal(first.test.pixels, second.test.pixels)
@@ -93,5 +93,5 @@ def test_the_seed_moves_validation_images_and_no_test_image(tmp_path: Path) -> N
 
 
 def test_every_data_set_is_listed() -> None:
-    """The flags' help reads this list."""
+    """The list is sorted and complete; the help of `latentd train` prints it."""
     assert list_datasets() == ["digits", "fashion-mnist", "mnist"]

@@ -1,4 +1,4 @@
-"""Splits: seeded, stratified, disjoint; and the digest over them."""
+"""Splits: seeded, stratified and disjoint; and their digest."""
 
 import numpy as np
 import pytest
@@ -23,15 +23,15 @@ def make_splits(test: LabelledImages) -> Splits:
 
 
 def test_every_image_is_kept_or_held_out() -> None:
-    """The two parts are disjoint and together whole."""
+    """The two parts are disjoint, and their union is the whole set."""
     kept, held = hold_out(50, None, 0.2, 0, "test")
 
     assert len(held) == 10
     assert sorted([*kept, *held]) == list(range(50))
 
 
-def test_the_seed_and_the_purpose_decide_the_split() -> None:
-    """The same seed repeats it; another seed or purpose is another split."""
+def test_the_split_depends_on_seed_and_purpose() -> None:
+    """The same arguments repeat it; another seed or purpose changes it."""
     first, again, other, validation = (
         hold_out(50, None, 0.2, seed, purpose)[1].tolist()
         for seed, purpose in ((0, "test"), (0, "test"), (1, "test"), (0, "validation"))
@@ -41,8 +41,8 @@ def test_the_seed_and_the_purpose_decide_the_split() -> None:
     assert first not in (other, validation)
 
 
-def test_each_class_is_held_out_in_its_share() -> None:
-    """90 of one class and 10 of another: the split keeps nine to one."""
+def test_the_split_is_stratified() -> None:
+    """Classes with 90 and 10 images keep their ratio of nine to one."""
     labels = np.array([0] * 90 + [1] * 10)
 
     _, held = hold_out(100, labels, 0.2, 0, "test")
@@ -51,7 +51,7 @@ def test_each_class_is_held_out_in_its_share() -> None:
 
 
 def test_at_least_one_image_of_each_class_is_held_out() -> None:
-    """A small share of few images still has every class."""
+    """A small share of a small set still contains every class."""
     labels = np.repeat(np.arange(6), 5)
 
     _, held = hold_out(30, labels, 0.05, 0, "validation")
@@ -61,27 +61,30 @@ def test_at_least_one_image_of_each_class_is_held_out() -> None:
 
 @pytest.mark.parametrize(
     ("labels", "message"),
-    [(np.zeros(19, int), "19 images are too few"), (np.array([0] * 20 + [1] * 4), "a class has 4")],
+    [
+        (np.zeros(19, int), "at least 20 images, got 19"),
+        (np.array([0] * 20 + [1] * 4), "a class with 4"),
+    ],
 )
-def test_sets_that_cannot_be_divided_are_refused(labels: np.ndarray, message: str) -> None:
-    """Too few at all, or of one class."""
+def test_sets_too_small_to_split_are_rejected(labels: np.ndarray, message: str) -> None:
+    """Either in total or in one class."""
     with pytest.raises(DataError, match=message):
         check_count(len(labels), labels)
 
 
-def test_taking_images_takes_their_labels() -> None:
-    """Pixels and labels stay together."""
+def test_a_subset_has_its_labels() -> None:
+    """`take` selects pixels and labels at the same indices."""
     images = make_images(10, 0)
 
-    taken = images.take(np.array([3, 4]))
+    subset = images.take(np.array([3, 4]))
 
-    assert np.array_equal(taken.pixels, images.pixels[3:5])
-    assert taken.labels is not None
-    assert taken.labels.tolist() == [1, 0]
+    assert np.array_equal(subset.pixels, images.pixels[3:5])
+    assert subset.labels is not None
+    assert subset.labels.tolist() == [1, 0]
 
 
-def test_the_digest_pins_every_pixel_and_label() -> None:
-    """One changed pixel or label anywhere is another data set."""
+def test_the_digest_covers_every_pixel_and_label() -> None:
+    """A single changed pixel or label changes it."""
     test = make_images(6, 3)
     brighter, relabelled = test.pixels.copy(), test.labels.copy()
     brighter[5, 0, 3, 3] ^= 1

@@ -1,4 +1,4 @@
-"""torchvision imports, whether or not its compiled operators load."""
+"""`import torchvision` works with and without its compiled operators."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ assert datasets.MNIST
 
 
 def test_torchvision_can_be_imported_after_the_declaration() -> None:
-    """In a fresh process, with every warning an error, and called twice."""
+    """In a new process, with warnings as errors, and after a second call."""
     result = subprocess.run(
         [sys.executable, "-W", "error", "-c", CODE], capture_output=True, text=True, check=False
     )

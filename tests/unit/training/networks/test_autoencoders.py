@@ -1,4 +1,4 @@
-"""The networks: sizes of the reports' net, images of any shape, folding for export."""
+"""Autoencoders and classifiers: the reports' layer sizes, any image shape, BatchNorm folding."""
 
 import math
 
@@ -7,23 +7,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.networks.autoencoders import (
-    Autoencoder,
-    Classifier,
-    Head,
-    VariationalAutoencoder,
-    count_parameters,
-    fold_batch_norms,
-    plan_layers,
-)
+from training.networks.autoencoders import Autoencoder, VariationalAutoencoder
+from training.networks.classifiers import Classifier, ClassifierHead
+from training.networks.layers import count_parameters, fold_batch_norms, plan_layers
 from training.recipe.schema import AutoencoderRecipe, ClassifierRecipe, VaeRecipe
 
 FASHION = (1, 28, 28)
 SEED = AutoencoderRecipe(architecture="seed", latent_size=5)
 
 
-def test_the_seed_net_has_the_parameters_of_the_reports() -> None:
-    """Every layer that report 000 prints for L = 5, counted by hand."""
+def test_the_seed_network_has_the_reports_parameters() -> None:
+    """The parameter counts equal those of the layers that report 000 prints for L = 5."""
     convolutions = (1 * 9 * 8 + 8) + (8 * 9 * 16 + 16) + (16 * 9 * 32 + 32)
     mirrored = (32 * 9 * 16 + 16) + (16 * 9 * 8 + 8) + (8 * 9 * 1 + 1)
     network = Autoencoder(FASHION, SEED)
@@ -32,8 +26,8 @@ def test_the_seed_net_has_the_parameters_of_the_reports() -> None:
     assert count_parameters(network.decoder) == (mirrored + (5 * 64 + 64) + (64 * 288 + 288))
 
 
-def test_the_seed_net_has_the_shapes_of_the_reports() -> None:
-    """28 x 28 becomes 14, 7 and 3, and 288 numbers, the last convolution without padding."""
+def test_the_seed_network_has_the_reports_shapes() -> None:
+    """28 x 28 pixels become 14, 7 and 3; the last convolution is unpadded."""
     plan = plan_layers(FASHION, SEED)
 
     assert plan.shapes == (FASHION, (8, 14, 14), (16, 7, 7), (32, 3, 3))
@@ -46,10 +40,10 @@ def test_the_seed_net_has_the_shapes_of_the_reports() -> None:
 @pytest.mark.parametrize(
     "shape", [(1, 8, 8), (3, 32, 32), (3, 48, 64), (1, 30, 20), (1, 28, 28), (3, 5, 17)]
 )
-def test_an_image_comes_back_in_its_own_shape(
+def test_reconstructions_have_the_shape_of_the_images(
     architecture: str, shape: tuple[int, int, int]
 ) -> None:
-    """Odd, oblong and small images go through both architectures."""
+    """Both architectures accept odd, oblong and small images."""
     recipe = AutoencoderRecipe.model_validate({"architecture": architecture, "latent_size": 3})
     network = Autoencoder(shape, recipe).eval()
     images = torch.rand(2, *shape)
@@ -69,10 +63,10 @@ def test_an_image_comes_back_in_its_own_shape(
     depth=st.integers(1, 5),
     seed_net=st.booleans(),
 )
-def test_any_shape_comes_back(
+def test_any_image_shape_is_reconstructed(
     channels: int, height: int, width: int, depth: int, seed_net: bool
 ) -> None:
-    """Whatever halving loses, the mirror restores."""
+    """The decoder restores the sizes that the strided convolutions round."""
     recipe = AutoencoderRecipe(
         architecture="seed" if seed_net else "conv",
         channels=(2,) * depth,
@@ -84,8 +78,8 @@ def test_any_shape_comes_back(
     assert network(torch.rand(1, channels, height, width)).shape == (1, channels, height, width)
 
 
-def test_a_variational_encoder_gives_finite_variances() -> None:
-    """However far the network runs, exp(log_variances) is neither 0 nor infinite."""
+def test_variances_are_finite_and_positive() -> None:
+    """Extreme inputs give variances that are neither 0 nor infinite."""
     network = VariationalAutoencoder(FASHION, VaeRecipe(latent_size=2)).eval()
 
     with torch.no_grad():
@@ -97,16 +91,16 @@ def test_a_variational_encoder_gives_finite_variances() -> None:
 
 @pytest.mark.parametrize(("likelihood", "learned"), [("gaussian", True), ("bernoulli", False)])
 def test_only_the_gaussian_likelihood_learns_a_scale(likelihood: str, learned: bool) -> None:
-    """A scale without a use would be an empty gradient."""
+    """The Bernoulli likelihood does not use the scale, so its gradient would be undefined."""
     recipe = VaeRecipe.model_validate({"likelihood": likelihood})
 
     assert VariationalAutoencoder(FASHION, recipe).log_scale.requires_grad is learned
 
 
-def test_a_classifier_gives_probabilities() -> None:
-    """One number a class, summing to one for each image."""
+def test_a_classifier_returns_probabilities() -> None:
+    """One number per class; their sum is 1 for each image."""
     encoder = Autoencoder(FASHION, SEED).encoder
-    classifier = Classifier(encoder, Head(5, 10, ClassifierRecipe(hidden=(8,)))).eval()
+    classifier = Classifier(encoder, ClassifierHead(5, 10, ClassifierRecipe(hidden=(8,)))).eval()
 
     probabilities = classifier(torch.rand(4, *FASHION))
 
@@ -114,11 +108,13 @@ def test_a_classifier_gives_probabilities() -> None:
     assert torch.allclose(probabilities.sum(dim=1), torch.ones(4))
 
 
-def test_folding_removes_batch_norms_and_changes_no_output() -> None:
-    """Convolutions, their transposes and dense layers each take in the BatchNorm behind them."""
+def test_folding_removes_batch_norms_and_preserves_the_outputs() -> None:
+    """Convolutions, transposed convolutions and dense layers absorb the BatchNorm after them."""
     network = Autoencoder(FASHION, AutoencoderRecipe(channels=(4, 6), hidden=8, latent_size=3))
     for _ in range(3):
-        network.train()(torch.rand(16, *FASHION))  # statistics that are not the first ones
+        network.train()(
+            torch.rand(16, *FASHION)
+        )  # statistics that differ from their initial values
     network.eval()
     images = torch.rand(5, *FASHION)
 
@@ -129,9 +125,9 @@ def test_folding_removes_batch_norms_and_changes_no_output() -> None:
     assert torch.allclose(folded(images), network(images), atol=1e-6)
 
 
-def test_folding_leaves_the_network_as_it_was() -> None:
-    """A run can go on after an export."""
-    head = Head(4, 3, ClassifierRecipe(hidden=(6,))).train()
+def test_folding_does_not_change_the_network() -> None:
+    """The network keeps its weights and its mode."""
+    head = ClassifierHead(4, 3, ClassifierRecipe(hidden=(6,))).train()
     before = {name: weights.clone() for name, weights in head.state_dict().items()}
 
     fold_batch_norms(head)

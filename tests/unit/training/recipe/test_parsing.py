@@ -1,11 +1,11 @@
-"""Recipes: what is read, what is refused, and how a flag changes one."""
+"""Recipes: parsing, validation and overrides."""
 
 from pathlib import Path
 
 import pytest
 
 from training.errors import RecipeError
-from training.recipe.schema import (
+from training.recipe.parsing import (
     list_recipes,
     override,
     parse_assignment,
@@ -13,12 +13,12 @@ from training.recipe.schema import (
     read_recipe,
 )
 
-LEAST = {"name": "x", "data": {"dataset": "digits"}, "autoencoder": {}}
+MINIMAL = {"name": "x", "data": {"dataset": "digits"}, "autoencoder": {}}
 
 
 @pytest.mark.parametrize("name", list_recipes())
 def test_every_packaged_recipe_is_valid(name: str) -> None:
-    """Each packaged recipe parses, once it has the name and data set that `default` leaves open."""
+    """Each packaged recipe parses, with the name and data set that `default` leaves unset."""
     members = {"name": "x", "data": {"dataset": "folder"}, **read_recipe(name)}
 
     recipe = parse_recipe(members)
@@ -26,9 +26,9 @@ def test_every_packaged_recipe_is_valid(name: str) -> None:
     assert recipe.autoencoder.epochs >= 1
 
 
-def test_sections_that_are_left_out_are_networks_that_are_not_made() -> None:
-    """Only the autoencoder is always made."""
-    recipe = parse_recipe(LEAST)
+def test_optional_networks_default_to_none() -> None:
+    """Only the autoencoder's section is required."""
+    recipe = parse_recipe(MINIMAL)
 
     assert (recipe.denoiser, recipe.vae, recipe.classifier) == (None, None, None)
 
@@ -54,9 +54,9 @@ def test_sections_that_are_left_out_are_networks_that_are_not_made() -> None:
         ("nonsense", {}),
     ],
 )
-def test_a_wrong_key_or_value_is_named(key: str, value: object) -> None:
+def test_an_invalid_key_or_value_is_named(key: str, value: object) -> None:
     """The message is one line that starts with the dotted key."""
-    members = override(LEAST, [(key, value)])
+    members = override(MINIMAL, [(key, value)])
 
     with pytest.raises(RecipeError) as caught:
         parse_recipe(members)
@@ -66,27 +66,27 @@ def test_a_wrong_key_or_value_is_named(key: str, value: object) -> None:
 
 
 def test_a_missing_section_is_named() -> None:
-    """A recipe without an autoencoder says so."""
+    """The error of a recipe without an autoencoder names the section."""
     with pytest.raises(RecipeError, match=r"^autoencoder: field required$"):
         parse_recipe({"name": "x", "data": {"dataset": "digits"}})
 
 
 def test_an_unknown_recipe_lists_the_known_ones() -> None:
-    """A mistyped name is answered with the names that exist."""
-    with pytest.raises(RecipeError, match=r"no recipe 'fashion'.*fashion-mnist"):
+    """The error of a mistyped name lists the existing names."""
+    with pytest.raises(RecipeError, match=r"Cannot read recipe 'fashion'.*fashion-mnist"):
         read_recipe("fashion")
 
 
 def test_a_recipe_is_read_from_any_path(tmp_path: Path) -> None:
-    """A TOML file anywhere is a recipe."""
+    """A path to a TOML file works in place of a packaged name."""
     path = tmp_path / "mine.toml"
     path.write_text('name = "mine"\n')
 
     assert read_recipe(str(path)) == {"name": "mine"}
 
 
-def test_a_file_that_is_no_toml_is_refused_with_the_place(tmp_path: Path) -> None:
-    """The parser's line and column reach the user."""
+def test_invalid_toml_is_rejected_with_its_position(tmp_path: Path) -> None:
+    """The error contains the parser's line and column."""
     path = tmp_path / "bad.toml"
     path.write_text("name = \n")
 
@@ -94,8 +94,8 @@ def test_a_file_that_is_no_toml_is_refused_with_the_place(tmp_path: Path) -> Non
         read_recipe(str(path))
 
 
-def test_overrides_win_and_leave_the_original_alone() -> None:
-    """A dotted key replaces or adds a member in a copy."""
+def test_overrides_change_a_copy() -> None:
+    """A dotted key replaces or adds a value; the original stays unchanged."""
     members = {"autoencoder": {"epochs": 3, "hidden": 8}}
 
     changed = override(members, [("autoencoder.epochs", 5), ("vae.beta", 2.0)])
@@ -104,9 +104,9 @@ def test_overrides_win_and_leave_the_original_alone() -> None:
     assert members == {"autoencoder": {"epochs": 3, "hidden": 8}}
 
 
-def test_an_override_through_a_value_is_refused() -> None:
-    """`name.first=x` cannot be set where `name` is a string."""
-    with pytest.raises(RecipeError, match="name is no section"):
+def test_an_override_through_a_value_is_rejected() -> None:
+    """`name.first` cannot be set if `name` is a string."""
+    with pytest.raises(RecipeError, match="name is a value, not a section"):
         override({"name": "x"}, [("name.first", 1)])
 
 
@@ -121,13 +121,13 @@ def test_an_override_through_a_value_is_refused() -> None:
         ("a.b=/some/where", "/some/where"),
     ],
 )
-def test_an_assignment_is_read_as_toml_or_as_a_word(text: str, value: object) -> None:
-    """Quotes around a plain word may be left out."""
+def test_an_assigned_value_is_toml_or_a_bare_word(text: str, value: object) -> None:
+    """Quotes around a plain word are optional."""
     assert parse_assignment(text) == ("a.b", value)
 
 
 @pytest.mark.parametrize("text", ["epochs", "=3", ""])
 def test_an_assignment_needs_a_key_and_an_equals_sign(text: str) -> None:
-    """Anything else is refused with the form that is wanted."""
-    with pytest.raises(RecipeError, match=r"section\.key=value"):
+    """The error states the expected form."""
+    with pytest.raises(RecipeError, match=r"expected SECTION\.KEY=VALUE"):
         parse_assignment(text)
