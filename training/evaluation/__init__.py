@@ -1,1 +1,1 @@
-"""Metrics of a trained run on its test images, and latent maps."""
+"""Evaluation of a trained run: metrics on test images, robustness and latent maps."""

@@ -1,7 +1,6 @@
-"""How much worse a network reconstructs what it sees of an image that was spoiled.
+"""Robustness: reconstruction errors for corrupted test images, against the clean images.
 
-Errors are always against the clean image, as the question is what a network repairs. The test
-images are measured here, and nothing is chosen by it.
+No choice depends on these measurements.
 """
 
 import json
@@ -17,18 +16,17 @@ from torch import Tensor, nn
 
 from training.data.splits import LabelledImages
 from training.errors import RunError
-from training.fitting.checkpoints import replace_file
-from training.fitting.loop import Examples, divide
+from training.files import replace_json
+from training.fitting.examples import Examples
 from training.fitting.losses import add_noise
-from training.fitting.network_set import Networks
+from training.fitting.network_set import NetworkSet
 from training.randomness import make_generator
 
-Spoiler: TypeAlias = Callable[[Tensor, torch.Generator], Tensor]
-"""Takes images (N, C, H, W) in [0, 1] and where its randomness comes from; gives the same shape."""
+Corruption: TypeAlias = Callable[[Tensor, torch.Generator], Tensor]
+"""(images (N, C, H, W) in [0, 1], random generator) -> corrupted images of the same shape."""
 
 NOISE_FACTORS = tuple(step / 10 for step in range(11))
-_MOST_SIDES = 8
-_BATCH = 1024
+_MAX_SIDES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,128 +34,128 @@ class Robustness:
     """Mean squared errors per pixel against the clean test images."""
 
     images: int
-    """How many images were measured."""
+    """Number of test images."""
     noise_factors: list[float]
-    """Standard deviations of the noise that was added, as `losses.add_noise` does."""
+    """Standard deviations of the noise, as in `losses.add_noise`."""
     noise: dict[str, list[float]]
-    """For each network its error at each factor."""
+    """The error of each network at each noise factor."""
     occluded_sides: list[int]
-    """Pixels along a side of the black square that was laid on each image at a random place."""
+    """Sides in pixels of the black square, at a random position in each image."""
     occlusion: dict[str, list[float]]
-    """For each network its error at each side."""
+    """The error of each network at each side."""
 
     def write(self, path: Path) -> None:
-        """Write it as JSON, in one step."""
-        text = json.dumps(asdict(self), indent=1) + "\n"
-        replace_file(path, lambda beside: beside.write_text(text))
+        """Write the measurements as JSON, atomically."""
+        replace_json(path, asdict(self))
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read what `write` wrote.
+        """Read the measurements.
 
         Raises:
-            RunError: it cannot be read.
+            RunError: the file cannot be read.
         """
         try:
             return cls(**json.loads(path.read_text()))
         except (OSError, ValueError, TypeError) as error:
-            raise RunError(f"{path} cannot be read; without it, it is measured again") from error
+            raise RunError(f"{path} cannot be read; delete it to measure again") from error
 
 
 def measure_robustness(
-    networks: Networks, test: LabelledImages, seed: int, device: torch.device
+    networks: NetworkSet, test: LabelledImages, seed: int, device: torch.device
 ) -> Robustness:
-    """Measure the autoencoder, the denoiser and the VAE on noise and on occlusion (report 002).
+    """Measure the autoencoder, the denoiser and the VAE under noise and occlusion (report 002).
 
     Args:
         networks: The networks.
         test: The test images.
-        seed: The recipe's; each network sees the same noise and the same squares.
-        device: Where to compute.
+        seed: The recipe's seed; all networks receive the same corrupted images.
+        device: Device of the networks.
     """
     images = Examples.from_images(test, device)
-    found = {
+    optional = {
         "autoencoder": networks.autoencoder,
         "denoiser": networks.denoiser,
         "vae": networks.vae,
     }
-    measured = {name: network for name, network in found.items() if network is not None}
+    measured = {name: network for name, network in optional.items() if network is not None}
     sides = list_sides(*images.inputs.shape[2:])
     return Robustness(
         images=len(images),
         noise_factors=list(NOISE_FACTORS),
-        noise=_sweep(measured, images, [make_noisy(factor) for factor in NOISE_FACTORS], seed),
+        noise=_sweep(
+            measured, images, [noise_corruption(factor) for factor in NOISE_FACTORS], seed
+        ),
         occluded_sides=sides,
-        occlusion=_sweep(measured, images, [make_occluded(side) for side in sides], seed),
+        occlusion=_sweep(measured, images, [occlusion_corruption(side) for side in sides], seed),
     )
 
 
 def list_sides(height: int, width: int) -> list[int]:
-    """Return the sides of squares to occlude with: up to eight, from 0 to half the image."""
+    """Return up to eight sides of occluding squares, from 0 to half of the shorter side."""
     half = min(height, width) // 2
-    return sorted({round(side) for side in np.linspace(0, half, _MOST_SIDES)})
+    return sorted({round(side) for side in np.linspace(0, half, _MAX_SIDES)})
 
 
-def make_noisy(factor: float) -> Spoiler:
-    """Return what adds Gaussian noise of a standard deviation, and clips."""
+def noise_corruption(factor: float) -> Corruption:
+    """Return a corruption that adds Gaussian noise of this standard deviation, and clips."""
     return lambda images, generator: add_noise(images, factor, generator)
 
 
-def make_occluded(side: int) -> Spoiler:
-    """Return what lays a black square, `side` pixels along, on each image at a random place."""
+def occlusion_corruption(side: int) -> Corruption:
+    """Return a corruption that sets a `side` x `side` square at a random position to black."""
 
-    def spoil(images: Tensor, generator: torch.Generator) -> Tensor:
+    def occlude(images: Tensor, generator: torch.Generator) -> Tensor:
         count, _, height, width = images.shape
-        hidden = _cross(count, height, side, generator).unsqueeze(2) & _cross(
-            count, width, side, generator
-        ).unsqueeze(1)  # (N, H, 1) & (N, 1, W) -> (N, H, W)
-        return images.masked_fill(hidden.unsqueeze(1), 0)
+        rows = _draw_interval(count, height, side, generator).unsqueeze(2)  # (N, H, 1)
+        columns = _draw_interval(count, width, side, generator).unsqueeze(1)  # (N, 1, W)
+        return images.masked_fill((rows & columns).unsqueeze(1), 0)
 
-    return spoil
+    return occlude
 
 
-def _cross(count: int, length: int, side: int, generator: torch.Generator) -> Tensor:
-    """Return for each image which of `length` rows a square covers: (count, length) bool."""
+def _draw_interval(count: int, length: int, side: int, generator: torch.Generator) -> Tensor:
+    """Return a random interval of `side` positions as a mask, (count, length) bool."""
     first = torch.randint(
         length - side + 1, (count, 1), generator=generator, device=generator.device
     )
-    places = torch.arange(length, device=generator.device)
-    return (places >= first) & (places < first + side)
+    positions = torch.arange(length, device=generator.device)
+    return (positions >= first) & (positions < first + side)
 
 
 def measure_errors(
     network: Callable[[Tensor], Tensor],
     images: Examples,
-    spoil: Spoiler | None = None,
+    corruption: Corruption | None = None,
     generator: torch.Generator | None = None,
 ) -> NDArray[np.float32]:
-    """Return each image's MSE between what a network makes of it and the clean image, (N,).
+    """Return the MSE between each clean image and the network's output for it, (N,).
 
     Args:
-        network: Takes and gives images.
+        network: Maps images to images.
         images: The clean images.
-        spoil: What is done to them before the network sees them; None for nothing.
-        generator: Where its randomness comes from.
+        corruption: Applied to the network's inputs; None for clean inputs.
+        generator: Source of the corruption's randomness.
     """
     errors = []
-    for indices in divide(torch.arange(len(images), device=images.inputs.device), _BATCH):
-        batch, _ = images.take(indices)
-        seen = batch if spoil is None or generator is None else spoil(batch, generator)
-        errors.append((network(seen) - batch).square().flatten(1).mean(dim=1))
-    found: NDArray[np.float32] = torch.cat(errors).cpu().numpy()
-    return found
+    for batch, _ in images.batches():
+        inputs = batch if corruption is None or generator is None else corruption(batch, generator)
+        errors.append((network(inputs) - batch).square().flatten(1).mean(dim=1))
+    all_errors: NDArray[np.float32] = torch.cat(errors).cpu().numpy()
+    return all_errors
 
 
 @torch.no_grad()
 def _sweep(
-    networks: Mapping[str, nn.Module], images: Examples, spoilers: list[Spoiler], seed: int
+    networks: Mapping[str, nn.Module], images: Examples, corruptions: list[Corruption], seed: int
 ) -> dict[str, list[float]]:
     device = images.inputs.device
 
-    def measure(network: nn.Module, spoil: Spoiler) -> float:
+    def measure(network: nn.Module, corruption: Corruption) -> float:
         generator = make_generator(device, seed, "robustness")
-        return round(float(measure_errors(network, images, spoil, generator).mean()), 7)
+        return round(float(measure_errors(network, images, corruption, generator).mean()), 7)
 
     return {
-        name: [measure(network, spoil) for spoil in spoilers] for name, network in networks.items()
+        name: [measure(network, corruption) for corruption in corruptions]
+        for name, network in networks.items()
     }

@@ -1,1 +1,1 @@
-"""The training loop, losses, checkpoints and run folders."""
+"""Training of networks: the loop, losses, optimisers, checkpoints and run folders."""

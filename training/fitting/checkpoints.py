@@ -1,12 +1,9 @@
-"""The state of an unfinished training, kept so that a killed one goes on where it was.
+"""Checkpoints: the state of an unfinished training, from which a killed process resumes.
 
-Tensors and plain numbers only: reading a checkpoint runs nothing.
+They contain tensors and plain numbers only; reading one executes no code.
 """
 
-import json
-import os
 import pickle
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -15,6 +12,7 @@ import torch
 from torch import Tensor
 
 from training.errors import RunError
+from training.files import replace_file, replace_json
 
 Weights: TypeAlias = dict[str, Tensor]
 
@@ -24,38 +22,51 @@ HISTORY_FILE = "history.json"
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """What one pass over the training images gave."""
+    """Measurements of one pass over the training images."""
 
     train_loss: float
     validation_loss: float
     learning_rate: float
-    """The last step's."""
+    """Of the last step."""
     seconds: float
 
 
 @dataclass(slots=True)
 class Progress:
-    """How far the training of one network has come."""
+    """The training progress of one network."""
 
     history: list[Epoch] = field(default_factory=list)
     best_epoch: int = 0
     """The epoch, from 1, with the lowest validation loss; 0 before the first."""
     best: Weights = field(default_factory=dict)
-    """The weights after it, on the CPU."""
+    """The weights after that epoch, on the CPU."""
     finished: bool = False
 
     @property
+    def epoch(self) -> int:
+        """Number of completed epochs."""
+        return len(self.history)
+
+    @property
     def best_loss(self) -> float:
-        """The lowest validation loss so far; infinite before the first epoch."""
+        """The lowest validation loss; infinite before the first epoch."""
         if not self.best_epoch:
             return float("inf")
         return self.history[self.best_epoch - 1].validation_loss
+
+    def describe(self) -> str:
+        """Return the losses of the last epoch as one line."""
+        last = self.history[-1]
+        return (
+            f"epoch {self.epoch}, train {last.train_loss:.5g}, "
+            f"validation {last.validation_loss:.5g} (best {self.best_loss:.5g})"
+        )
 
 
 def write_checkpoint(
     folder: Path, progress: Progress, network: Weights, optimizer: dict[str, Any]
 ) -> None:
-    """Replace a folder's checkpoint and history in one step each."""
+    """Replace the checkpoint and the history of a folder, each atomically."""
     history = [asdict(epoch) for epoch in progress.history]
     state = {
         "history": history,
@@ -72,10 +83,10 @@ def write_checkpoint(
 def read_checkpoint(
     folder: Path, device: torch.device
 ) -> tuple[Progress, Weights, dict[str, Any]] | None:
-    """Return a folder's progress, weights and optimiser state; None if it has no checkpoint.
+    """Return progress, weights and optimiser state; None without a checkpoint.
 
     Raises:
-        RunError: there is one that cannot be read.
+        RunError: the checkpoint cannot be read.
     """
     state = read_state(folder, device)
     if state is None:
@@ -89,19 +100,19 @@ def read_checkpoint(
         )
         return progress, state["network"], state["optimizer"]
     except (KeyError, TypeError) as error:
-        raise explain_damage(folder) from error
+        raise damaged_checkpoint(folder) from error
 
 
 def write_state(folder: Path, state: dict[str, Any]) -> None:
-    """Replace a folder's checkpoint in one step; `state` has `finished`, true or false, in it."""
+    """Replace a folder's checkpoint atomically. `state["finished"]` must be a bool."""
     replace_file(folder / CHECKPOINT_FILE, lambda path: torch.save(state, path))
 
 
 def read_state(folder: Path, device: torch.device) -> dict[str, Any] | None:
-    """Return what `write_state` wrote; None if there is nothing.
+    """Return the state that `write_state` wrote; None without a checkpoint.
 
     Raises:
-        RunError: there is something that cannot be read.
+        RunError: the checkpoint cannot be read.
     """
     path = folder / CHECKPOINT_FILE
     if not path.exists():
@@ -109,35 +120,24 @@ def read_state(folder: Path, device: torch.device) -> dict[str, Any] | None:
     try:
         state = torch.load(path, map_location=device, weights_only=True)
     except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
-        # torch's own text recommends to read it in a way that runs what it holds.
-        raise explain_damage(folder) from error
+        # torch's own message recommends weights_only=False, which executes code from the file.
+        raise damaged_checkpoint(folder) from error
     if not isinstance(state, dict) or not isinstance(state.get("finished"), bool):
-        raise explain_damage(folder)
+        raise damaged_checkpoint(folder)
     return state
 
 
-def explain_damage(folder: Path) -> RunError:
-    """Return the error of a checkpoint that is none."""
-    return RunError(f"{folder / CHECKPOINT_FILE} is damaged or no checkpoint; --fresh starts over")
+def damaged_checkpoint(folder: Path) -> RunError:
+    """Return the error for a checkpoint that cannot be read."""
+    return RunError(f"{folder / CHECKPOINT_FILE} is damaged; start over with --fresh")
 
 
 def write_history(folder: Path, best_epoch: int, epochs: list[dict[str, float]]) -> None:
-    """Replace a folder's history, which is for people and the report, in one step."""
-    text = json.dumps({"best_epoch": best_epoch, "epochs": epochs}, indent=1)
-    replace_file(folder / HISTORY_FILE, lambda path: path.write_text(text + "\n"))
-
-
-def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file beside `path` and rename it there, so that a kill leaves the old or the new."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    write(beside)
-    with beside.open("rb") as file:
-        os.fsync(file.fileno())
-    beside.replace(path)
+    """Replace a folder's history, which the report and people read, atomically."""
+    replace_json(folder / HISTORY_FILE, {"best_epoch": best_epoch, "epochs": epochs})
 
 
 def is_finished(folder: Path) -> bool:
-    """Tell whether a network was fitted to the end."""
+    """Return whether the training in a folder is complete."""
     state = read_state(folder, torch.device("cpu"))
     return state is not None and state["finished"]

@@ -1,6 +1,6 @@
-"""What each network is asked to make small: mean losses over a batch.
+"""Loss functions: means over a batch.
 
-N images of C x H x W pixels in [0, 1]; L numbers in a code.
+N images of C x H x W pixels in [0, 1]; L latent dimensions.
 """
 
 import math
@@ -11,18 +11,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.data.augmentation import vary
-from training.networks.autoencoders import Classifier, Decoder, VariationalAutoencoder
+from training.data.augmentation import augment
+from training.networks.autoencoders import Decoder, VariationalAutoencoder
+from training.networks.classifiers import Classifier
 
 Likelihood: TypeAlias = Literal["bernoulli", "gaussian"]
 Loss: TypeAlias = Callable[[nn.Module, Tensor, Tensor | None, torch.Generator], Tensor]
-"""(network, inputs of a batch, labels of a batch, source of noise) -> mean loss, a scalar."""
+"""(network, inputs of a batch, labels of a batch, noise generator) -> mean loss, a scalar."""
 
-LOG_SCALE_FLOOR = -6.0  # a scale of 0.0025, under half a step of 8-bit pixels
+LOG_SCALE_FLOOR = -6.0  # a scale of 0.0025: less than half a step of 8-bit pixels
 
 
 def add_noise(images: Tensor, noise_factor: float | Tensor, generator: torch.Generator) -> Tensor:
-    """Return clip(images + noise_factor * N(0, 1), 0, 1), the rule of source report 000."""
+    """Return clip(images + noise_factor * N(0, 1), 0, 1), as in source report 000."""
     noise = torch.randn(images.shape, generator=generator, device=images.device)
     return (images + noise_factor * noise).clamp(0, 1)
 
@@ -35,62 +36,74 @@ def reconstruction_loss(
 
 
 def denoising_loss(noise_factors: tuple[float, ...]) -> Loss:
-    """Return the loss of a denoiser: MSE between the clean images and what it makes of noisy ones.
+    """Return the loss of a denoiser: MSE between clean images and outputs for noisy images.
 
     Vincent et al., Extracting and Composing Robust Features with Denoising Autoencoders, 2008.
-    Each image gets one of `noise_factors` by lot, so that one network serves several levels.
+    Each image receives a random one of `noise_factors`, so that one network covers all levels.
     """
 
     def loss(
         network: nn.Module, images: Tensor, _labels: Tensor | None, generator: torch.Generator
     ) -> Tensor:
         levels = torch.tensor(noise_factors, device=images.device)
-        lots = torch.randint(
+        indices = torch.randint(
             len(levels), (len(images), 1, 1, 1), generator=generator, device=images.device
         )
-        noisy = add_noise(images, levels[lots], generator)
+        noisy = add_noise(images, levels[indices], generator)
         return functional.mse_loss(network(noisy), images)
 
     return loss
 
 
 def classification_loss(
-    network: nn.Module, codes: Tensor, labels: Tensor | None, _generator: torch.Generator
+    network: nn.Module, latents: Tensor, labels: Tensor | None, _generator: torch.Generator
 ) -> Tensor:
-    """Return the cross-entropy, in nats, of a head's logits for `codes` (N, L)."""
+    """Return the cross-entropy, in nats, of a head's logits for latents (N, L)."""
     if labels is None:
-        raise ValueError("a classifier needs labels")
-    return functional.cross_entropy(network(codes), labels)
+        raise ValueError("classification_loss requires labels")
+    return functional.cross_entropy(network(latents), labels)
 
 
 def fine_tuning_loss(shift: int, *, flip: bool) -> Loss:
-    """Return the cross-entropy, in nats, of a classifier of images that learns its encoder too.
-
-    In training, not in validation, the images are varied as in `augment.vary`.
-    """
+    """Return the cross-entropy, in nats, of a classifier of images, with training augmentation."""
 
     def loss(
         network: nn.Module, images: Tensor, labels: Tensor | None, generator: torch.Generator
     ) -> Tensor:
         if not isinstance(network, Classifier) or labels is None:
-            raise TypeError("fine-tuning needs a Classifier and labels")
-        seen = vary(images, shift, generator, flip=flip) if network.training else images
-        return functional.cross_entropy(network.logits(seen), labels)
+            raise TypeError("fine_tuning_loss requires a Classifier and labels")
+        inputs = augment(images, shift, generator, flip=flip) if network.training else images
+        return functional.cross_entropy(network.logits(inputs), labels)
+
+    return loss
+
+
+def judge_loss(shift: int, *, flip: bool) -> Loss:
+    """Return the cross-entropy, in nats, of a judge, with training augmentation."""
+
+    def loss(
+        network: nn.Module, images: Tensor, labels: Tensor | None, generator: torch.Generator
+    ) -> Tensor:
+        if labels is None:
+            raise ValueError("judge_loss requires labels")
+        inputs = augment(images, shift, generator, flip=flip) if network.training else images
+        logits, _ = network(inputs)
+        return functional.cross_entropy(logits, labels)
 
     return loss
 
 
 class Bound(NamedTuple):
-    """The parts of the evidence lower bound of each image, (N,), in nats."""
+    """The terms of the evidence lower bound of each image, (N,), in nats."""
 
     log_likelihood: Tensor
-    """log p(x | z) of one z drawn from q(z | x), summed over the C*H*W pixels."""
+    """log p(x | z) for one z drawn from q(z | x), summed over the C*H*W pixels."""
     divergence: Tensor
     """KL(q(z | x) || N(0, I)), exact, summed over the L dimensions."""
 
     @property
     def elbo(self) -> Tensor:
-        """The bound log p(x | z) - KL, on average not above log p(x)."""
+        """Log p(x | z) - KL: in expectation a lower bound of log p(x)."""
         return self.log_likelihood - self.divergence
 
 
@@ -104,7 +117,7 @@ def variational_loss(likelihood: Likelihood, beta: float) -> Loss:
         network: nn.Module, images: Tensor, _labels: Tensor | None, generator: torch.Generator
     ) -> Tensor:
         if not isinstance(network, VariationalAutoencoder):
-            raise TypeError("a variational loss needs a VariationalAutoencoder")
+            raise TypeError("variational_loss requires a VariationalAutoencoder")
         bound = measure_bound(network, images, likelihood, generator)
         return (beta * bound.divergence - bound.log_likelihood).mean()
 
@@ -117,11 +130,11 @@ def measure_bound(
     likelihood: Likelihood,
     generator: torch.Generator,
 ) -> Bound:
-    """Return both parts of the evidence lower bound of `images` (N, C, H, W).
+    """Return the terms of the evidence lower bound of images (N, C, H, W), for one z per image.
 
-    One code is drawn for each image. Grey levels count as they are, in [0, 1]: the Bernoulli
-    likelihood is the cross-entropy of report 000's kind of VAE and no density of grey levels; the
-    Gaussian one is a density per pixel and may be over 1, so its sum may be positive.
+    Pixels are real numbers in [0, 1]. The Bernoulli likelihood is therefore the cross-entropy that
+    report 000 uses, and not a density. The Gaussian one is a density: it can exceed 1 per pixel,
+    and its logarithm can be positive.
     """
     means, log_variances = network.encoder(images)  # (N, L) each
     noise = torch.randn(means.shape, generator=generator, device=means.device)  # (N, L)
@@ -140,7 +153,7 @@ def _divergence(means: Tensor, log_variances: Tensor) -> Tensor:
 
 
 def _bernoulli(decoder: Decoder, latents: Tensor, images: Tensor) -> Tensor:
-    # From logits: the logarithm of a sigmoid that rounds to 0 or 1 would be infinite.
+    # From logits, because the logarithm of a sigmoid that rounds to 0 or 1 is infinite.
     errors = functional.binary_cross_entropy_with_logits(
         decoder.logits(latents), images, reduction="none"
     )  # (N, C, H, W)

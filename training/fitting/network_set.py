@@ -1,8 +1,9 @@
-"""The networks of a bundle: which are made, and what each is fitted to.
+"""The networks of a bundle, and the training of each.
 
-Only training and validation images come in here; the test images cannot.
+No function here receives test images.
 """
 
+import contextlib
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,8 +14,9 @@ from torch import Tensor, nn
 
 from training.data.splits import LabelledImages
 from training.errors import RecipeError
-from training.fitting.gan import Generator, fit_gan
-from training.fitting.loop import Examples, Fit, divide, fit
+from training.fitting.examples import Examples
+from training.fitting.gan import fit_gan
+from training.fitting.loop import FitJob, fit
 from training.fitting.losses import (
     Loss,
     classification_loss,
@@ -25,21 +27,19 @@ from training.fitting.losses import (
 )
 from training.networks.autoencoders import (
     Autoencoder,
-    Classifier,
     Encoder,
-    Head,
-    Shape,
     VariationalAutoencoder,
     VariationalEncoder,
 )
+from training.networks.classifiers import Classifier, ClassifierHead
+from training.networks.gan import Generator
+from training.networks.layers import Shape
 from training.randomness import seeded_globally
 from training.recipe.schema import FitRecipe, Recipe
 
-_BATCH = 1024
-
 
 @dataclass(frozen=True, slots=True)
-class Networks:
+class NetworkSet:
     """A bundle's trained networks, in evaluation mode and on one device."""
 
     autoencoder: Autoencoder
@@ -47,29 +47,38 @@ class Networks:
     vae: VariationalAutoencoder | None
     classifier: Classifier | None
     epochs: dict[str, int]
-    """Epochs until the kept weights, for each network that was fitted."""
+    """The epoch whose weights were kept, for each trained network."""
     gan: Generator | None = None
-    """The average of its generator."""
+    """The averaged generator."""
 
 
 @dataclass(frozen=True, slots=True)
-class Workshop:
-    """What all networks of a run are fitted with."""
+class FitContext:
+    """The inputs shared by all trainings of a run."""
 
     recipe: Recipe
     folder: Path
-    """The run's folder; each network has its own inside."""
+    """The run folder; each network has a sub-folder."""
     device: torch.device
     training: Examples
     validation: Examples
-    report: Callable[[int, float], None] | None = None
-    """As in `loop.Fit`."""
+    on_epoch: Callable[[int, float], None] | None = None
+    """As in `loop.FitJob`."""
 
     @property
     def shape(self) -> Shape:
         """(C, H, W) of an image."""
         channels, height, width = self.training.inputs.shape[1:]
         return channels, height, width
+
+    def seeded(self, name: str) -> contextlib.AbstractContextManager[None]:
+        """Return a context in which a network's initial weights are drawn."""
+        return seeded_globally(self.device, self.recipe.seed, name, "weights")
+
+    def job(self, name: str, recipe: FitRecipe, loss: Loss) -> FitJob:
+        """Return the training job of a network."""
+        folder = self.folder / name
+        return FitJob(name, recipe, loss, self.recipe.seed, folder, self.device, self.on_epoch)
 
 
 def fit_networks(
@@ -78,21 +87,21 @@ def fit_networks(
     validation: LabelledImages,
     folder: Path,
     device: torch.device,
-) -> Networks:
-    """Fit, resume or read back every network of `recipe`.
+) -> NetworkSet:
+    """Train, resume or load every network of `recipe`.
 
     Args:
-        recipe: What to fit.
-        training: The images to learn from.
-        validation: The images that choose the best weights.
-        folder: The run's folder.
-        device: Where to compute.
+        recipe: The networks and their hyper-parameters.
+        training: Training images.
+        validation: Validation images, for early stopping.
+        folder: The run folder.
+        device: Device of the networks.
 
     Raises:
-        RecipeError: a classifier is wanted of images without classes.
-        TrainingError: a loss became infinite or NaN.
+        RecipeError: the recipe has a classifier, but the images are unlabelled.
+        TrainingError: a loss is infinite or NaN.
     """
-    shop = Workshop(
+    context = FitContext(
         recipe,
         folder,
         device,
@@ -100,110 +109,109 @@ def fit_networks(
         Examples.from_images(validation, device),
     )
     epochs: dict[str, int] = {}
-    autoencoder = _fit_autoencoder(shop, epochs)
-    denoiser = _fit_denoiser(shop, epochs)
-    vae = _fit_vae(shop, epochs)
-    classifier = _fit_classifier(shop, autoencoder.encoder, epochs)
-    gan = _fit_gan(shop, epochs)
-    return Networks(autoencoder, denoiser, vae, classifier, epochs, gan)
+    autoencoder = _fit_autoencoder(context, epochs)
+    denoiser = _fit_denoiser(context, epochs)
+    vae = _fit_vae(context, epochs)
+    classifier = _fit_classifier(context, autoencoder.encoder, epochs)
+    gan = _fit_gan(context, epochs)
+    return NetworkSet(autoencoder, denoiser, vae, classifier, epochs, gan)
 
 
-def fit_network(name: str, shop: Workshop) -> None:
-    """Fit one network, and for `classifier` first the autoencoder, whose epochs are not reported.
+def fit_network(name: str, context: FitContext) -> None:
+    """Train one network. A classifier needs the autoencoder, whose epochs are not reported.
 
     Raises:
-        RecipeError: a classifier is wanted of images without classes.
-        TrainingError: a loss became infinite or NaN.
+        RecipeError: the recipe has a classifier, but the images are unlabelled.
+        TrainingError: a loss is infinite or NaN.
     """
     epochs: dict[str, int] = {}
-    if name == "denoiser":
-        _fit_denoiser(shop, epochs)
-    elif name == "vae":
-        _fit_vae(shop, epochs)
-    elif name == "autoencoder":
-        _fit_autoencoder(shop, epochs)
+    if name == "classifier":
+        autoencoder = _fit_autoencoder(replace(context, on_epoch=None), epochs)
+        _fit_classifier(context, autoencoder.encoder, epochs)
     else:
-        autoencoder = _fit_autoencoder(replace(shop, report=None), epochs)
-        _fit_classifier(shop, autoencoder.encoder, epochs)
+        _FITS[name](context, epochs)
 
 
 @torch.no_grad()
-def encode(encoder: Encoder | VariationalEncoder, images: Tensor) -> Tensor:
-    """Return the codes (N, L) of uint8 `images` (N, C, H, W), a batch at a time; a VAE's means."""
-    examples = Examples(images)
-    batches = divide(torch.arange(len(images), device=images.device), _BATCH)
-    outputs = [encoder(examples.take(batch)[0]) for batch in batches]
+def encode_images(encoder: Encoder | VariationalEncoder, images: Tensor) -> Tensor:
+    """Return the latents (N, L) of uint8 images (N, C, H, W); the means for a VAE."""
+    outputs = [encoder(batch) for batch, _ in Examples(images).batches()]
     return torch.cat([output[0] if isinstance(output, tuple) else output for output in outputs])
 
 
-def _fit_autoencoder(shop: Workshop, epochs: dict[str, int]) -> Autoencoder:
-    recipe = shop.recipe.autoencoder
-    with seeded_globally(shop.device, shop.recipe.seed, "autoencoder", "weights"):
-        network = Autoencoder(shop.shape, recipe)
-    epochs["autoencoder"] = _fit(network, shop, "autoencoder", recipe, reconstruction_loss)
+def _fit_autoencoder(context: FitContext, epochs: dict[str, int]) -> Autoencoder:
+    recipe = context.recipe.autoencoder
+    with context.seeded("autoencoder"):
+        network = Autoencoder(context.shape, recipe)
+    epochs["autoencoder"] = _fit(network, context, "autoencoder", recipe, reconstruction_loss)
     return network
 
 
-def _fit_denoiser(shop: Workshop, epochs: dict[str, int]) -> Autoencoder | None:
-    recipe = shop.recipe.denoiser
+def _fit_denoiser(context: FitContext, epochs: dict[str, int]) -> Autoencoder | None:
+    recipe = context.recipe.denoiser
     if recipe is None:
         return None
-    with seeded_globally(shop.device, shop.recipe.seed, "denoiser", "weights"):
-        network = Autoencoder(shop.shape, recipe)
+    with context.seeded("denoiser"):
+        network = Autoencoder(context.shape, recipe)
     loss = denoising_loss(recipe.noise_factors)
-    epochs["denoiser"] = _fit(network, shop, "denoiser", recipe, loss)
+    epochs["denoiser"] = _fit(network, context, "denoiser", recipe, loss)
     return network
 
 
-def _fit_vae(shop: Workshop, epochs: dict[str, int]) -> VariationalAutoencoder | None:
-    recipe = shop.recipe.vae
+def _fit_vae(context: FitContext, epochs: dict[str, int]) -> VariationalAutoencoder | None:
+    recipe = context.recipe.vae
     if recipe is None:
         return None
-    with seeded_globally(shop.device, shop.recipe.seed, "vae", "weights"):
-        network = VariationalAutoencoder(shop.shape, recipe)
+    with context.seeded("vae"):
+        network = VariationalAutoencoder(context.shape, recipe)
     loss = variational_loss(recipe.likelihood, recipe.beta)
-    epochs["vae"] = _fit(network, shop, "vae", recipe, loss)
+    epochs["vae"] = _fit(network, context, "vae", recipe, loss)
     return network
 
 
-def _fit_classifier(shop: Workshop, encoder: Encoder, epochs: dict[str, int]) -> Classifier | None:
-    """Fit a head to the frozen encoder's codes, or a head and a copy of the encoder to images."""
-    recipe = shop.recipe.classifier
+def _fit_classifier(
+    context: FitContext, encoder: Encoder, epochs: dict[str, int]
+) -> Classifier | None:
+    """Train a head on the frozen encoder's latents, or a head and a copy of the encoder."""
+    recipe = context.recipe.classifier
     if recipe is None:
         return None
-    labels = shop.training.labels
+    labels = context.training.labels
     if labels is None:
-        raise RecipeError("classifier: these images have no classes to tell apart")
-    with seeded_globally(shop.device, shop.recipe.seed, "classifier", "weights"):
-        head = Head(shop.recipe.autoencoder.latent_size, int(labels.max()) + 1, recipe)
+        raise RecipeError("classifier: the images have no classes; remove this section")
+    with context.seeded("classifier"):
+        head = ClassifierHead(context.recipe.autoencoder.latent_size, int(labels.max()) + 1, recipe)
     if recipe.fine_tune:
         classifier = Classifier(copy.deepcopy(encoder), head)
         loss = fine_tuning_loss(recipe.shift, flip=recipe.flip)
-        epochs["classifier"] = _fit(classifier, shop, "classifier", recipe, loss)
+        epochs["classifier"] = _fit(classifier, context, "classifier", recipe, loss)
         return classifier
     training, validation = (
-        Examples(encode(encoder, images.inputs), images.labels)  # once, not in each epoch
-        for images in (shop.training, shop.validation)
+        Examples(encode_images(encoder, images.inputs), images.labels)  # once, not in each epoch
+        for images in (context.training, context.validation)
     )
-    job = _describe_fit(shop, "classifier", recipe, classification_loss)
+    job = context.job("classifier", recipe, classification_loss)
     epochs["classifier"] = fit(head, job, training, validation).best_epoch
     return Classifier(encoder, head).eval()
 
 
-def _fit_gan(shop: Workshop, epochs: dict[str, int]) -> Generator | None:
-    recipe = shop.recipe.gan
+def _fit_gan(context: FitContext, epochs: dict[str, int]) -> Generator | None:
+    recipe = context.recipe.gan
     if recipe is None:
         return None
     epochs["gan"] = recipe.epochs
-    return fit_gan(recipe, shop.training, shop.recipe.seed, shop.folder / "gan", shop.device)
+    seed, folder = context.recipe.seed, context.folder / "gan"
+    return fit_gan(recipe, context.training, seed, folder, context.device)
 
 
-def _fit(network: nn.Module, shop: Workshop, name: str, recipe: FitRecipe, loss: Loss) -> int:
-    """Fit a network to the images; return the epochs until the kept weights."""
-    job = _describe_fit(shop, name, recipe, loss)
-    return fit(network, job, shop.training, shop.validation).best_epoch
+def _fit(network: nn.Module, context: FitContext, name: str, recipe: FitRecipe, loss: Loss) -> int:
+    """Train a network on the images; return its best epoch."""
+    job = context.job(name, recipe, loss)
+    return fit(network, job, context.training, context.validation).best_epoch
 
 
-def _describe_fit(shop: Workshop, name: str, recipe: FitRecipe, loss: Loss) -> Fit:
-    place = shop.folder / name
-    return Fit(name, recipe, loss, shop.recipe.seed, place, shop.device, shop.report)
+_FITS: dict[str, Callable[[FitContext, dict[str, int]], nn.Module | None]] = {
+    "autoencoder": _fit_autoencoder,
+    "denoiser": _fit_denoiser,
+    "vae": _fit_vae,
+}

@@ -1,8 +1,8 @@
-"""A run folder, `<runs>/<name>/`: what one training was asked for, and what it has so far.
+"""Run folders, `<runs>/<name>/`: the settings and the state of one training run.
 
-In it lie run.json (the recipe, the command, the data root), a map of each latent space,
-robustness.json, quality.json, `samplers` with a file for each source that was fitted, and a
-folder for each network with its checkpoint.pt and history.json.
+A run folder contains run.json (recipe, command, data root), one map per latent space,
+robustness.json, quality.json, `samplers/` with one file per fitted source, and one folder per
+network with checkpoint.pt and history.json.
 """
 
 import json
@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from training.errors import RecipeError, RunError
-from training.fitting.checkpoints import replace_file
-from training.recipe.schema import Recipe, parse_recipe
+from training.files import replace_json
+from training.recipe.parsing import parse_recipe
+from training.recipe.schema import Recipe
 
 RUN_FILE = "run.json"
 SAMPLERS_FOLDER = "samplers"
@@ -24,7 +25,7 @@ QUALITY_FILE = "quality.json"
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A training that was started, whether or not it was finished."""
+    """A training run, finished or not."""
 
     folder: Path
     recipe: Recipe
@@ -32,29 +33,28 @@ class Run:
     """The command line that started it, without paths of the machine."""
     data_root: str
     digest: str | None = None
-    """The data set's digest; None before it was first read."""
+    """The data set's digest; None before the first read."""
 
 
 def start_run(run: Run, *, fresh: bool) -> Run:
-    """Make the folder of a new run, or go on with the one that is there.
+    """Create the folder of a new run, or resume the run in it.
 
     Args:
-        run: What is wanted.
-        fresh: Throw away what an earlier run left in the folder.
+        run: The requested run.
+        fresh: Delete an earlier run in the same folder.
 
     Returns:
-        The run with the digest of an earlier start, if there was one.
+        The run, with the command and the data set digest of the earlier run if it is resumed.
 
     Raises:
-        RunError: the folder is another recipe's, or no run folder at all.
+        RunError: the folder belongs to another recipe, or is not a run folder.
     """
     if run.folder.exists() and any(run.folder.iterdir()):
         if not (run.folder / RUN_FILE).is_file():
-            raise RunError(f"{run.folder} is not empty and no run folder: choose another --runs")
+            raise RunError(f"{run.folder} is neither empty nor a run folder; change --runs")
         if not fresh:
-            return _continue_run(run)
+            return _resume_run(run)
         shutil.rmtree(run.folder)
-    run.folder.mkdir(parents=True, exist_ok=True)
     _write_run(run)
     return run
 
@@ -63,7 +63,7 @@ def read_run(folder: Path) -> Run:
     """Read a run folder.
 
     Raises:
-        RunError: it is none.
+        RunError: the folder is not a run folder.
     """
     try:
         members = json.loads((folder / RUN_FILE).read_text())
@@ -75,11 +75,11 @@ def read_run(folder: Path) -> Run:
             members["digest"],
         )
     except (OSError, ValueError, KeyError, TypeError, RecipeError) as error:
-        raise RunError(f"{folder} is no run folder: its {RUN_FILE} cannot be read") from error
+        raise RunError(f"{folder} is not a run folder: cannot read {RUN_FILE} in it") from error
 
 
-def pin_images(run: Run, digest: str) -> Run:
-    """Note which images a run uses, or check that they are still the same.
+def pin_digest(run: Run, digest: str) -> Run:
+    """Record the data set's digest, or verify it against the recorded one.
 
     Raises:
         RunError: the run was started with other images.
@@ -90,19 +90,19 @@ def pin_images(run: Run, digest: str) -> Run:
         return pinned
     if run.digest != digest:
         raise RunError(
-            f"{run.folder} was trained on other images of {run.recipe.data.dataset}: "
-            "--fresh starts over, --name keeps both"
+            f"{run.folder} was trained on other images of {run.recipe.data.dataset}; "
+            "start over with --fresh, or keep both runs with --name"
         )
     return run
 
 
-def _continue_run(run: Run) -> Run:
+def _resume_run(run: Run) -> Run:
     earlier = read_run(run.folder)
     if earlier.recipe != run.recipe:
         keys = ", ".join(_list_differences(_dump(earlier.recipe), _dump(run.recipe)))
         raise RunError(
-            f"{run.folder} was made with another recipe (it differs in {keys}): "
-            "--fresh starts over, --name keeps both"
+            f"{run.folder} was created with another recipe (different: {keys}); "
+            "start over with --fresh, or keep both runs with --name"
         )
     return replace(run, digest=earlier.digest, command=earlier.command)
 
@@ -114,8 +114,7 @@ def _write_run(run: Run) -> None:
         "data_root": run.data_root,
         "digest": run.digest,
     }
-    text = json.dumps(members, indent=2) + "\n"
-    replace_file(run.folder / RUN_FILE, lambda path: path.write_text(text))
+    replace_json(run.folder / RUN_FILE, members)
 
 
 def _dump(recipe: Recipe) -> dict[str, Any]:
@@ -123,7 +122,7 @@ def _dump(recipe: Recipe) -> dict[str, Any]:
 
 
 def _list_differences(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
-    """Return the dotted keys in which two recipes differ, in order."""
+    """Return the dotted keys in which two recipes differ, sorted."""
     keys = []
     for key in sorted(first.keys() | second.keys()):
         one, other = first.get(key), second.get(key)

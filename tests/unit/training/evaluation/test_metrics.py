@@ -1,4 +1,4 @@
-"""The measures, on networks whose figures are known."""
+"""Metrics of networks with known outputs."""
 
 import numpy as np
 import pytest
@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from training.data.splits import LabelledImages
 from training.evaluation.metrics import evaluate_networks
-from training.fitting.network_set import Networks
+from training.fitting.network_set import NetworkSet
 from training.networks.autoencoders import Autoencoder
-from training.recipe.schema import parse_recipe
+from training.recipe.parsing import parse_recipe
 
 CPU = torch.device("cpu")
 MEMBERS = {"name": "x", "data": {"dataset": "digits"}, "autoencoder": {"channels": [2]}}
@@ -17,7 +17,7 @@ RECIPE = parse_recipe(MEMBERS)
 
 
 class Shifted(nn.Module):
-    """Gives back what it sees, and a quarter more."""
+    """Adds 0.25 to each pixel."""
 
     def forward(self, images: Tensor) -> Tensor:
         """Return brighter images."""
@@ -25,41 +25,41 @@ class Shifted(nn.Module):
 
 
 class Zero(nn.Module):
-    """Says class 0 of three for everything."""
+    """Predicts class 0 of three for every image."""
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return certain probabilities."""
+        """Return a probability of 1 for class 0."""
         return torch.tensor([[1.0, 0.0, 0.0]]).expand(len(images), -1)
 
 
 def make_test(count: int) -> LabelledImages:
-    """Return half-grey images, a quarter of them of class 0."""
+    """Return grey images; a quarter of them has class 0."""
     pixels = np.full((count, 1, 4, 4), 128, np.uint8)
     return LabelledImages(pixels, np.where(np.arange(count) % 4 == 0, 0, 1))
 
 
-def make_networks(**networks: nn.Module | None) -> Networks:
-    """Return networks with the given ones in place."""
-    given = {"autoencoder": Shifted(), "denoiser": None, "vae": None, "classifier": None}
-    return Networks(**{**given, **networks}, epochs={})
+def make_networks(**networks: nn.Module | None) -> NetworkSet:
+    """Return a network set with these networks."""
+    defaults = {"autoencoder": Shifted(), "denoiser": None, "vae": None, "classifier": None}
+    return NetworkSet(**{**defaults, **networks}, epochs={})
 
 
-def test_the_reconstruction_error_is_measured_an_image_and_on_average() -> None:
-    """Every image is off by 0.25, so the error is 1/16 each and on average."""
-    measures = evaluate_networks(make_networks(), make_test(8), RECIPE, CPU)
+def test_the_reconstruction_error_is_measured_per_image_and_on_average() -> None:
+    """An offset of 0.25 gives an error of 1/16."""
+    evaluation = evaluate_networks(make_networks(), make_test(8), RECIPE, CPU)
 
-    metric = measures.metrics["reconstruction_mse"]
-    assert set(measures.metrics) == {"reconstruction_mse", "occluded_mse", "noisy_mse_1.0"}
+    metric = evaluation.metrics["reconstruction_mse"]
+    assert set(evaluation.metrics) == {"reconstruction_mse", "occluded_mse", "noisy_mse_1.0"}
     assert metric.value == pytest.approx(1 / 16)
     assert (metric.split, metric.count, metric.unit) == ("test", 8, "mse")
-    assert measures.autoencoder_errors.tolist() == pytest.approx([1 / 16] * 8)
-    assert measures.vae_errors is None
+    assert evaluation.autoencoder_errors.tolist() == pytest.approx([1 / 16] * 8)
+    assert evaluation.vae_errors is None
 
 
-def test_denoising_is_measured_against_the_clean_images_at_both_levels() -> None:
-    """A network that changes nothing leaves the noise, which grows with its factor.
+def test_denoising_is_measured_against_clean_images_at_both_levels() -> None:
+    """The error of the identity function is the variance of the clipped noise.
 
-    The variance of N(0, 0.3**2) clipped to half a grey level on both sides is 0.0754.
+    The variance of N(0, 0.3**2) clipped to [-0.5, 0.5] is 0.0754.
     """
     networks = make_networks(denoiser=nn.Identity())
 
@@ -72,10 +72,10 @@ def test_denoising_is_measured_against_the_clean_images_at_both_levels() -> None
     assert first == again
 
 
-def test_spoiled_images_are_compared_with_the_clean_ones() -> None:
-    """What changes nothing leaves a black square of one pixel in sixteen, or clipped noise.
+def test_corrupted_images_are_compared_with_clean_ones() -> None:
+    """The identity function keeps the black square, 1 of 16 pixels, or the clipped noise.
 
-    Half grey with noise of N(0, 1), clipped: all errors are under 0.5, most of them 0.5.
+    Grey pixels with noise of N(0, 1) are mostly clipped to an error of 0.5.
     """
     networks = make_networks(autoencoder=nn.Identity())
 
@@ -87,22 +87,22 @@ def test_spoiled_images_are_compared_with_the_clean_ones() -> None:
 
 
 def test_accuracy_is_a_percentage() -> None:
-    """A quarter of the images is of the only class that is ever named."""
-    measures = evaluate_networks(make_networks(classifier=Zero()), make_test(80), RECIPE, CPU)
+    """A quarter of the images belongs to the only predicted class."""
+    evaluation = evaluate_networks(make_networks(classifier=Zero()), make_test(80), RECIPE, CPU)
 
-    assert measures.metrics["classifier_accuracy"].value == 25
-    assert measures.metrics["classifier_accuracy"].unit == "percent"
+    assert evaluation.metrics["classifier_accuracy"].value == 25
+    assert evaluation.metrics["classifier_accuracy"].unit == "percent"
 
 
-def test_more_images_than_a_batch_are_all_measured() -> None:
-    """Figures are over every test image, in their order."""
+def test_all_batches_are_measured_in_order() -> None:
+    """The errors of more images than a batch are in the order of the images."""
     network = Autoencoder((1, 4, 4), RECIPE.autoencoder).eval()
     generator = np.random.default_rng(0)
     test = LabelledImages(generator.integers(0, 256, (1500, 1, 4, 4), dtype=np.uint8), None)
 
-    measures = evaluate_networks(make_networks(autoencoder=network), test, RECIPE, CPU)
+    evaluation = evaluate_networks(make_networks(autoencoder=network), test, RECIPE, CPU)
 
     images = torch.from_numpy(test.pixels).float() / 255
     with torch.no_grad():
         expected = (network(images) - images).square().flatten(1).mean(dim=1)
-    assert np.allclose(measures.autoencoder_errors, expected, atol=1e-6)
+    assert np.allclose(evaluation.autoencoder_errors, expected, atol=1e-6)

@@ -1,4 +1,4 @@
-"""Robustness: what is done to images, and what is compared with what."""
+"""Robustness: corruptions of images, and errors against clean images."""
 
 from pathlib import Path
 
@@ -13,25 +13,25 @@ from training.evaluation.robustness import (
     NOISE_FACTORS,
     Robustness,
     list_sides,
-    make_occluded,
     measure_robustness,
+    occlusion_corruption,
 )
-from training.fitting.network_set import Networks
+from training.fitting.network_set import NetworkSet
 from training.randomness import make_generator
 
 CPU = torch.device("cpu")
 WHITE = LabelledImages(np.full((60, 1, 8, 12), 255, np.uint8), None)
-UNCHANGED = Networks(nn.Identity(), nn.Identity(), None, None, epochs={})
+UNCHANGED = NetworkSet(nn.Identity(), nn.Identity(), None, None, epochs={})
 
 
-def test_a_square_is_hidden_at_places_that_differ() -> None:
-    """Each image loses one square of the side, wholly inside; every place comes up."""
+def test_occlusion_positions_are_random() -> None:
+    """Each image has one black square inside its borders, and every position occurs."""
     images = torch.ones(500, 3, 5, 6)
 
-    spoiled = make_occluded(2)(images, make_generator(CPU, 0, "test"))
+    corrupted = occlusion_corruption(2)(images, make_generator(CPU, 0, "test"))
 
-    hidden = spoiled[:, 0] == 0
-    assert torch.equal(spoiled[:, 1] == 0, hidden)
+    hidden = corrupted[:, 0] == 0
+    assert torch.equal(corrupted[:, 1] == 0, hidden)
     assert hidden.sum(dim=(1, 2)).tolist() == [4] * 500
     assert hidden.any(dim=2).sum(dim=1).tolist() == [2] * 500
     assert hidden.any(dim=0).all()
@@ -43,31 +43,31 @@ def test_a_square_is_hidden_at_places_that_differ() -> None:
     [((28, 28), [0, 2, 4, 6, 8, 10, 12, 14]), ((8, 9), [0, 1, 2, 3, 4]), ((4, 64), [0, 1, 2])],
 )
 def test_sides_reach_half_of_the_image(shape: tuple[int, int], sides: list[int]) -> None:
-    """At most eight whole sides, from nothing to half of the shorter side."""
+    """There are at most eight integer sides, from 0 to half of the shorter side."""
     assert list_sides(*shape) == sides
 
 
 def test_errors_are_against_the_clean_images() -> None:
-    """What changes nothing is as wrong as its input was spoiled, which grows from nothing."""
-    found = measure_robustness(UNCHANGED, WHITE, 0, CPU)
+    """The error of the identity function equals the corruption and starts at 0."""
+    robustness = measure_robustness(UNCHANGED, WHITE, 0, CPU)
 
-    assert found.images == 60
-    assert found.noise_factors == list(NOISE_FACTORS)
-    assert found.noise.keys() == found.occlusion.keys() == {"autoencoder", "denoiser"}
-    assert found.noise["autoencoder"] == found.noise["denoiser"]
-    assert found.noise["autoencoder"][0] == 0
-    assert found.noise["autoencoder"] == sorted(found.noise["autoencoder"])
-    expected = [side**2 / (8 * 12) for side in found.occluded_sides]
-    assert found.occlusion["autoencoder"] == pytest.approx(expected, abs=1e-6)
+    assert robustness.images == 60
+    assert robustness.noise_factors == list(NOISE_FACTORS)
+    assert robustness.noise.keys() == robustness.occlusion.keys() == {"autoencoder", "denoiser"}
+    assert robustness.noise["autoencoder"] == robustness.noise["denoiser"]
+    assert robustness.noise["autoencoder"][0] == 0
+    assert robustness.noise["autoencoder"] == sorted(robustness.noise["autoencoder"])
+    expected = [side**2 / (8 * 12) for side in robustness.occluded_sides]
+    assert robustness.occlusion["autoencoder"] == pytest.approx(expected, abs=1e-6)
 
 
-def test_curves_are_read_back(tmp_path: Path) -> None:
-    """The file holds all that was measured; a broken one is told by its name."""
-    found = measure_robustness(UNCHANGED, WHITE, 0, CPU)
+def test_measurements_are_read_as_written(tmp_path: Path) -> None:
+    """The error for a damaged file names it."""
+    robustness = measure_robustness(UNCHANGED, WHITE, 0, CPU)
     path = tmp_path / "robustness.json"
-    found.write(path)
+    robustness.write(path)
 
-    assert Robustness.read(path) == found
+    assert Robustness.read(path) == robustness
 
     path.write_text("{}")
     with pytest.raises(RunError, match=r"robustness\.json"):

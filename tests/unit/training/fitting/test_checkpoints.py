@@ -1,4 +1,4 @@
-"""Checkpoints: whole or absent, and never code."""
+"""Checkpoints: round trip, damage, and no code execution."""
 
 import io
 import json
@@ -13,7 +13,6 @@ from training.fitting.checkpoints import (
     Progress,
     is_finished,
     read_checkpoint,
-    replace_file,
     write_checkpoint,
 )
 
@@ -26,13 +25,13 @@ def make_progress(finished: bool = False) -> Progress:
 
 
 def test_a_checkpoint_is_read_as_it_was_written(tmp_path: Path) -> None:
-    """History, best weights, current weights and optimiser state survive."""
+    """History, best weights, current weights and optimiser state are preserved."""
     write_checkpoint(tmp_path, make_progress(), {"weight": torch.zeros(2)}, {"state": {0: 1.0}})
 
-    found = read_checkpoint(tmp_path, CPU)
+    checkpoint = read_checkpoint(tmp_path, CPU)
 
-    assert found is not None
-    progress, weights, optimizer = found
+    assert checkpoint is not None
+    progress, weights, optimizer = checkpoint
     assert progress.history == make_progress().history
     assert progress.best_loss == 0.25
     assert torch.equal(progress.best["weight"], torch.ones(2))
@@ -40,8 +39,8 @@ def test_a_checkpoint_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert optimizer == {"state": {0: 1.0}}
 
 
-def test_the_history_is_json_for_people_and_plots(tmp_path: Path) -> None:
-    """history.json holds each epoch's losses and the best epoch."""
+def test_the_history_is_json(tmp_path: Path) -> None:
+    """history.json contains each epoch's losses and the best epoch."""
     write_checkpoint(tmp_path, make_progress(), {}, {})
 
     history = json.loads((tmp_path / "history.json").read_text())
@@ -50,30 +49,30 @@ def test_the_history_is_json_for_people_and_plots(tmp_path: Path) -> None:
     assert history["epochs"][0]["validation_loss"] == 0.25
 
 
-def test_a_folder_without_a_checkpoint_is_a_start(tmp_path: Path) -> None:
-    """Nothing there is no error."""
+def test_a_folder_without_a_checkpoint_gives_none(tmp_path: Path) -> None:
+    """A missing checkpoint is not an error."""
     assert read_checkpoint(tmp_path, CPU) is None
     assert not is_finished(tmp_path)
 
 
 @pytest.mark.parametrize("finished", [False, True])
-def test_a_checkpoint_says_whether_it_was_the_last(tmp_path: Path, finished: bool) -> None:
-    """Only a fit that came to its end is finished."""
+def test_a_checkpoint_records_whether_training_finished(tmp_path: Path, finished: bool) -> None:
+    """`is_finished` returns the recorded value."""
     write_checkpoint(tmp_path, make_progress(finished), {}, {})
 
     assert is_finished(tmp_path) is finished
 
 
 class Payload:
-    """An object whose unpickling would call something."""
+    """An object that calls a function when it is unpickled."""
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
-        """Ask the reader to call print."""
+        """Return a call of print, which pickle would execute."""
         return print, ("this must not run",)
 
 
 def make_payload() -> bytes:
-    """Return a checkpoint that would run something if it were unpickled."""
+    """Return a checkpoint with a pickled function call."""
     buffer = io.BytesIO()
     torch.save({"history": Payload()}, buffer)
     return buffer.getvalue()
@@ -82,28 +81,13 @@ def make_payload() -> bytes:
 @pytest.mark.parametrize(
     "content", [b"", b"not a checkpoint", make_payload()], ids=["empty", "text", "payload"]
 )
-def test_a_broken_checkpoint_is_refused_and_nothing_in_it_runs(
+def test_a_damaged_checkpoint_is_rejected_without_executing_code(
     tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The message names the file and the way out."""
+    """The error names the file and --fresh."""
     (tmp_path / "checkpoint.pt").write_bytes(content)
 
     with pytest.raises(RunError, match=r"^[^\n]*checkpoint\.pt is damaged[^\n]*--fresh[^\n]*$"):
         read_checkpoint(tmp_path, CPU)
 
     assert "must not run" not in capsys.readouterr().out
-
-
-def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
-    """A checkpoint is replaced only by a whole one."""
-    path = tmp_path / "file"
-    path.write_text("old")
-
-    def fail(beside: Path) -> None:
-        beside.write_text("half")
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        replace_file(path, fail)
-
-    assert path.read_text() == "old"

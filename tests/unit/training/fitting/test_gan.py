@@ -1,4 +1,4 @@
-"""The generative adversarial network: what it makes, resuming, and what stops it."""
+"""The generative adversarial network: layers, training, resuming and errors."""
 
 import json
 from pathlib import Path
@@ -9,21 +9,22 @@ import torch
 from training.errors import RunError, TrainingError
 from training.fitting import gan
 from training.fitting.checkpoints import is_finished
-from training.fitting.gan import Discriminator, Generator, fit_gan
-from training.fitting.loop import Examples
+from training.fitting.examples import Examples
+from training.fitting.gan import fit_gan
+from training.networks.gan import Discriminator, Generator
 from training.recipe.schema import GanRecipe
 
 _CPU = torch.device("cpu")
 
 
 def make_recipe(**changes: object) -> GanRecipe:
-    """Return a small GAN's recipe."""
+    """Return the recipe of a small GAN."""
     small = {"noise_size": 5, "hidden": (16, 12), "epochs": 4, "batch_size": 16}
     return GanRecipe.model_validate({**small, "learning_rate": 0.001, **changes})
 
 
 def make_examples(count: int = 53) -> Examples:
-    """Return images of 1 x 4 x 4 whose left half is bright and whose right half is dark."""
+    """Return images of 1 x 4 x 4 with a bright left half and a dark right half."""
     generator = torch.Generator().manual_seed(1)
     pixels = torch.randint(0, 56, (count, 1, 4, 4), dtype=torch.uint8, generator=generator)
     pixels[..., :2] += 200
@@ -31,7 +32,7 @@ def make_examples(count: int = 53) -> Examples:
 
 
 def test_the_networks_have_the_reports_layers() -> None:
-    """100-784-784-784 with tanh, and 784-784-784-1, by default."""
+    """The defaults are 100-784-784-784 with tanh, and 784-784-784-1."""
     generator = Generator((1, 28, 28), GanRecipe())
     discriminator = Discriminator((1, 28, 28), GanRecipe())
 
@@ -45,8 +46,8 @@ def test_the_networks_have_the_reports_layers() -> None:
 
 
 @pytest.mark.parametrize("image", [(1, 8, 8), (3, 5, 9)])
-def test_images_of_any_shape_come_out_in_range(image: tuple[int, int, int]) -> None:
-    """Even large noise gives pixels in [0, 1], and each image one logit."""
+def test_generated_images_of_any_shape_are_in_range(image: tuple[int, int, int]) -> None:
+    """Large noise gives pixels in [0, 1]; the discriminator returns one logit per image."""
     images = Generator(image, make_recipe())(100 * torch.randn(7, 5)).detach()
 
     assert images.shape == (7, *image)
@@ -55,8 +56,8 @@ def test_images_of_any_shape_come_out_in_range(image: tuple[int, int, int]) -> N
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_it_learns_what_images_look_like(tmp_path: Path, precision: str) -> None:
-    """After some epochs the left halves are bright and the right ones dark."""
+def test_the_generator_learns_the_image_distribution(tmp_path: Path, precision: str) -> None:
+    """Generated images have a bright left half and a dark right half."""
     recipe = make_recipe(epochs=120, learning_rate=0.002, precision=precision)
 
     generator = fit_gan(recipe, make_examples(), 0, tmp_path, _CPU)
@@ -68,33 +69,33 @@ def test_it_learns_what_images_look_like(tmp_path: Path, precision: str) -> None
 
 
 class Interrupt:
-    """A step that is interrupted, as a kill would, after a number of calls."""
+    """A training step that raises KeyboardInterrupt after a number of calls."""
 
     def __init__(self, calls: int) -> None:
         """Count down from `calls`."""
-        self.left, self.step = calls, gan._take_step
+        self.remaining, self.step = calls, gan._run_step
 
     def __call__(self, *arguments: object) -> object:
-        """Take a step, or stop."""
-        self.left -= 1
-        if self.left < 0:
+        """Run a step or interrupt."""
+        self.remaining -= 1
+        if self.remaining < 0:
             raise KeyboardInterrupt
         return self.step(*arguments)
 
 
 @pytest.mark.parametrize("calls", [0, 3, 9])
-def test_a_resumed_training_equals_an_uninterrupted_one_bit_for_bit(
+def test_a_resumed_training_is_bit_identical_to_an_uninterrupted_one(
     tmp_path: Path, calls: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed before the first step or within an epoch: the average comes out the same."""
+    """Interrupted before the first step or within an epoch, the averaged weights are equal."""
     whole = fit_gan(make_recipe(), make_examples(), 7, tmp_path / "whole", _CPU)
 
     with monkeypatch.context() as patched:
-        patched.setattr(gan, "_take_step", Interrupt(calls))
+        patched.setattr(gan, "_run_step", Interrupt(calls))
         with pytest.raises(KeyboardInterrupt):
             fit_gan(make_recipe(), make_examples(), 7, tmp_path / "cut", _CPU)
     assert not is_finished(tmp_path / "cut")
-    torch.rand(3)  # what happens to the global generator in between does not matter
+    torch.rand(3)  # use of the global generator in between has no effect
     resumed = fit_gan(make_recipe(), make_examples(), 7, tmp_path / "cut", _CPU)
 
     for name, weights in whole.state_dict().items():
@@ -105,9 +106,9 @@ def test_a_resumed_training_equals_an_uninterrupted_one_bit_for_bit(
 def test_a_finished_gan_is_not_trained_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A second fit reads the average and takes no step."""
+    """A second fit loads the averaged weights and runs no step."""
     first = fit_gan(make_recipe(), make_examples(), 7, tmp_path, _CPU)
-    monkeypatch.setattr(gan, "_take_step", Interrupt(0))
+    monkeypatch.setattr(gan, "_run_step", Interrupt(0))
 
     second = fit_gan(make_recipe(), make_examples(), 7, tmp_path, _CPU)
 
@@ -115,8 +116,8 @@ def test_a_finished_gan_is_not_trained_again(
     assert not second.training
 
 
-def test_the_seed_decides_the_result(tmp_path: Path) -> None:
-    """Another seed gives other weights."""
+def test_the_weights_depend_on_the_seed(tmp_path: Path) -> None:
+    """Two seeds give different weights."""
     first, other = (
         fit_gan(make_recipe(), make_examples(), seed, tmp_path / str(seed), _CPU) for seed in (7, 8)
     )
@@ -124,8 +125,8 @@ def test_the_seed_decides_the_result(tmp_path: Path) -> None:
     assert not torch.equal(first.layers[0].weight, other.layers[0].weight)
 
 
-def test_the_history_holds_both_losses(tmp_path: Path) -> None:
-    """Each epoch has the generator's and the discriminator's, as finite numbers above 0."""
+def test_the_history_contains_both_losses(tmp_path: Path) -> None:
+    """Each epoch has positive losses of the generator and of the discriminator."""
     fit_gan(make_recipe(), make_examples(), 7, tmp_path, _CPU)
 
     history = json.loads((tmp_path / "history.json").read_text())
@@ -137,21 +138,21 @@ def test_the_history_holds_both_losses(tmp_path: Path) -> None:
         assert epoch["learning_rate"] == 0.001
 
 
-def test_a_loss_that_is_no_number_stops_the_training(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The message says what may help, and nothing is kept."""
-    monkeypatch.setattr(gan, "_take_step", lambda *_: torch.tensor([float("nan"), 1.0]))
+def test_a_nan_loss_stops_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the key to change, and no checkpoint is written."""
+    monkeypatch.setattr(gan, "_run_step", lambda *_: torch.tensor([float("nan"), 1.0]))
 
-    with pytest.raises(TrainingError, match=r"gan: .*epoch 1; a lower gan\.learning_rate"):
+    with pytest.raises(
+        TrainingError, match=r"gan: the loss is nan in epoch 1; reduce gan\.learning_rate"
+    ):
         fit_gan(make_recipe(), make_examples(), 7, tmp_path, _CPU)
 
     assert not (tmp_path / "checkpoint.pt").exists()
 
 
-def test_a_checkpoint_of_other_networks_is_refused(tmp_path: Path) -> None:
-    """Weights that do not fit are a damaged checkpoint, told in one line."""
+def test_a_checkpoint_of_other_networks_is_rejected(tmp_path: Path) -> None:
+    """Weights of other shapes give the error of a damaged checkpoint."""
     fit_gan(make_recipe(), make_examples(), 7, tmp_path, _CPU)
 
-    with pytest.raises(RunError, match="--fresh starts over"):
+    with pytest.raises(RunError, match="start over with --fresh"):
         fit_gan(make_recipe(hidden=(9,)), make_examples(), 7, tmp_path, _CPU)

@@ -1,4 +1,4 @@
-"""The loop: resuming, repeating, stopping, and the step size."""
+"""The training loop: resuming, reproducibility, early stopping, schedules and errors."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,8 +9,10 @@ from torch import Tensor, nn
 
 from training.errors import TrainingError
 from training.fitting.checkpoints import read_checkpoint
-from training.fitting.loop import Examples, Fit, choose_device, fit, learning_rate_at, measure_loss
+from training.fitting.examples import Examples, choose_device
+from training.fitting.loop import FitJob, fit, measure_loss
 from training.fitting.losses import denoising_loss
+from training.fitting.optimizers import learning_rate_at
 from training.recipe.schema import FitRecipe
 
 CPU = torch.device("cpu")
@@ -27,7 +29,7 @@ TRAINING, VALIDATION = make_examples(53, 1), make_examples(11, 2)
 
 
 def make_network() -> nn.Module:
-    """Return a small network with BatchNorm and dropout, always with the same weights."""
+    """Return a small network with BatchNorm and dropout, with fixed initial weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return nn.Sequential(
@@ -41,40 +43,40 @@ def make_network() -> nn.Module:
         )
 
 
-def make_job(folder: Path, loss: object = None, **recipe: object) -> Fit:
-    """Return a job with noise in its loss, so that randomness of every kind is in play."""
+def make_job(folder: Path, loss: object = None, **recipe: object) -> FitJob:
+    """Return a job with a noisy loss, so that every kind of randomness is used."""
     settings = FitRecipe.model_validate(
         {"epochs": 5, "batch_size": 16, "learning_rate": 0.01, **recipe}
     )
-    return Fit("test", settings, loss or denoising_loss((0.3,)), 7, folder, CPU)
+    return FitJob("test", settings, loss or denoising_loss((0.3,)), 7, folder, CPU)
 
 
 class Interrupt:
-    """A loss that is interrupted, as a kill would, after a number of calls."""
+    """A loss that raises KeyboardInterrupt after a number of calls."""
 
     def __init__(self, calls: int) -> None:
         """Count down from `calls`."""
-        self.left = calls
+        self.remaining = calls
 
     def __call__(self, *arguments: object) -> Tensor:
-        """Give the denoising loss, or stop."""
-        self.left -= 1
-        if self.left < 0:
+        """Return the denoising loss or interrupt."""
+        self.remaining -= 1
+        if self.remaining < 0:
             raise KeyboardInterrupt
         return denoising_loss((0.3,))(*arguments)
 
 
 @pytest.mark.parametrize("calls", [0, 3, 11, 17])
-def test_a_resumed_training_equals_an_uninterrupted_one_bit_for_bit(
+def test_a_resumed_training_is_bit_identical_to_an_uninterrupted_one(
     tmp_path: Path, calls: int
 ) -> None:
-    """Killed before the first step, in an epoch or between two: the weights come out the same."""
+    """Interrupted before the first step, within an epoch or between two, the weights are equal."""
     whole = make_network()
     progress = fit(whole, make_job(tmp_path / "whole"), TRAINING, VALIDATION)
 
     with pytest.raises(KeyboardInterrupt):
         fit(make_network(), make_job(tmp_path / "cut", Interrupt(calls)), TRAINING, VALIDATION)
-    torch.rand(3)  # what happens to the global generator in between does not matter
+    torch.rand(3)  # use of the global generator in between has no effect
     resumed = make_network()
     again = fit(resumed, make_job(tmp_path / "cut"), TRAINING, VALIDATION)
 
@@ -84,14 +86,14 @@ def test_a_resumed_training_equals_an_uninterrupted_one_bit_for_bit(
     assert losses[0] == losses[1]
 
 
-def test_the_seed_decides_the_result(tmp_path: Path) -> None:
-    """The same seed gives the same weights, another seed others."""
+def test_the_weights_depend_on_the_seed(tmp_path: Path) -> None:
+    """The same seed gives the same weights; another seed changes them."""
     networks = [make_network() for _ in range(3)]
     for index, (network, seed) in enumerate(zip(networks, (7, 7, 8), strict=True)):
         job = make_job(tmp_path / str(index))
         fit(
             network,
-            Fit(job.name, job.recipe, job.loss, seed, job.folder, CPU),
+            FitJob(job.name, job.recipe, job.loss, seed, job.folder, CPU),
             TRAINING,
             VALIDATION,
         )
@@ -101,8 +103,8 @@ def test_the_seed_decides_the_result(tmp_path: Path) -> None:
     assert not torch.equal(first, other)
 
 
-def test_training_leaves_the_global_generator_alone(tmp_path: Path) -> None:
-    """Dropout draws from torch's global generator, whose state is put back."""
+def test_training_restores_the_global_generator(tmp_path: Path) -> None:
+    """Dropout draws from torch's global generator; its state is restored afterwards."""
     torch.manual_seed(5)
     expected = torch.rand(2)
     torch.manual_seed(5)
@@ -112,25 +114,27 @@ def test_training_leaves_the_global_generator_alone(tmp_path: Path) -> None:
     assert torch.equal(torch.rand(2), expected)
 
 
-def test_every_epoch_is_reported_and_a_report_may_stop_the_training(tmp_path: Path) -> None:
-    """A search reads the validation losses, and gives up on a hopeless training by raising."""
+def test_the_epoch_callback_receives_losses_and_can_stop_the_training(tmp_path: Path) -> None:
+    """A search prunes a trial by raising from the callback."""
     reported = []
 
-    def report(epoch: int, loss: float) -> None:
+    def on_epoch(epoch: int, loss: float) -> None:
         reported.append((epoch, loss))
         if epoch == 3:
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        fit(make_network(), replace(make_job(tmp_path), report=report), TRAINING, VALIDATION)
+        fit(make_network(), replace(make_job(tmp_path), on_epoch=on_epoch), TRAINING, VALIDATION)
 
-    found = read_checkpoint(tmp_path, CPU)
-    assert found is not None
-    assert reported == [(n, e.validation_loss) for n, e in enumerate(found[0].history, start=1)]
+    checkpoint = read_checkpoint(tmp_path, CPU)
+    assert checkpoint is not None
+    assert reported == [
+        (n, e.validation_loss) for n, e in enumerate(checkpoint[0].history, start=1)
+    ]
 
 
 def test_a_finished_network_is_not_trained_again(tmp_path: Path) -> None:
-    """A second fit reads the best weights and never calls the loss."""
+    """A second fit loads the best weights and never calls the loss."""
     first, second = make_network(), make_network()
     fit(first, make_job(tmp_path), TRAINING, VALIDATION)
 
@@ -141,10 +145,10 @@ def test_a_finished_network_is_not_trained_again(tmp_path: Path) -> None:
 
 
 class Scripted(nn.Module):
-    """One weight, whose validation loss follows a script epoch by epoch."""
+    """One weight with a predefined validation loss for each epoch."""
 
     def __init__(self, losses: list[float]) -> None:
-        """Keep the losses; the weight counts epochs."""
+        """Store the losses; the weight counts epochs."""
         super().__init__()
         self.epoch = nn.Parameter(torch.zeros(()))
         self.losses = losses
@@ -152,7 +156,7 @@ class Scripted(nn.Module):
     def loss(
         self, _network: nn.Module, _inputs: Tensor, _labels: object, _generator: object
     ) -> Tensor:
-        """Count an epoch while training; read the script while measuring."""
+        """Count an epoch in training; return the predefined loss in evaluation."""
         if self.training:
             self.epoch.data += 1
             return self.epoch * 0
@@ -160,7 +164,7 @@ class Scripted(nn.Module):
 
 
 def test_early_stopping_keeps_the_best_weights(tmp_path: Path) -> None:
-    """Three epochs without a better loss end it, and the weights of the best epoch stay."""
+    """Training ends after three epochs without a lower loss and restores the best weights."""
     network = Scripted([5.0, 3.0, 4.0, 3.0, 3.5, 1.0])
     job = make_job(
         tmp_path,
@@ -178,42 +182,44 @@ def test_early_stopping_keeps_the_best_weights(tmp_path: Path) -> None:
     assert int(network.epoch) == 2
 
 
-def test_a_loss_that_is_no_number_stops_the_training(tmp_path: Path) -> None:
-    """The message names the network and what may help."""
+def test_a_nan_loss_stops_the_training(tmp_path: Path) -> None:
+    """The error names the network and the key to change."""
     network = Scripted([float("nan")])
 
-    with pytest.raises(TrainingError, match=r"test: .*epoch 1; a lower test\.learning_rate"):
+    with pytest.raises(
+        TrainingError, match=r"test: the loss is nan in epoch 1; reduce test\.learning_rate"
+    ):
         fit(network, make_job(tmp_path, network.loss, batch_size=64), TRAINING, VALIDATION)
 
     assert read_checkpoint(tmp_path, CPU) is None
 
 
-def test_too_little_memory_is_told_with_the_key_that_helps(tmp_path: Path) -> None:
-    """The device's own error says nothing about recipes."""
+def test_an_out_of_memory_error_names_the_key_to_change(tmp_path: Path) -> None:
+    """The error states the batch size and its key."""
 
     def exhaust(*_: object) -> Tensor:
         raise torch.OutOfMemoryError
 
-    with pytest.raises(TrainingError, match=r"a lower test\.batch_size"):
+    with pytest.raises(TrainingError, match=r"batch of 16 .*reduce test\.batch_size"):
         fit(make_network(), make_job(tmp_path, exhaust), TRAINING, VALIDATION)
 
 
-def test_a_last_batch_of_one_image_does_not_occur(tmp_path: Path) -> None:
-    """17 images in batches of 16 are 9 and 8: BatchNorm cannot train on one."""
+def test_no_batch_has_a_single_image(tmp_path: Path) -> None:
+    """17 images with a batch size of 16 form batches of 9 and 8: BatchNorm needs two images."""
     progress = fit(make_network(), make_job(tmp_path, epochs=1), make_examples(17, 3), VALIDATION)
 
     assert progress.finished
 
 
-def test_validation_always_sees_the_same_noise(tmp_path: Path) -> None:
-    """Two measurements of the same weights agree."""
+def test_validation_noise_is_constant(tmp_path: Path) -> None:
+    """Two measurements of the same weights are equal."""
     network, job = make_network(), make_job(tmp_path)
 
     assert measure_loss(network, job, VALIDATION) == measure_loss(network, job, VALIDATION)
 
 
-def test_one_cycle_rises_to_the_peak_and_falls_to_almost_nothing() -> None:
-    """The peak stands after three tenths of the steps."""
+def test_one_cycle_rises_to_its_maximum_and_falls_to_almost_zero() -> None:
+    """The maximum is after 30 % of the steps."""
     recipe = FitRecipe(learning_rate=0.01)
 
     rates = [learning_rate_at(step, 100, recipe) for step in range(100)]
@@ -232,18 +238,18 @@ def test_a_constant_schedule_is_constant() -> None:
     assert {learning_rate_at(step, 10, recipe) for step in range(10)} == {0.01}
 
 
-def test_pixels_become_floats_a_batch_at_a_time() -> None:
-    """255 is 1.0, and codes pass as they are."""
-    pixels, _ = Examples(torch.tensor([[[[0, 51, 255]]]], dtype=torch.uint8)).take(
+def test_a_batch_of_pixels_is_scaled_to_floats() -> None:
+    """255 becomes 1.0; float inputs are unchanged."""
+    pixels, _ = Examples(torch.tensor([[[[0, 51, 255]]]], dtype=torch.uint8)).batch(
         torch.tensor([0])
     )
-    codes, _ = Examples(torch.tensor([[3.5]])).take(torch.tensor([0]))
+    latents, _ = Examples(torch.tensor([[3.5]])).batch(torch.tensor([0]))
 
     assert pixels.flatten().tolist() == pytest.approx([0, 0.2, 1])
-    assert codes.tolist() == [[3.5]]
+    assert latents.tolist() == [[3.5]]
 
 
-def test_an_unusable_device_is_refused_by_its_flag() -> None:
-    """A name that torch does not know gives one line."""
-    with pytest.raises(TrainingError, match=r"^--device toaster cannot be used here: [^\n]*$"):
+def test_an_unavailable_device_is_rejected() -> None:
+    """The error for an unknown name is one line."""
+    with pytest.raises(TrainingError, match=r"^--device toaster is unavailable: [^\n]*$"):
         choose_device("toaster")

@@ -1,4 +1,4 @@
-"""The losses, against numbers worked out by hand."""
+"""The losses, compared with closed-form values."""
 
 import math
 
@@ -21,25 +21,25 @@ SHAPE = (1, 4, 4)
 
 
 class FixedEncoder(nn.Module):
-    """Gives every image the same distribution over codes."""
+    """Returns the same distribution over latents for every image."""
 
     def __init__(self, means: list[float], log_variances: list[float]) -> None:
-        """Keep the numbers."""
+        """Store the parameters of the distribution."""
         super().__init__()
         self.means = torch.tensor(means)
         self.log_variances = torch.tensor(log_variances)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return them for each image."""
+        """Return the parameters for each image."""
         count = len(images)
         return self.means.expand(count, -1), self.log_variances.expand(count, -1)
 
 
 class GreyDecoder(nn.Module):
-    """Gives every code the same grey image."""
+    """Returns the same grey image for all latents."""
 
     def __init__(self, grey: float) -> None:
-        """Keep the grey, in (0, 1)."""
+        """Store the grey level, in (0, 1)."""
         super().__init__()
         self.grey = grey
 
@@ -48,14 +48,14 @@ class GreyDecoder(nn.Module):
         return torch.full((len(latents), *SHAPE), self.grey)
 
     def logits(self, latents: Tensor) -> Tensor:
-        """Return what the sigmoid turns into the grey."""
+        """Return the logits of the grey level."""
         return torch.logit(self(latents))
 
 
 def make_vae(
     means: list[float], log_variances: list[float], grey: float, log_scale: float = 0.0
 ) -> VariationalAutoencoder:
-    """Return a VAE whose every part gives known numbers."""
+    """Return a VAE with known outputs of every part."""
     network = VariationalAutoencoder(SHAPE, VaeRecipe(latent_size=len(means)))
     network.encoder = FixedEncoder(means, log_variances)
     network.decoder = GreyDecoder(grey)
@@ -64,7 +64,7 @@ def make_vae(
 
 
 def test_the_divergence_is_that_of_two_normal_distributions() -> None:
-    """KL(N(1, 4) || N(0, 1)) = (1 + 4 - 1 - log 4) / 2, added over dimensions."""
+    """KL(N(1, 4) || N(0, 1)) = (1 + 4 - 1 - log 4) / 2, summed over dimensions."""
     network = make_vae([1.0, 0.0], [math.log(4), 0.0], 0.5)
 
     bound = measure_bound(network, torch.zeros(3, *SHAPE), "bernoulli", torch.Generator())
@@ -74,28 +74,28 @@ def test_the_divergence_is_that_of_two_normal_distributions() -> None:
 
 
 def test_the_gaussian_likelihood_is_a_density_summed_over_pixels() -> None:
-    """16 pixels off by 0.25 under a scale of 0.5."""
+    """16 pixels with an error of 0.25 and a scale of 0.5."""
     network = make_vae([0.0], [0.0], 0.5, math.log(0.5))
 
     bound = measure_bound(network, torch.full((2, *SHAPE), 0.75), "gaussian", torch.Generator())
 
-    a_pixel = -0.5 * (0.25 / 0.5) ** 2 - math.log(0.5) - 0.5 * math.log(2 * math.pi)
-    assert bound.log_likelihood.tolist() == pytest.approx([16 * a_pixel] * 2, rel=1e-5)
-    assert bound.elbo.tolist() == pytest.approx([16 * a_pixel] * 2, rel=1e-5)
+    per_pixel = -0.5 * (0.25 / 0.5) ** 2 - math.log(0.5) - 0.5 * math.log(2 * math.pi)
+    assert bound.log_likelihood.tolist() == pytest.approx([16 * per_pixel] * 2, rel=1e-5)
+    assert bound.elbo.tolist() == pytest.approx([16 * per_pixel] * 2, rel=1e-5)
 
 
 def test_the_bernoulli_likelihood_is_a_cross_entropy_summed_over_pixels() -> None:
-    """16 pixels of 0.3 where the network says 0.8."""
+    """16 pixels of 0.3 for a prediction of 0.8."""
     network = make_vae([0.0], [0.0], 0.8)
 
     bound = measure_bound(network, torch.full((1, *SHAPE), 0.3), "bernoulli", torch.Generator())
 
-    a_pixel = 0.3 * math.log(0.8) + 0.7 * math.log(0.2)
-    assert bound.log_likelihood.item() == pytest.approx(16 * a_pixel, rel=1e-5)
+    per_pixel = 0.3 * math.log(0.8) + 0.7 * math.log(0.2)
+    assert bound.log_likelihood.item() == pytest.approx(16 * per_pixel, rel=1e-5)
 
 
 def test_the_variational_loss_is_the_negative_bound_with_beta_on_the_divergence() -> None:
-    """Beta weighs the KL divergence and nothing else."""
+    """Beta multiplies the KL divergence only."""
     network = make_vae([2.0], [0.0], 0.5)
     images = torch.full((2, *SHAPE), 0.5)
 
@@ -108,16 +108,16 @@ def test_the_variational_loss_is_the_negative_bound_with_beta_on_the_divergence(
     assert losses[1] == pytest.approx(16 * math.log(2) + 6.0, rel=1e-5)
 
 
-def test_a_variational_loss_refuses_another_network() -> None:
-    """A plain autoencoder has no bound."""
+def test_a_variational_loss_rejects_a_plain_autoencoder() -> None:
+    """Only a VariationalAutoencoder has an evidence lower bound."""
     network = Autoencoder(SHAPE, AutoencoderRecipe(channels=(2,), latent_size=1))
 
     with pytest.raises(TypeError, match="VariationalAutoencoder"):
         variational_loss("gaussian", 1.0)(network, torch.zeros(1, *SHAPE), None, torch.Generator())
 
 
-def test_noise_is_clipped_and_decided_by_its_generator() -> None:
-    """Noisy pixels stay in [0, 1], and the same seed gives the same noise."""
+def test_noise_is_clipped_and_reproducible() -> None:
+    """Noisy pixels are in [0, 1], and the same seed gives the same noise."""
     images = torch.rand(4, *SHAPE)
 
     noisy = [add_noise(images, 0.6, torch.Generator().manual_seed(1)) for _ in range(2)]
@@ -127,17 +127,17 @@ def test_noise_is_clipped_and_decided_by_its_generator() -> None:
     assert not torch.equal(noisy[0], images)
 
 
-def test_a_denoiser_sees_noise_and_is_asked_for_the_clean_images() -> None:
-    """A network that gives back what it sees is charged for the noise."""
-    images = torch.full((64, *SHAPE), 0.5)  # far from both ends: hardly any noise is clipped
+def test_a_denoiser_receives_noisy_inputs_and_clean_targets() -> None:
+    """The loss of the identity function is the variance of the noise."""
+    images = torch.full((64, *SHAPE), 0.5)  # far from 0 and 1: almost no noise is clipped
 
     loss = denoising_loss((0.1,))(nn.Identity(), images, None, torch.Generator().manual_seed(1))
 
     assert loss.item() == pytest.approx(0.1**2, rel=0.1)
 
 
-def test_each_image_gets_one_of_the_noise_levels_by_lot() -> None:
-    """Two levels over many images leave the mean of their squares."""
+def test_each_image_has_a_random_noise_level() -> None:
+    """The loss of the identity function is the mean of the variances."""
     images = torch.full((400, *SHAPE), 0.5)
     loss = denoising_loss((0.05, 0.1))
 
@@ -146,8 +146,8 @@ def test_each_image_gets_one_of_the_noise_levels_by_lot() -> None:
     assert value == pytest.approx((0.05**2 + 0.1**2) / 2, rel=0.1)
 
 
-def test_reconstruction_is_the_mean_squared_error_a_pixel() -> None:
-    """Black for white is an error of one, whatever the number of pixels."""
+def test_reconstruction_is_the_mean_squared_error_per_pixel() -> None:
+    """Black reconstructions of white images have an error of 1."""
 
     class Black(nn.Module):
         def forward(self, images: Tensor) -> Tensor:
@@ -159,6 +159,6 @@ def test_reconstruction_is_the_mean_squared_error_a_pixel() -> None:
 
 
 def test_classification_needs_labels() -> None:
-    """Codes without labels cannot train a classifier."""
+    """Latents without labels are rejected."""
     with pytest.raises(ValueError, match="labels"):
         classification_loss(nn.Identity(), torch.zeros(1, 2), None, torch.Generator())

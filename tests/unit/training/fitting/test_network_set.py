@@ -1,4 +1,4 @@
-"""The networks of a bundle, and what they are kept from seeing."""
+"""The networks of a bundle: reproducible, with a frozen encoder in the classifier."""
 
 from pathlib import Path
 
@@ -9,15 +9,16 @@ import torch
 from training.data.datasets import read_data
 from training.data.splits import LabelledImages, Splits
 from training.errors import RecipeError
-from training.fitting.network_set import encode, fit_networks
-from training.recipe.schema import Recipe, override, parse_recipe, read_recipe
+from training.fitting.network_set import encode_images, fit_networks
+from training.recipe.parsing import override, parse_recipe, read_recipe
+from training.recipe.schema import Recipe
 
 CPU = torch.device("cpu")
 TINY = {"channels": [4], "hidden": 8, "latent_size": 2, "epochs": 1, "batch_size": 64}
 
 
 def make_recipe() -> Recipe:
-    """Return the digits recipe with the least of everything."""
+    """Return the digits recipe with tiny networks and one epoch each."""
     members = read_recipe("digits")
     changes = [
         (f"{name}.{key}", value)
@@ -38,12 +39,12 @@ def make_recipe() -> Recipe:
 
 
 def make_splits(tmp_path: Path) -> Splits:
-    """Return the digits."""
+    """Return the digits data set."""
     return read_data(make_recipe(), tmp_path, tmp_path)
 
 
-def test_the_same_seed_gives_the_same_bundle_of_networks(tmp_path: Path) -> None:
-    """Two trainings from nothing agree in every weight of every network."""
+def test_the_same_seed_gives_the_same_networks(tmp_path: Path) -> None:
+    """Two trainings from scratch give bit-identical weights."""
     splits = make_splits(tmp_path)
 
     first, again = (
@@ -57,7 +58,7 @@ def test_the_same_seed_gives_the_same_bundle_of_networks(tmp_path: Path) -> None
 
 
 def test_the_classifier_has_the_autoencoders_encoder_unchanged(tmp_path: Path) -> None:
-    """Its encoder is frozen: fitting the head moves none of its weights or statistics."""
+    """Training the head changes neither the weights nor the statistics of the encoder."""
     splits = make_splits(tmp_path)
     recipe = make_recipe()
     alone = recipe.model_copy(update={"denoiser": None, "vae": None, "classifier": None})
@@ -72,24 +73,24 @@ def test_the_classifier_has_the_autoencoders_encoder_unchanged(tmp_path: Path) -
     assert set(networks.epochs) == {"autoencoder", "denoiser", "vae", "classifier", "gan"}
 
 
-def test_a_classifier_without_classes_is_refused(tmp_path: Path) -> None:
-    """Images without labels and a recipe with a classifier do not fit together."""
+def test_a_classifier_requires_classes(tmp_path: Path) -> None:
+    """A recipe with a classifier is rejected for images without labels."""
     train = LabelledImages(np.zeros((20, 1, 8, 8), np.uint8), None)
     recipe = make_recipe().model_copy(update={"denoiser": None, "vae": None})
 
-    with pytest.raises(RecipeError, match="classifier: these images have no classes"):
+    with pytest.raises(RecipeError, match="classifier: the images have no classes"):
         fit_networks(recipe, train, train, tmp_path, CPU)
 
 
-def test_codes_are_the_same_in_one_batch_or_many(tmp_path: Path) -> None:
-    """Encoding more images than a batch holds keeps their order."""
+def test_latents_do_not_depend_on_batches(tmp_path: Path) -> None:
+    """Encoding in several batches keeps the order of the images."""
     splits = make_splits(tmp_path)
     networks = fit_networks(make_recipe(), splits.train, splits.validation, tmp_path, CPU)
     images = torch.from_numpy(splits.train.pixels)
     encoder = networks.autoencoder.encoder
 
-    codes = encode(encoder, images)
+    latents = encode_images(encoder, images)
 
-    assert codes.shape == (1293, 2)
+    assert latents.shape == (1293, 2)
     with torch.no_grad():
-        assert torch.allclose(codes[1200:], encoder(images[1200:].float() / 255), atol=1e-5)
+        assert torch.allclose(latents[1200:], encoder(images[1200:].float() / 255), atol=1e-5)

@@ -1,4 +1,4 @@
-"""Run folders: started, continued, refused."""
+"""Run folders: created, resumed and rejected."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from training.errors import RunError
-from training.fitting.run_folders import Run, pin_images, read_run, start_run
-from training.recipe.schema import Recipe, override, parse_recipe, read_recipe
+from training.fitting.run_folders import Run, pin_digest, read_run, start_run
+from training.recipe.parsing import override, parse_recipe, read_recipe
+from training.recipe.schema import Recipe
 
 
 def make_recipe(**changes: object) -> Recipe:
@@ -17,21 +18,21 @@ def make_recipe(**changes: object) -> Recipe:
 
 
 def make_run(folder: Path, **changes: object) -> Run:
-    """Return a run that was not yet started."""
+    """Return a run that has not been started."""
     return Run(folder, make_recipe(**changes), "latentd train digits", "data")
 
 
-def test_a_run_is_read_as_it_was_started(tmp_path: Path) -> None:
-    """Recipe, command and data root come back."""
+def test_a_run_is_read_as_it_was_written(tmp_path: Path) -> None:
+    """Recipe, command and data root are preserved."""
     run = start_run(make_run(tmp_path / "digits"), fresh=False)
 
     assert read_run(tmp_path / "digits") == run
 
 
-def test_the_same_recipe_goes_on(tmp_path: Path) -> None:
-    """A second start keeps what is there, and the digest of its images."""
+def test_the_same_recipe_resumes(tmp_path: Path) -> None:
+    """A second start keeps the files and the data set digest."""
     folder = tmp_path / "digits"
-    pin_images(start_run(make_run(folder), fresh=False), "a" * 64)
+    pin_digest(start_run(make_run(folder), fresh=False), "a" * 64)
     (folder / "kept").touch()
 
     again = start_run(make_run(folder), fresh=False)
@@ -40,8 +41,8 @@ def test_the_same_recipe_goes_on(tmp_path: Path) -> None:
     assert (folder / "kept").exists()
 
 
-def test_another_recipe_is_refused_with_what_differs(tmp_path: Path) -> None:
-    """The keys are named, and both ways on."""
+def test_another_recipe_is_rejected(tmp_path: Path) -> None:
+    """The error names the different keys and both flags that help."""
     start_run(make_run(tmp_path / "digits"), fresh=False)
 
     with pytest.raises(RunError, match=r"autoencoder\.hidden.*--fresh.*--name"):
@@ -49,7 +50,7 @@ def test_another_recipe_is_refused_with_what_differs(tmp_path: Path) -> None:
 
 
 def test_fresh_starts_over(tmp_path: Path) -> None:
-    """What the earlier run left is gone."""
+    """The files of the earlier run are deleted."""
     folder = tmp_path / "digits"
     start_run(make_run(folder), fresh=False)
     (folder / "left").touch()
@@ -61,37 +62,37 @@ def test_fresh_starts_over(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fresh", [False, True])
-def test_a_folder_that_is_no_run_is_left_alone(tmp_path: Path, fresh: bool) -> None:
-    """`--runs` set to a folder of something else deletes nothing."""
+def test_a_folder_that_is_not_a_run_is_unchanged(tmp_path: Path, fresh: bool) -> None:
+    """A wrong `--runs` deletes no files."""
     (tmp_path / "precious").touch()
 
-    with pytest.raises(RunError, match="no run folder"):
+    with pytest.raises(RunError, match="neither empty nor a run folder"):
         start_run(make_run(tmp_path), fresh=fresh)
 
     assert (tmp_path / "precious").exists()
 
 
-def test_other_images_are_refused(tmp_path: Path) -> None:
-    """A folder whose pictures changed does not go on under the old weights."""
-    run = pin_images(start_run(make_run(tmp_path / "digits"), fresh=False), "a" * 64)
+def test_other_images_are_rejected(tmp_path: Path) -> None:
+    """A run does not resume with a changed data set."""
+    run = pin_digest(start_run(make_run(tmp_path / "digits"), fresh=False), "a" * 64)
 
-    assert pin_images(run, "a" * 64) == run
+    assert pin_digest(run, "a" * 64) == run
     with pytest.raises(RunError, match="other images"):
-        pin_images(run, "b" * 64)
+        pin_digest(run, "b" * 64)
 
 
 @pytest.mark.parametrize("content", [None, "{", "[]", '{"recipe": {}}'])
-def test_what_is_no_run_cannot_be_read(tmp_path: Path, content: str | None) -> None:
-    """A missing or broken run.json is one clear error."""
+def test_a_damaged_run_file_is_rejected(tmp_path: Path, content: str | None) -> None:
+    """A missing and a malformed run.json give the same error."""
     if content is not None:
         (tmp_path / "run.json").write_text(content)
 
-    with pytest.raises(RunError, match=r"no run folder: its run\.json"):
+    with pytest.raises(RunError, match=r"not a run folder: cannot read run\.json"):
         read_run(tmp_path)
 
 
-def test_the_command_of_the_first_start_stays(tmp_path: Path) -> None:
-    """A resume with other words for the same recipe does not rewrite the provenance."""
+def test_a_resumed_run_keeps_its_first_command(tmp_path: Path) -> None:
+    """Another command line for the same recipe does not change the provenance."""
     run = start_run(make_run(tmp_path / "digits"), fresh=False)
 
     again = start_run(replace(run, command="latentd train digits --fresh"), fresh=False)
