@@ -1,7 +1,6 @@
-"""How good samples are: by an independent judge's features, and by how near they lie to copies.
+"""Metrics of sample quality, in the features of a judge and in pixel space.
 
-Letters: N samples and M real images of C x H x W pixels; F numbers of a judge's feature vector.
-Every distance is Euclidean.
+N samples and M real images of C x H x W pixels; F features of a judge. All distances are Euclidean.
 """
 
 from collections.abc import Iterator
@@ -11,87 +10,91 @@ from typing import NamedTuple, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from training.sampling.judge import Verdicts
+from training.sampling.judge import JudgeOutput
+from training.sampling.latents import Floats
 
-Floats: TypeAlias = NDArray[np.float32]
 Doubles: TypeAlias = NDArray[np.float64]
 
 NEIGHBOURS = 5
 """k of density, coverage, precision and recall."""
-SURE = 0.9
-"""Least probability of a class with which a sample counts as recognisable."""
+MIN_CONFIDENCE = 0.9
+"""A sample is recognisable if its most probable class has at least this probability."""
 
 _CLASS_SHARE = 0.01
 _NEAR_PERCENTILE = 1.0
 _BLOCK = 1024
-_LEAST = 1e-9
-# So that an image on the edge of another's ball is outside whatever the order of summation.
+_MIN_DISTANCE = 1e-9
+# Excludes images on the surface of a ball even if their distance is rounded down.
 _INSIDE = 1 - 1e-9
 
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """Some images as a judge sees them, with what comparisons need of them."""
+    """The judge's features of some images, with their nearest neighbour distances."""
 
     values: Doubles
     """(N, F)."""
     radii: Doubles
-    """(N,) squared distance of each to its k-th nearest neighbour among the others."""
+    """(N,) squared distance of each row to its k-th nearest other row."""
 
     @classmethod
     def of(cls, values: Floats) -> Self:
-        """Find the neighbours among (N, F) features, N greater than `NEIGHBOURS`."""
+        """Compute the distances between (N, F) features; N must be greater than `NEIGHBOURS`."""
         exact = values.astype(np.float64)
         radii = [
-            # The 0th is the image itself. A copy, so that the block is not kept.
+            # The nearest row is the row itself. The copy releases the block.
             np.partition(block, NEIGHBOURS, axis=1)[:, NEIGHBOURS].copy()
             for block in _squared_distances(exact, exact)
         ]
         return cls(exact, np.concatenate(radii))
 
 
-class Closeness(NamedTuple):
-    """How samples fill the space of real images, judged by k nearest neighbours."""
+class NeighbourMetrics(NamedTuple):
+    """Fidelity and diversity of samples.
+
+    The ball of an image has the distance to its k-th nearest neighbour as its radius.
+    """
 
     density: float
-    """Mean number of real images' balls that a sample is in, over k; 1 for real images."""
+    """Mean number of real balls that contain a sample, divided by k; 1 for real images."""
     coverage: float
-    """Share of real images with a sample in their ball, 0 to 1."""
+    """Share of real balls that contain a sample, 0 to 1."""
     precision: float
-    """Share of samples in at least one real image's ball, 0 to 1."""
+    """Share of samples in at least one real ball, 0 to 1."""
     recall: float
-    """Share of real images in at least one sample's ball, 0 to 1."""
+    """Share of real images in at least one ball of a sample, 0 to 1."""
 
 
 class Memorisation(NamedTuple):
-    """How near samples lie to training images, against how near unseen images do."""
+    """Distances of samples to training images, relative to those of test images."""
 
     ratio: float
-    """Median distance of a sample to its nearest training image, over that of test images: 0 for
-    copies, about 1 for images as new as the test images."""
+    """Median distance of a sample to its nearest training image, divided by that of test images:
+    0 for copies, about 1 for new images."""
     near: float
-    """Share of samples nearer than 99 in 100 test images, 0 to 1; 0.01 for new images."""
+    """Share of samples nearer than 99 % of the test images, 0 to 1; 0.01 for new images."""
 
 
-def measure_recognition(verdicts: Verdicts) -> tuple[float, int]:
-    """Return the share of samples that the judge is sure of, and the number of classes reached.
+def measure_recognition(output: JudgeOutput) -> tuple[float, int]:
+    """Return the share of recognisable samples and the number of classes among them.
 
-    A class is reached by one in a hundred of the recognisable samples.
+    A class counts if it has at least 1 % of the recognisable samples.
     """
-    sure = verdicts.probabilities.max(axis=1) >= SURE
-    if not sure.any():
+    recognisable = output.probabilities.max(axis=1) >= MIN_CONFIDENCE
+    if not recognisable.any():
         return 0.0, 0
-    counts = np.bincount(verdicts.probabilities[sure].argmax(axis=1))
-    return float(sure.mean()), int((counts >= _CLASS_SHARE * sure.sum()).sum())
+    counts = np.bincount(output.probabilities[recognisable].argmax(axis=1))
+    classes = int((counts >= _CLASS_SHARE * recognisable.sum()).sum())
+    return float(recognisable.mean()), classes
 
 
 def measure_frechet(samples: Doubles, real: Doubles) -> float:
     """Return the squared Frechet distance between normal distributions fitted to features.
 
-    Heusel et al., GANs Trained by a Two Time-Scale Update Rule, 2017, with this judge's features
-    for Inception's: figures of two judges, or of very different N, cannot be compared. The trace
-    of the root of a product of covariances A and B is the sum of the roots of the eigenvalues of
-    A**0.5 B A**0.5, which is symmetric: no complex numbers, whatever the rank.
+    Heusel et al., GANs Trained by a Two Time-Scale Update Rule, 2017, with the judge's features
+    instead of Inception's: values of different judges, or of very different N, are incomparable.
+    The trace of the root of AB, for covariances A and B, is computed as the sum of the roots of the
+    eigenvalues of A**0.5 B A**0.5. That matrix is symmetric, so the roots are real for any rank.
 
     Args:
         samples: (N, F).
@@ -105,7 +108,7 @@ def measure_frechet(samples: Doubles, real: Doubles) -> float:
     return max(float(shift + np.trace(first) + np.trace(second) - 2 * shared), 0.0)
 
 
-def measure_closeness(samples: Features, real: Features) -> Closeness:
+def measure_neighbours(samples: Features, real: Features) -> NeighbourMetrics:
     """Return density, coverage, precision and recall of samples.
 
     Naeem et al., Reliable Fidelity and Diversity Metrics for Generative Models, 2020;
@@ -124,7 +127,7 @@ def measure_closeness(samples: Features, real: Features) -> Closeness:
         recalled |= (block < radii * _INSIDE).any(axis=0)
         start += len(block)
     count = len(samples.values)
-    return Closeness(
+    return NeighbourMetrics(
         balls / (NEIGHBOURS * count),
         float(covered.mean()),
         precise / count,
@@ -133,7 +136,7 @@ def measure_closeness(samples: Features, real: Features) -> Closeness:
 
 
 def measure_nearest(images: Floats, training: NDArray[np.uint8]) -> Floats:
-    """Return each image's distance to its nearest training image, (N,), in pixel space.
+    """Return the pixel-space distance of each image to its nearest training image, (N,).
 
     Args:
         images: (N, C, H, W) in [0, 1].
@@ -142,27 +145,27 @@ def measure_nearest(images: Floats, training: NDArray[np.uint8]) -> Floats:
     rows = images.reshape(len(images), -1)
     norms = np.square(rows).sum(axis=1)
     nearest = np.full(len(images), np.inf, dtype=np.float32)
-    for start in range(0, len(training), _BLOCK):  # by parts: they may be a memory map
-        part = training[start : start + _BLOCK].reshape(-1, rows.shape[1]).astype(np.float32) / 255
-        squared = np.square(part).sum(axis=1) - 2 * rows @ part.T  # (N, _BLOCK)
+    for start in range(0, len(training), _BLOCK):  # in chunks: pixels may be a memory map
+        chunk = training[start : start + _BLOCK].reshape(-1, rows.shape[1]).astype(np.float32) / 255
+        squared = np.square(chunk).sum(axis=1) - 2 * rows @ chunk.T  # (N, _BLOCK)
         np.minimum(nearest, squared.min(axis=1), out=nearest)
     distances: Floats = np.sqrt(np.maximum(nearest + norms, 0))
     return distances
 
 
 def compare_nearest(samples: Floats, test: Floats) -> Memorisation:
-    """Compare distances to the nearest training image: (N,) of samples and (M,) of test images.
+    """Compare distances to the nearest training image, (N,) of samples and (M,) of test images.
 
-    Blurred images lie nearer to all others than sharp ones do, so that a sampler of an autoencoder
-    stays below 1 without having copied anything.
+    Blurred images are nearer to all images than sharp ones. The ratio of an autoencoder's samples
+    is therefore below 1 even without copies.
     """
-    usual = max(float(np.median(test)), _LEAST)
+    typical = max(float(np.median(test)), _MIN_DISTANCE)
     near = samples < np.percentile(test, _NEAR_PERCENTILE)
-    return Memorisation(float(np.median(samples)) / usual, float(near.mean()))
+    return Memorisation(float(np.median(samples)) / typical, float(near.mean()))
 
 
 def _squared_distances(first: Doubles, second: Doubles) -> Iterator[Doubles]:
-    """Give the squared distances of `_BLOCK` rows of `first` after another to all of `second`."""
+    """Yield the squared distances of all rows of `first` to `second`, `_BLOCK` rows at a time."""
     norms = np.square(second).sum(axis=1)
     for start in range(0, len(first), _BLOCK):
         part = first[start : start + _BLOCK]
