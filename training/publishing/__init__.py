@@ -1,1 +1,1 @@
-"""Export of trained networks, and publication as a bundle."""
+"""Export of trained networks, and publication of bundles."""

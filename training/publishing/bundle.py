@@ -1,4 +1,4 @@
-"""A trained run as a bundle in a models store: graphs, samplers, figures and the manifest."""
+"""Publication of a trained run as a bundle: graphs, samplers, report and manifest."""
 
 from pathlib import Path
 
@@ -22,21 +22,26 @@ from service.artifact.manifest import SpaceName
 from service.artifact.store import describe_content
 from service.artifact.tensor_files import write_reference_errors
 from training.data.splits import Splits
-from training.evaluation.provenance import describe_provenance
-from training.evaluation.trained_run import Trained
+from training.evaluation.trained_run import TrainedRun
 from training.fitting.run_folders import MAP_FILE
-from training.publishing.export import BATCH_SIZES, SUFFIXES, Source, export_graphs, list_sources
-from training.report.page import REPORT_FILE, draw_pictures, make_page
-from training.sampling.judging import choose_source
-from training.sampling.samplers import name_file
+from training.publishing.export import (
+    BATCH_SIZES,
+    SUFFIXES,
+    ExportSource,
+    export_graphs,
+    list_sources,
+)
+from training.report.page import REPORT_FILE, draw_plots, make_page
+from training.sampling.samplers import sampler_file
+from training.sampling.source_quality import choose_source
 
 
-def publish_bundle(trained: Trained, store: Path) -> Bundle:
-    """Export every network and publish the next version of the bundle, in one step.
+def publish_bundle(trained: TrainedRun, store: Path) -> Bundle:
+    """Export every network, and publish the next version of the bundle atomically.
 
     Raises:
         ExportError: a graph differs from eager PyTorch.
-        ArtifactError: the bundle would not be valid.
+        ArtifactError: the bundle would be invalid.
     """
     files: dict[str, bytes] = {}
     networks = {
@@ -45,8 +50,8 @@ def publish_bundle(trained: Trained, store: Path) -> Bundle:
     }
     spaces = _describe_spaces(trained, files)
     samplers = _describe_samplers(trained, files)
-    provenance = describe_provenance(trained)
-    files[REPORT_FILE] = make_page(trained, provenance, draw_pictures(trained))
+    provenance = trained.describe_provenance()
+    files[REPORT_FILE] = make_page(trained, provenance, draw_plots(trained))
     manifest = Manifest(
         image=trained.splits.image,
         classes=trained.splits.classes,
@@ -56,7 +61,7 @@ def publish_bundle(trained: Trained, store: Path) -> Bundle:
         default_source=_choose_default(trained),
         maps=_describe_maps(trained, files),
         report=REPORT_FILE,
-        metrics=trained.measures.metrics,
+        metrics=trained.evaluation.metrics,
         provenance=provenance,
         files={name: describe_content(content) for name, content in files.items()},
     )
@@ -68,14 +73,14 @@ def publish_bundle(trained: Trained, store: Path) -> Bundle:
 
 
 def _choose_probes(splits: Splits) -> Tensor:
-    """Return test images to compare graphs on, (N, C, H, W) float32; repeated if there are few."""
+    """Return test images to compare graphs on, (N, C, H, W) float32, repeated if there are few."""
     count = max(BATCH_SIZES)
     pixels = np.resize(splits.test.pixels[:count], (count, *splits.image.shape))
     return torch.from_numpy(pixels).float() / 255
 
 
-def _export(source: Source, files: dict[str, bytes]) -> NetworkSpec:
-    """Export a network into `files` and describe it."""
+def _export(source: ExportSource, files: dict[str, bytes]) -> NetworkSpec:
+    """Export a network into `files`, and return its manifest entry."""
     formats = {}
     for form, graph in export_graphs(source).items():
         name = f"{source.name}.{SUFFIXES[form]}"
@@ -92,27 +97,27 @@ def _export(source: Source, files: dict[str, bytes]) -> NetworkSpec:
     )
 
 
-def _describe_spaces(trained: Trained, files: dict[str, bytes]) -> dict[SpaceName, SpaceSpec]:
-    recipe, measures = trained.recipe, trained.measures
-    files["autoencoder_errors.safetensors"] = write_reference_errors(measures.autoencoder_errors)
+def _describe_spaces(trained: TrainedRun, files: dict[str, bytes]) -> dict[SpaceName, SpaceSpec]:
+    recipe, evaluation = trained.recipe, trained.evaluation
+    files["autoencoder_errors.safetensors"] = write_reference_errors(evaluation.autoencoder_errors)
     spaces: dict[SpaceName, SpaceSpec] = {
         "autoencoder": SpaceSpec(
             latent_size=recipe.autoencoder.latent_size,
             reference="autoencoder_errors.safetensors",
         )
     }
-    if recipe.vae is not None and measures.vae_errors is not None:
-        files["vae_errors.safetensors"] = write_reference_errors(measures.vae_errors)
+    if recipe.vae is not None and evaluation.vae_errors is not None:
+        files["vae_errors.safetensors"] = write_reference_errors(evaluation.vae_errors)
         spaces["vae"] = SpaceSpec(
             latent_size=recipe.vae.latent_size, reference="vae_errors.safetensors"
         )
     return spaces
 
 
-def _describe_samplers(trained: Trained, files: dict[str, bytes]) -> dict[str, SamplerSpec]:
+def _describe_samplers(trained: TrainedRun, files: dict[str, bytes]) -> dict[str, SamplerSpec]:
     specs = {}
     for name, sampler in trained.samplers.items():
-        file = None if sampler.content is None else name_file(name)
+        file = None if sampler.content is None else sampler_file(name)
         if file is not None and sampler.content is not None:
             files[file] = sampler.content
         specs[name] = SamplerSpec(
@@ -125,13 +130,13 @@ def _describe_samplers(trained: Trained, files: dict[str, bytes]) -> dict[str, S
     return specs
 
 
-def _choose_default(trained: Trained) -> str | None:
-    """Return the best judged source, as `choose_source` has it; `kde` where none is."""
+def _choose_default(trained: TrainedRun) -> str | None:
+    """Return the source with the best sample quality; without a judge `kde`, or the first."""
     first = "kde" if "kde" in trained.samplers else next(iter(trained.samplers), None)
     return choose_source(trained.quality) or first
 
 
-def _describe_maps(trained: Trained, files: dict[str, bytes]) -> dict[SpaceName, str]:
+def _describe_maps(trained: TrainedRun, files: dict[str, bytes]) -> dict[SpaceName, str]:
     names = {space: MAP_FILE.format(space=space) for space in trained.maps}
-    files.update({names[space]: found.to_bytes() for space, found in trained.maps.items()})
+    files.update({names[space]: space_map.to_bytes() for space, space_map in trained.maps.items()})
     return names

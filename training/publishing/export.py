@@ -1,7 +1,7 @@
-"""Trained networks as files that need no Python of ours: ONNX and TorchScript.
+"""Export of trained networks to ONNX and TorchScript, which run without this project's code.
 
-Every graph takes and gives float32 with a free batch dimension, images NCHW in [0, 1], and is
-loaded back and run against eager PyTorch before it may go into a bundle.
+Inputs and outputs of every graph are float32 with a dynamic batch dimension; images are NCHW in
+[0, 1]. Each graph is loaded and compared with eager PyTorch before it becomes part of a bundle.
 """
 
 import contextlib
@@ -22,24 +22,24 @@ from torch import Tensor, nn
 
 from service.artifact.manifest import DECODERS, GraphFormat, NetworkName
 from training.errors import ExportError
-from training.fitting.gan import Generator
-from training.fitting.network_set import Networks
-from training.networks.autoencoders import fold_batch_norms
+from training.fitting.network_set import NetworkSet
+from training.networks.gan import Generator
+from training.networks.layers import fold_batch_norms
 from training.randomness import make_generator
 
 Floats: TypeAlias = NDArray[np.float32]
 Runner: TypeAlias = Callable[[Floats], list[Floats]]
 
 OPSET: Final = 20
-IR_VERSION: Final = 10  # what onnxruntime from 1.18 on reads
-LARGEST_DIFFERENCE: Final = 1e-4
+IR_VERSION: Final = 10  # supported by onnxruntime 1.18 and later
+MAX_DIFFERENCE: Final = 1e-4
 BATCH_SIZES: Final = (1, 2, 33)
 SUFFIXES: Final[dict[GraphFormat, str]] = {"onnx": "onnx", "torchscript": "pt"}
 
 _OUTPUTS: dict[NetworkName, tuple[str, ...]] = {
     "encoder": ("latents",),
     "decoder": ("images",),
-    "denoiser": ("denoised",),  # ONNX lets no output have its input's name
+    "denoiser": ("denoised",),  # ONNX forbids an output with the name of an input
     "classifier": ("probabilities",),
     "vae_encoder": ("means", "log_variances"),
     "vae_decoder": ("images",),
@@ -49,14 +49,14 @@ _TAKES_LATENTS = frozenset(DECODERS.values())
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ExportSource:
     """A network to export, and real inputs to compare its graphs on."""
 
     name: NetworkName
     network: nn.Module
     """On the CPU, in evaluation mode."""
     inputs: Tensor
-    """(N, ...) with N at least the largest of `BATCH_SIZES`."""
+    """(N, ...); N is at least the largest of `BATCH_SIZES`."""
 
     @property
     def input_name(self) -> str:
@@ -70,21 +70,21 @@ class Source:
 
     @torch.no_grad()
     def run(self, inputs: Tensor) -> list[Floats]:
-        """Return what eager PyTorch gives for `inputs`, one array an output."""
+        """Return the outputs of eager PyTorch, one array each."""
         return [output.numpy() for output in _as_tuple(self.network(inputs))]
 
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """An exported network and how far it is from eager PyTorch."""
+    """An exported network, and its difference from eager PyTorch."""
 
     content: bytes
     parity: float
-    """Largest absolute difference over `BATCH_SIZES`."""
+    """Maximum absolute difference over `BATCH_SIZES`."""
 
 
-def list_sources(networks: Networks, images: Tensor) -> list[Source]:
-    """Return the networks of a bundle, on the CPU.
+def list_sources(networks: NetworkSet, images: Tensor) -> list[ExportSource]:
+    """Move the networks of a bundle to the CPU, and return them with inputs.
 
     Args:
         networks: The trained networks.
@@ -92,27 +92,29 @@ def list_sources(networks: Networks, images: Tensor) -> list[Source]:
     """
     encoder, decoder = networks.autoencoder.cpu().encoder, networks.autoencoder.decoder
     sources = [
-        Source("encoder", encoder, images),
-        Source("decoder", decoder, _first_output(encoder, images)),
+        ExportSource("encoder", encoder, images),
+        ExportSource("decoder", decoder, _first_output(encoder, images)),
     ]
     if networks.denoiser is not None:
-        sources.append(Source("denoiser", networks.denoiser.cpu(), images))
+        sources.append(ExportSource("denoiser", networks.denoiser.cpu(), images))
     if networks.classifier is not None:
-        sources.append(Source("classifier", networks.classifier.cpu(), images))
+        sources.append(ExportSource("classifier", networks.classifier.cpu(), images))
     if networks.vae is not None:
         vae = networks.vae.cpu()
-        sources.append(Source("vae_encoder", vae.encoder, images))
-        sources.append(Source("vae_decoder", vae.decoder, _first_output(vae.encoder, images)))
+        sources.append(ExportSource("vae_encoder", vae.encoder, images))
+        sources.append(ExportSource("vae_decoder", vae.decoder, _first_output(vae.encoder, images)))
     if networks.gan is not None:
-        sources.append(Source("generator", networks.gan.cpu(), _draw_noise(networks.gan, images)))
+        sources.append(
+            ExportSource("generator", networks.gan.cpu(), _draw_noise(networks.gan, images))
+        )
     return sources
 
 
-def export_graphs(source: Source) -> dict[GraphFormat, Graph]:
-    """Export a network in every format, each compared with eager PyTorch.
+def export_graphs(source: ExportSource) -> dict[GraphFormat, Graph]:
+    """Export a network in every format, and compare each graph with eager PyTorch.
 
     Raises:
-        ExportError: a graph cannot be made, or differs by over `LARGEST_DIFFERENCE`.
+        ExportError: a graph cannot be exported, or differs by more than `MAX_DIFFERENCE`.
     """
     folded = fold_batch_norms(source.network)
     exported: dict[GraphFormat, tuple[bytes, Runner]] = {}
@@ -121,36 +123,36 @@ def export_graphs(source: Source) -> dict[GraphFormat, Graph]:
     graphs: dict[GraphFormat, Graph] = {}
     for form, (content, run) in exported.items():
         parity = measure_parity(source, run)
-        if not parity <= LARGEST_DIFFERENCE:
+        if not parity <= MAX_DIFFERENCE:
             raise ExportError(
-                f"{source.name} in {form} differs from PyTorch by {parity:.3g}, "
-                f"over {LARGEST_DIFFERENCE:g}"
+                f"{source.name}.{SUFFIXES[form]} differs from PyTorch by {parity:.3g}; "
+                f"the limit is {MAX_DIFFERENCE:g}"
             )
         graphs[form] = Graph(content, parity)
     return graphs
 
 
-def measure_parity(source: Source, run: Runner) -> float:
-    """Return the largest absolute difference between `run` and eager PyTorch, NaN if one is."""
+def measure_parity(source: ExportSource, run: Runner) -> float:
+    """Return the maximum absolute difference between `run` and eager PyTorch; NaN propagates."""
     differences = []
     for size in BATCH_SIZES:
         inputs = source.inputs[:size]
         for ours, theirs in zip(source.run(inputs), run(inputs.numpy()), strict=True):
             if ours.shape != theirs.shape:
                 raise ExportError(
-                    f"{source.name} gives {theirs.shape} for a batch of {size}, not {ours.shape}"
+                    f"{source.name}: expected output shape {ours.shape}, got {theirs.shape}"
                 )
             differences.append(np.abs(ours - theirs).max())
     return float(np.max(differences))
 
 
-def _export_onnx(network: nn.Module, source: Source) -> tuple[bytes, Runner]:
-    """Export through torch.export, as one file with its weights inside."""
+def _export_onnx(network: nn.Module, source: ExportSource) -> tuple[bytes, Runner]:
+    """Export through torch.export, as one file that includes the weights."""
     try:
         with _quiet_exporter():
             program = torch.onnx.export(
                 network,
-                (source.inputs[:2],),  # a batch of one would be taken for a constant
+                (source.inputs[:2],),  # torch.export specialises a batch of one to a constant
                 input_names=[source.input_name],
                 output_names=list(source.output_names),
                 dynamic_shapes=({0: torch.export.Dim("batch")},),
@@ -162,7 +164,7 @@ def _export_onnx(network: nn.Module, source: Source) -> tuple[bytes, Runner]:
     except torch.onnx.OnnxExporterError as error:
         raise ExportError(f"{source.name}: {str(error).splitlines()[0]}") from error
     if program is None:
-        raise ExportError(f"{source.name}: the ONNX exporter gave nothing")
+        raise ExportError(f"{source.name}: the ONNX exporter returned None")
     model: Any = program.model_proto
     model.ir_version = IR_VERSION
     _strip(model)
@@ -177,8 +179,8 @@ def _export_onnx(network: nn.Module, source: Source) -> tuple[bytes, Runner]:
     return content, run
 
 
-def _strip(model: Any) -> None:  # noqa: ANN401 - onnx's generated classes have no types
-    """Remove the stack traces that the exporter notes: they hold this machine's paths."""
+def _strip(model: Any) -> None:  # noqa: ANN401 - the generated classes of onnx are untyped
+    """Remove the exporter's stack traces, which contain paths of this machine."""
     for node in model.graph.node:
         del node.metadata_props[:]
         node.doc_string = ""
@@ -188,8 +190,8 @@ def _strip(model: Any) -> None:  # noqa: ANN401 - onnx's generated classes have 
     del model.metadata_props[:]
 
 
-def _export_torchscript(network: nn.Module, source: Source) -> tuple[bytes, Runner]:
-    """Trace and freeze: the graph with its weights as constants."""
+def _export_torchscript(network: nn.Module, source: ExportSource) -> tuple[bytes, Runner]:
+    """Trace and freeze a network: the weights become constants of the graph."""
     with _deprecated_torchscript(), torch.no_grad():
         traced = torch.jit.trace(  # type: ignore[no-untyped-call]
             network, source.inputs[:2], check_trace=False
@@ -208,21 +210,21 @@ def _export_torchscript(network: nn.Module, source: Source) -> tuple[bytes, Runn
 
 
 def _strip_archive(content: bytes) -> bytes:
-    """Remove the stack traces that TorchScript keeps beside its code, for the same reason."""
+    """Remove TorchScript's stack traces, which contain paths of this machine."""
     stripped = io.BytesIO()
     with (
-        zipfile.ZipFile(io.BytesIO(content)) as whole,
+        zipfile.ZipFile(io.BytesIO(content)) as original,
         zipfile.ZipFile(stripped, "w", zipfile.ZIP_STORED) as archive,
     ):
-        for entry in whole.infolist():
+        for entry in original.infolist():
             if not entry.filename.endswith(".debug_pkl"):
-                archive.writestr(entry, whole.read(entry))
+                archive.writestr(entry, original.read(entry))
     return stripped.getvalue()
 
 
 @contextlib.contextmanager
 def _deprecated_torchscript() -> Iterator[None]:
-    """TorchScript warns since torch 2.11 that torch.export replaces it; here it is known."""
+    """Ignore the warning of torch 2.11 and later that torch.export replaces TorchScript."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r".*torch\.jit", DeprecationWarning)
         yield
@@ -230,13 +232,15 @@ def _deprecated_torchscript() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    """The ONNX exporter prints and logs its steps; what it raises is enough."""
+    """Suppress the progress messages of the ONNX exporter; its exceptions are sufficient."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", r".*LeafSpec", FutureWarning)  # it warns of itself
+            warnings.filterwarnings(
+                "ignore", r".*LeafSpec", FutureWarning
+            )  # raised by its own code
             yield
     finally:
         logger.setLevel(level)
@@ -248,9 +252,9 @@ def _first_output(encoder: nn.Module, images: Tensor) -> Tensor:
 
 
 def _draw_noise(generator: Generator, images: Tensor) -> Tensor:
-    """Return as many rows of noise as there are images, always the same."""
-    lots = make_generator(torch.device("cpu"), 0, "export", "noise")
-    return torch.randn(len(images), generator.noise_size, generator=lots)
+    """Return one fixed row of noise per image."""
+    rng = make_generator(torch.device("cpu"), 0, "export", "noise")
+    return torch.randn(len(images), generator.noise_size, generator=rng)
 
 
 def _as_tuple(outputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:

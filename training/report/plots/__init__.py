@@ -1,4 +1,4 @@
-"""Figures of what was trained; each takes arrays and gives a matplotlib Figure."""
+"""Plots as functions from arrays to a matplotlib Figure."""
 
 from training.report.plots.curves import (
     History,
@@ -7,17 +7,17 @@ from training.report.plots.curves import (
     draw_losses,
     draw_sweeps,
 )
-from training.report.plots.mosaics import draw_mosaic
-from training.report.plots.spaces import draw_manifold, draw_path, draw_scatters
+from training.report.plots.image_grids import draw_image_grid
+from training.report.plots.latent_spaces import draw_manifold, draw_path, draw_scatters
 from training.report.plots.style import write_png
 
 __all__ = [
     "History",
     "draw_confusion",
     "draw_histograms",
+    "draw_image_grid",
     "draw_losses",
     "draw_manifold",
-    "draw_mosaic",
     "draw_path",
     "draw_scatters",
     "draw_sweeps",

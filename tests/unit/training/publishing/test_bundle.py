@@ -1,4 +1,4 @@
-"""What goes into a bundle when a data set is small."""
+"""Bundles of small data sets."""
 
 import numpy as np
 
@@ -8,8 +8,8 @@ from training.publishing.bundle import _choose_probes
 from training.publishing.export import BATCH_SIZES
 
 
-def test_few_test_images_are_repeated_to_compare_graphs_on() -> None:
-    """Three test images still fill the largest batch, with real pixels."""
+def test_few_test_images_are_repeated_for_the_comparison_of_graphs() -> None:
+    """Three test images fill the largest batch."""
     pixels = np.stack([np.full((1, 4, 4), value, np.uint8) for value in (0, 51, 255)])
     images = LabelledImages(pixels, None)
     image = ImageSpec(channels=1, height=4, width=4)

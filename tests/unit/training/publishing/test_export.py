@@ -1,4 +1,4 @@
-"""Exported graphs: plain, free in their batch, and the same as PyTorch."""
+"""Exported graphs: standard operators, dynamic batch, and the same outputs as PyTorch."""
 
 import io
 import zipfile
@@ -11,15 +11,16 @@ import torch
 from torch import nn
 
 from training.errors import ExportError
-from training.fitting.gan import Generator
-from training.fitting.network_set import Networks
-from training.networks.autoencoders import Autoencoder, Classifier, Head, VariationalAutoencoder
+from training.fitting.network_set import NetworkSet
+from training.networks.autoencoders import Autoencoder, VariationalAutoencoder
+from training.networks.classifiers import Classifier, ClassifierHead
+from training.networks.gan import Generator
 from training.publishing import export
 from training.publishing.export import (
     BATCH_SIZES,
     IR_VERSION,
     OPSET,
-    Source,
+    ExportSource,
     export_graphs,
     list_sources,
     measure_parity,
@@ -32,21 +33,21 @@ PLAIN |= {"Add", "Div", "Tanh"}  # a GAN's last layer
 
 
 @pytest.fixture(scope="module")
-def sources() -> dict[str, Source]:
-    """Return every network of a small untrained bundle with BatchNorm, ready to export."""
+def sources() -> dict[str, ExportSource]:
+    """Return all networks of a small untrained bundle with BatchNorm, ready for export."""
     recipe = {"channels": [4, 6], "hidden": 8, "latent_size": 3}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         autoencoder = Autoencoder(SHAPE, AutoencoderRecipe.model_validate_json(_json(recipe)))
         vae = VariationalAutoencoder(SHAPE, VaeRecipe.model_validate_json(_json(recipe)))
-        head = Head(3, 4, ClassifierRecipe(hidden=(5,)))
+        head = ClassifierHead(3, 4, ClassifierRecipe(hidden=(5,)))
         images = torch.rand(40, *SHAPE)
     for network in (autoencoder, vae):
-        network.train()(images)  # BatchNorm statistics that are not the first ones
+        network.train()(images)  # changes the statistics of BatchNorm
         network.eval()
     classifier = Classifier(autoencoder.encoder, head).eval()
     gan = Generator(SHAPE, GanRecipe(noise_size=7, hidden=(9, 8))).eval()
-    networks = Networks(autoencoder, autoencoder, vae, classifier, {}, gan)
+    networks = NetworkSet(autoencoder, autoencoder, vae, classifier, {}, gan)
     return {source.name: source for source in list_sources(networks, images)}
 
 
@@ -59,8 +60,8 @@ NAMES += ["generator"]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_network_is_exported_as_it_is(sources: dict[str, Source], name: str) -> None:
-    """Both formats agree with PyTorch, and the ONNX graph has plain operators in one file."""
+def test_every_network_is_exported(sources: dict[str, ExportSource], name: str) -> None:
+    """Both formats agree with PyTorch, and the ONNX file has standard operators only."""
     graphs = export_graphs(sources[name])
 
     model = onnx.load_from_string(graphs["onnx"].content)
@@ -76,20 +77,20 @@ def test_every_network_is_exported_as_it_is(sources: dict[str, Source], name: st
     assert {tensor.type.tensor_type.shape.dim[0].dim_param for tensor in tensors} == {"batch"}
 
 
-def test_the_net_of_the_reports_is_exported_at_an_odd_size() -> None:
-    """The other architecture and another shape give the same plain graphs."""
+def test_the_reports_network_is_exported_at_an_odd_size() -> None:
+    """The other architecture and another shape also agree with PyTorch."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = Autoencoder((1, 9, 7), AutoencoderRecipe(architecture="seed", latent_size=2))
-        source = Source("denoiser", network.eval(), torch.rand(33, 1, 9, 7))
+        source = ExportSource("denoiser", network.eval(), torch.rand(33, 1, 9, 7))
 
     graphs = export_graphs(source)
 
     assert all(graph.parity < 1e-5 for graph in graphs.values())
 
 
-def test_the_names_of_tensors_say_what_they_are(sources: dict[str, Source]) -> None:
-    """Clients of the graphs see these names."""
+def test_tensor_names_are_descriptive(sources: dict[str, ExportSource]) -> None:
+    """Users of the graphs depend on these names."""
     names = {name: (one.input_name, one.output_names) for name, one in sources.items()}
 
     assert names == {
@@ -104,64 +105,66 @@ def test_the_names_of_tensors_say_what_they_are(sources: dict[str, Source]) -> N
 
 
 def test_a_graph_that_differs_is_an_error(
-    sources: dict[str, Source], monkeypatch: pytest.MonkeyPatch
+    sources: dict[str, ExportSource], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Over 1e-4 nothing is published, and the message has network, format and difference."""
-    honest = export._export_onnx
+    """The error of a difference above 1e-4 has the file and the difference."""
+    original = export._export_onnx
 
-    def shift(network: nn.Module, source: Source) -> tuple[bytes, export.Runner]:
-        content, run = honest(network, source)
+    def shift(network: nn.Module, source: ExportSource) -> tuple[bytes, export.Runner]:
+        content, run = original(network, source)
         return content, lambda inputs: [output + 2e-4 for output in run(inputs)]
 
     monkeypatch.setattr(export, "_export_onnx", shift)
 
-    with pytest.raises(ExportError, match=r"encoder in onnx differs from PyTorch by 0\.0002"):
+    with pytest.raises(ExportError, match=r"encoder\.onnx differs from PyTorch by 0\.0002"):
         export_graphs(sources["encoder"])
 
 
-def test_a_graph_that_gives_nan_is_an_error(
-    sources: dict[str, Source], monkeypatch: pytest.MonkeyPatch
+def test_a_graph_that_returns_nan_is_an_error(
+    sources: dict[str, ExportSource], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """NaN is no small difference."""
-    honest = export._export_torchscript
+    """NaN counts as a difference."""
+    original = export._export_torchscript
 
-    def spoil(network: nn.Module, source: Source) -> tuple[bytes, export.Runner]:
-        content, run = honest(network, source)
+    def corrupt(network: nn.Module, source: ExportSource) -> tuple[bytes, export.Runner]:
+        content, run = original(network, source)
         return content, lambda inputs: [output * np.float32("nan") for output in run(inputs)]
 
-    monkeypatch.setattr(export, "_export_torchscript", spoil)
+    monkeypatch.setattr(export, "_export_torchscript", corrupt)
 
-    with pytest.raises(ExportError, match="torchscript differs"):
+    with pytest.raises(ExportError, match=r"encoder\.pt differs"):
         export_graphs(sources["encoder"])
 
 
-def test_parity_is_the_largest_difference_over_all_batch_sizes(sources: dict[str, Source]) -> None:
-    """A difference that only one size shows is found."""
+def test_parity_is_the_maximum_over_all_batch_sizes(
+    sources: dict[str, ExportSource],
+) -> None:
+    """A difference at a single batch size is detected."""
     source = sources["encoder"]
-    seen = []
+    sizes = []
 
     def run(inputs: np.ndarray) -> list[np.ndarray]:
-        seen.append(len(inputs))
+        sizes.append(len(inputs))
         outputs = source.run(torch.from_numpy(inputs))
         if len(inputs) == 33:
             outputs[0][32, 0] += 0.5
         return outputs
 
     assert measure_parity(source, run) == pytest.approx(0.5)
-    assert tuple(seen) == BATCH_SIZES
+    assert tuple(sizes) == BATCH_SIZES
 
 
-def test_a_graph_with_a_fixed_batch_is_an_error(sources: dict[str, Source]) -> None:
-    """Another number of outputs than of inputs is told as such."""
+def test_a_graph_with_a_fixed_batch_is_an_error(sources: dict[str, ExportSource]) -> None:
+    """The error has both output shapes."""
     source = sources["encoder"]
 
-    with pytest.raises(ExportError, match="for a batch of 2"):
+    with pytest.raises(ExportError, match=r"expected output shape \(2, 3\), got \(1, 3\)"):
         measure_parity(source, lambda inputs: source.run(torch.from_numpy(inputs[:1])))
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_graphs_hold_no_paths_of_the_machine(sources: dict[str, Source], name: str) -> None:
-    """Neither form of a network holds a path of where it was exported."""
+def test_graphs_contain_no_local_paths(sources: dict[str, ExportSource], name: str) -> None:
+    """Both formats are free of stack traces."""
     graphs = export_graphs(sources[name])
 
     with zipfile.ZipFile(io.BytesIO(graphs["torchscript"].content)) as archive:

@@ -1,25 +1,28 @@
-"""The pages of figures: what stands in the table of sources."""
+"""The Markdown tables of metrics and sample quality."""
 
 from pathlib import Path
 
 import pytest
 
 from service.artifact import Manifest, Metric, publish, stage, write_manifest
-from training.report.tables import figures, write_samplers_table
+from training.commands.tables import tables
+from training.report.tables import make_samplers_page
 
 
-def state(value: float) -> Metric:
-    """Return a figure."""
-    return Metric(value=value, unit="", split="test", count=1)
+def make_quality(**values: float) -> dict[str, Metric]:
+    """Return metrics with these values."""
+    return {
+        name: Metric(value=value, unit="", split="test", count=1) for name, value in values.items()
+    }
 
 
 @pytest.fixture
 def store(digits_store: Path, tmp_path: Path) -> Path:
-    """Return a store with digits whose sources are judged as the test says."""
+    """Return a store with the digits bundle and artificial sample quality."""
     folder = digits_store / "digits" / "1"
     manifest = Manifest.model_validate_json((folder / "manifest.json").read_bytes())
-    kde = {"frechet": state(30.0), "recognisable": state(91.26), "memorisation": state(0.81)}
-    prior = {"frechet": state(20.0), "recognisable": state(80), "memorisation": state(0.9)}
+    kde = make_quality(frechet=30.0, recognisable=91.26, memorisation=0.81)
+    prior = make_quality(frechet=20.0, recognisable=80.0, memorisation=0.9)
     samplers = {
         "kde": manifest.samplers["kde"].model_copy(update={"quality": kde}),
         "prior": manifest.samplers["prior"].model_copy(update={"quality": prior}),
@@ -27,7 +30,7 @@ def store(digits_store: Path, tmp_path: Path) -> Path:
     changes = {
         "samplers": samplers,
         "default_source": "kde",
-        "metrics": {**manifest.metrics, "floor_frechet": state(5.0)},
+        "metrics": manifest.metrics | make_quality(floor_frechet=5.0),
     }
     with stage(tmp_path, "digits") as copy:
         for file in manifest.files:
@@ -37,9 +40,9 @@ def store(digits_store: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_each_source_has_a_row_the_best_first_and_the_floor_last(store: Path) -> None:
-    """The default source is bold, and what was not measured is left empty."""
-    page = write_samplers_table(store)
+def test_sources_are_sorted_with_training_images_last(store: Path) -> None:
+    """The default source is bold, and missing metrics are empty."""
+    page = make_samplers_page(store)
 
     rows = [line for line in page.splitlines() if line.startswith("| digits")]
     assert [row.split(" | ")[1] for row in rows] == ["prior", "**kde**", "*training images*"]
@@ -48,11 +51,11 @@ def test_each_source_has_a_row_the_best_first_and_the_floor_last(store: Path) ->
 
 
 def test_the_command_writes_both_pages(store: Path, tmp_path: Path) -> None:
-    """Each is written where its flag says."""
+    """`latentd tables` writes each page to the path of its flag."""
     bundles, samplers = tmp_path / "b.md", tmp_path / "s.md"
 
-    status = figures(["--store", str(store), "--out", str(bundles), "--samplers", str(samplers)])
+    status = tables(["--store", str(store), "--out", str(bundles), "--samplers", str(samplers)])
 
     assert status == 0
     assert "## digits, version 1" in bundles.read_text()
-    assert samplers.read_text() == write_samplers_table(store)
+    assert samplers.read_text() == make_samplers_page(store)
