@@ -11,7 +11,7 @@ def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     The commands are what a user types; `runs/digits` and `models_store` lie in one new folder.
     """
-    from training.__main__ import train  # noqa: PLC0415 - torch, for tests that ask for it
+    from training.commands.train import train  # noqa: PLC0415 - torch, for tests that ask for it
 
     home = tmp_path_factory.mktemp("digits")
     places = ["--runs", str(home / "runs"), "--store", str(home / "models_store")]

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from training.data.splits import LabelledImages
-from training.fitting.loop import Examples, Fit, fit
+from training.fitting.examples import Examples
+from training.fitting.loop import FitJob, fit
 from training.fitting.losses import reconstruction_loss
 from training.networks.autoencoders import Autoencoder
 from training.recipe.schema import AutoencoderRecipe
@@ -57,7 +58,7 @@ def train(spec: dict[str, Any]) -> float:
     )
     network = Autoencoder(_SHAPE, recipe)
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
-        job = Fit(
+        job = FitJob(
             *("autoencoder", recipe, reconstruction_loss, _SEED),
             folder=Path(folder),
             device=torch.device("cpu"),

@@ -5,25 +5,25 @@ import tomllib
 from pathlib import Path
 
 from service.settings import Settings
-from training.recipe.schema import parse_recipe
-from training.report.tables import write_figures, write_samplers_table
+from training.recipe.parsing import parse_recipe
+from training.report.tables import make_bundles_page, make_samplers_page
 from training.search.space import parse_search
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_figures_are_those_of_the_store() -> None:
-    """docs/bundles.md is what `latentd figures` writes for the bundles that are shipped."""
+    """docs/bundles.md is what `latentd tables` writes for the bundles that are shipped."""
     written = (ROOT / "docs" / "bundles.md").read_text()
 
-    assert written == write_figures(ROOT / "models_store")
+    assert written == make_bundles_page(ROOT / "models_store")
 
 
 def test_the_table_of_sources_is_that_of_the_store() -> None:
-    """docs/samplers.md is what `latentd figures` writes for the bundles that are shipped."""
+    """docs/samplers.md is what `latentd tables` writes for the bundles that are shipped."""
     written = (ROOT / "docs" / "samplers.md").read_text()
 
-    assert written == write_samplers_table(ROOT / "models_store")
+    assert written == make_samplers_page(ROOT / "models_store")
 
 
 def test_every_setting_is_documented() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from service.artifact import Bundle, write_manifest
 from service.artifact.store import describe_content, open_bundle
 from service.artifact.tensor_files import read_tensors
-from training.evaluation.latent_maps import fit_map
+from training.evaluation.latent_maps import fit_latent_map
 from training.recipe.schema import MapRecipe
 
 SHIPPED = Path(__file__).parents[2] / "models_store"
@@ -33,7 +33,7 @@ def _add_map(bundle: Bundle, folder: Path, points: int) -> None:
     file = bundle.manifest.samplers["kde"].file
     assert file is not None
     tensors = read_tensors(bundle.read(file), "codes", "labels")
-    found = fit_map(
+    found = fit_latent_map(
         tensors["codes"], tensors["labels"], MapRecipe(points=points), seed=0
     ).to_bytes()
     (folder / _FILE).write_bytes(found)

@@ -1,70 +1,70 @@
-"""The rows' pictures: drawn by their runs' reports and searches, and the sweep drawn here."""
+"""The plots of the rows: copied from run folders and searches; sweeps are drawn here."""
 
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from training.fitting.checkpoints import replace_file
+from training.files import replace_bytes
 from training.report.plots import draw_sweeps, write_png
-from training.reproduction.results import Outcome, locate_study
-from training.reproduction.rows import SIDES, Row, Side, Trial
+from training.reproduction.results import Result, locate_study
+from training.reproduction.rows import SIDES, Row, Side, Target
 
 _SWEEP = "sweep"
-_NAMES: dict[Side, str] = {"same_net": "the report's net", "best": "best recipe"}
+_NAMES: dict[Side, str] = {"same_net": "the report's network", "best": "best recipe"}
 
 
-def locate_picture(row: Row, name: str) -> str:
-    """Return a picture's path beside the page."""
+def locate_plot(row: Row, name: str) -> str:
+    """Return the path of a plot, relative to the page."""
     return f"reproduction/{row.id}-{name}.png"
 
 
-def collect_pictures(
-    rows: Iterable[Row], runs: Path, out: Path, find: Callable[[Trial], Outcome | None]
+def collect_plots(
+    rows: Iterable[Row], runs: Path, out: Path, find: Callable[[Target], Result | None]
 ) -> list[str]:
-    """Put the rows' pictures beside the page; return the paths of those that nobody has drawn."""
+    """Copy or draw the plots of all rows into `out`; return the paths of missing plots."""
     missing = []
     (out / "reproduction").mkdir(parents=True, exist_ok=True)
     for row in rows:
-        for name in row.pictures:
-            target = out / locate_picture(row, name)
-            found = [path for path in _list_places(row, name, runs) if path.exists()]
+        for name in row.plots:
+            target = out / locate_plot(row, name)
+            existing = [path for path in _list_candidates(row, name, runs) if path.exists()]
             if name == _SWEEP:
                 _draw_sweep(row, target, find)
-            elif found:
-                shutil.copyfile(found[0], target)
+            elif existing:
+                shutil.copyfile(existing[0], target)
             if not target.exists():
-                missing.append(locate_picture(row, name))
+                missing.append(locate_plot(row, name))
     return missing
 
 
-def _list_places(row: Row, name: str, runs: Path) -> list[Path]:
-    """Return where a picture may lie."""
-    places = [runs / trial.run_name / "report" / f"{name}.png" for trial in row.trials().values()]
-    return places + ([locate_study(row.study, runs) / f"{name}.png"] if row.study else [])
+def _list_candidates(row: Row, name: str, runs: Path) -> list[Path]:
+    """Return the possible paths of a plot."""
+    names = [target.run_name for target in row.targets().values()]
+    paths = [runs / run_name / "report" / f"{name}.png" for run_name in names]
+    return paths + ([locate_study(row.study, runs) / f"{name}.png"] if row.study else [])
 
 
-def _draw_sweep(row: Row, target: Path, find: Callable[[Trial], Outcome | None]) -> None:
-    """Draw the row's figure against the latent size, over the row and its parts (report 002)."""
+def _draw_sweep(row: Row, path: Path, find: Callable[[Target], Result | None]) -> None:
+    """Plot the metric of a row and its parts against the latent size (report 002)."""
     panels = {}
     for side in SIDES:
         points = sorted(_list_points(row, side, find))
         if len(points) > 1:
             sizes, errors = zip(*points, strict=True)
-            panels[f"numbers a code, {_NAMES[side]}"] = (sizes, {"test images": errors})
+            panels[f"latent size, {_NAMES[side]}"] = (sizes, {"test images": errors})
     if panels:
-        content = write_png(draw_sweeps(panels))
-        replace_file(target, lambda path: path.write_bytes(content))
+        replace_bytes(path, write_png(draw_sweeps(panels)))
 
 
 def _list_points(
-    row: Row, side: Side, find: Callable[[Trial], Outcome | None]
+    row: Row, side: Side, find: Callable[[Target], Result | None]
 ) -> list[tuple[int, float]]:
-    """Return the latent size and the figure of each trial on one side that was measured."""
+    """Return the latent size and the metric of each measured target on one side."""
     points = []
-    for part in (row, *row.part):
-        trial = part.trials().get(side)
-        outcome = find(trial) if trial else None
-        if trial and outcome and part.metric in outcome.figures:
-            size = trial.settle().autoencoder.latent_size
-            points.append((size, outcome.figures[part.metric]))
+    for part in row.parts():
+        target = part.targets().get(side)
+        result = find(target) if target else None
+        if target and result and part.metric in result.metrics:
+            size = target.resolve().autoencoder.latent_size
+            points.append((size, result.metrics[part.metric]))
     return points

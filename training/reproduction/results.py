@@ -1,110 +1,103 @@
-"""What each trial gave: trained or resumed, measured once, and remembered in its run folder."""
+"""Results of targets: trained or resumed, measured once, and stored in the run folder."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
-from training.evaluation.metrics import Measures
-from training.fitting.checkpoints import HISTORY_FILE, replace_file
+from training.evaluation.metrics import Evaluation
+from training.files import replace_json
+from training.fitting.checkpoints import HISTORY_FILE
 from training.fitting.run_folders import Run, start_run
-from training.pipeline import Prepared, complete_run, fit_run, measure_run
-from training.recipe.schema import FITTED
+from training.pipeline import FittedRun, complete_run, fit_run
+from training.recipe.schema import NETWORKS
 from training.report.page import write_report
-from training.reproduction.rows import Row, Study, Trial
-from training.sampling.judging import Quality
+from training.reproduction.rows import Row, Study, Target
+from training.sampling.source_quality import Quality
+from training.search.tune import SearchJob, run_search
 
-OUTCOME_FILE = "outcome.json"
+RESULT_FILE = "result.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
-    """Where a reproduction reads and writes."""
+class Folders:
+    """Input and output folders, and the device."""
 
     data_root: Path
     runs: Path
     device: torch.device
-    tell: Callable[[str], None]
-    """Takes a line for the person who waits."""
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a finished run gave on the test images."""
+class Result:
+    """The measurements of a finished run on the test images."""
 
-    figures: dict[str, float]
-    """By metric, and for judged samples by `source.NAME.FIGURE` (shares in percent)."""
+    metrics: dict[str, float]
+    """By metric name; sample quality by `source.NAME.METRIC` (shares in percent)."""
     epochs: dict[str, int]
-    """Epochs that each network was fitted for."""
+    """Epochs of each network."""
     minutes: dict[str, float]
-    """Minutes that each network's epochs took."""
+    """Training time of each network."""
     seed: int
     command: str
     images: int
-    """Test images."""
+    """Number of test images."""
     measured: str
-    """The day, as YYYY-MM-DD."""
+    """The date, as YYYY-MM-DD."""
 
 
-def list_trials(rows: Iterable[Row]) -> dict[Trial, bool]:
-    """Return the trials of `rows`, each run once, in order, and which of them need a report.
+def list_targets(rows: Iterable[Row]) -> dict[Target, bool]:
+    """Return the targets of `rows`, one per run, in order, and whether each needs a report.
 
-    Those do of which a row shows pictures or judged samples; of the others only the networks'
-    figures are wanted.
+    A run needs a report if a row shows its plots or its sample quality.
     """
-    runs: dict[str, Trial] = {}
-    drawn: set[str] = set()
+    runs: dict[str, Target] = {}
+    reported: set[str] = set()
     for row in rows:
-        for part in (row, *row.part):
-            for trial in part.trials().values():
-                runs.setdefault(trial.run_name, trial)
-                if part.needs_samples or (row.pictures and trial == row.same_net):
-                    drawn.add(trial.run_name)
-    return {trial: name in drawn for name, trial in runs.items()}
+        for part in row.parts():
+            for target in part.targets().values():
+                runs.setdefault(target.run_name, target)
+                if part.needs_samples or (row.plots and target == row.same_net):
+                    reported.add(target.run_name)
+    return {target: name in reported for name, target in runs.items()}
 
 
-def list_studies(rows: Iterable[Row]) -> list[Study]:
-    """Return the searches of `rows`, in order."""
-    return [row.study for row in rows if row.study is not None]
+def find_result(target: Target, folders: Folders) -> Result | None:
+    """Return the stored result of a target; None if it has not been measured."""
+    path = folders.runs / target.run_name / RESULT_FILE
+    return Result(**json.loads(path.read_text())) if path.exists() else None
 
 
-def find_outcome(trial: Trial, places: Places) -> Outcome | None:
-    """Return what a trial gave, or None if it has not been measured."""
-    path = places.runs / trial.run_name / OUTCOME_FILE
-    return Outcome(**json.loads(path.read_text())) if path.exists() else None
-
-
-def reproduce_trial(trial: Trial, places: Places, *, drawn: bool) -> Outcome:
-    """Train and measure what is not there yet; a killed one goes on where it was.
+def reproduce_target(target: Target, folders: Folders, *, with_report: bool) -> Result:
+    """Train, measure and store a target, or return its stored result.
 
     Args:
-        trial: What to train.
-        places: Where to read and write.
-        drawn: Whether its samples are judged and its report is written, too.
+        target: The recipe to train.
+        folders: Input and output folders.
+        with_report: Whether to measure sample quality and write the report.
 
     Raises:
         RecipeError, RunError, DataError, TrainingError: as `latentd train`.
     """
-    recipe = trial.settle()
-    folder = places.runs / recipe.name
-    run = Run(folder, recipe, trial.command, str(places.data_root))
-    run = start_run(run, fresh=False)
-    found = find_outcome(trial, places)
-    if found is not None:
-        return found
-    prepared = fit_run(run, places.device, places.tell)
-    if drawn:
-        trained = complete_run(prepared)
+    recipe = target.resolve()
+    folder = folders.runs / recipe.name
+    run = start_run(Run(folder, recipe, target.command, str(folders.data_root)), fresh=False)
+    stored = find_result(target, folders)
+    if stored is not None:
+        return stored
+    fitted = fit_run(run, folders.device, tqdm.write)
+    if with_report:
+        trained = complete_run(fitted)
         write_report(trained, folder / "report")
-        outcome = _describe(prepared, trained.measures, trained.quality)
+        result = _describe(fitted, trained.evaluation, trained.quality)
     else:
-        outcome = _describe(prepared, measure_run(prepared), {})
-    text = json.dumps(asdict(outcome), indent=1) + "\n"
-    replace_file(folder / OUTCOME_FILE, lambda beside: beside.write_text(text))
-    return outcome
+        result = _describe(fitted, fitted.evaluate(), {})
+    replace_json(folder / RESULT_FILE, asdict(result))
+    return result
 
 
 def locate_study(study: Study, runs: Path) -> Path:
@@ -112,39 +105,38 @@ def locate_study(study: Study, runs: Path) -> Path:
     return runs / "tune" / f"{study.search}-{study.trials}x{study.epochs}"
 
 
-def reproduce_study(study: Study, places: Places) -> None:
-    """Work on a search until it has its trials.
+def reproduce_study(study: Study, folders: Folders) -> None:
+    """Run the missing trials of a search.
 
     Raises:
         RecipeError, RunError, DataError, TrainingError: as `latentd tune`.
     """
-    from training.search.tune import Task, run_search  # noqa: PLC0415 - optuna, for studies only
-
-    folder = locate_study(study, places.runs)
+    folder = locate_study(study, folders.runs)
     storage = f"sqlite:///{folder / 'study.db'}"
-    task = Task(study.settle(), folder.name, folder, storage, places.data_root, places.device)
-    run_search(task, places.tell)
+    search = study.resolve()
+    job = SearchJob(search, folder.name, folder, storage, folders.data_root, folders.device)
+    run_search(job, tqdm.write)
 
 
-def _describe(prepared: Prepared, measures: Measures, quality: Mapping[str, Quality]) -> Outcome:
-    folder = prepared.run.folder
-    figures = {name: metric.value for name, metric in measures.metrics.items()}
-    for source, found in quality.items():
-        figures |= {f"source.{source}.{name}": metric.value for name, metric in found.items()}
+def _describe(fitted: FittedRun, evaluation: Evaluation, quality: Mapping[str, Quality]) -> Result:
+    folder = fitted.run.folder
+    metrics = {name: metric.value for name, metric in evaluation.metrics.items()}
+    for source, values in quality.items():
+        metrics |= {f"source.{source}.{name}": metric.value for name, metric in values.items()}
     histories = {
         name: json.loads((folder / name / HISTORY_FILE).read_text())["epochs"]
-        for name in FITTED
+        for name in NETWORKS
         if (folder / name / HISTORY_FILE).exists()
     }
-    seconds = {
-        name: sum(epoch["seconds"] for epoch in history) for name, history in histories.items()
-    }
-    return Outcome(
-        figures=figures,
+    return Result(
+        metrics=metrics,
         epochs={name: len(history) for name, history in histories.items()},
-        minutes={name: round(spent / 60, 1) for name, spent in seconds.items()},
-        seed=prepared.recipe.seed,
-        command=prepared.run.command,
-        images=len(prepared.splits.test),
+        minutes={
+            name: round(sum(epoch["seconds"] for epoch in history) / 60, 1)
+            for name, history in histories.items()
+        },
+        seed=fitted.recipe.seed,
+        command=fitted.run.command,
+        images=len(fitted.splits.test),
         measured=datetime.now(UTC).date().isoformat(),
     )

@@ -1,26 +1,32 @@
-"""Exit statuses: one line for each kind of failure."""
+"""Exit statuses and error lines of the commands."""
 
+import importlib.util
 from pathlib import Path
 
 import pytest
 
-from training import __main__ as commands
+from training import __main__, pipeline
+from training.commands.evaluate import evaluate
+from training.commands.export import export
+from training.commands.report import report
+from training.commands.reproduce import reproduce
+from training.commands.train import train
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["no-such-recipe"], "no recipe 'no-such-recipe'"),
-        ([], "give a recipe, or --dataset"),
-        (["digits", "--set", "vae.betta=1"], "vae.betta: no such key"),
+        (["no-such-recipe"], "Cannot read recipe 'no-such-recipe'"),
+        ([], "Expected a recipe, or --dataset"),
+        (["digits", "--set", "vae.betta=1"], "vae.betta: unknown key"),
         (["digits", "--epochs", "0"], "autoencoder.epochs"),
     ],
 )
-def test_a_wrong_recipe_is_status_2_and_one_line(
+def test_an_invalid_recipe_gives_status_2_and_one_line(
     words: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nothing is trained, and the line names what is wrong."""
-    status = commands.train(words)
+    """The line names the invalid value."""
+    status = train(words)
 
     lines = capsys.readouterr().err.splitlines()
     assert status == 2
@@ -28,52 +34,72 @@ def test_a_wrong_recipe_is_status_2_and_one_line(
     assert message in lines[0]
 
 
-def test_wrong_images_are_status_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A folder that is not there is no usage error: it may come."""
-    words = ["--dataset", str(tmp_path / "gone"), "--runs", str(tmp_path / "runs")]
+def test_a_missing_data_set_gives_status_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A missing folder is not a usage error."""
+    words = ["--dataset", str(tmp_path / "missing"), "--runs", str(tmp_path / "runs")]
 
-    status = commands.train(words)
+    status = train(words)
 
     assert status == 1
-    assert "no data set and no folder" in capsys.readouterr().err
+    assert "neither a built-in data set nor a folder" in capsys.readouterr().err
 
 
-def test_a_wrong_flag_is_status_2(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_flag_gives_status_2(capsys: pytest.CaptureFixture[str]) -> None:
     """Argparse prints the usage."""
     with pytest.raises(SystemExit) as caught:
-        commands.train(["--colour"])
+        train(["--colour"])
 
     assert caught.value.code == 2
     assert "usage: latentd train" in capsys.readouterr().err
 
 
-def test_an_interrupt_says_how_to_go_on(
+def test_an_interrupt_gives_status_130(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Ctrl-C is status 130, as the shell has it, with no traceback."""
+    """Ctrl-C prints how to resume, without a traceback."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(commands, "fit_run", interrupt)
+    monkeypatch.setattr(pipeline, "fit_run", interrupt)
 
-    status = commands.train(["digits", "--runs", str(tmp_path)])
+    status = train(["digits", "--runs", str(tmp_path)])
 
     assert status == 130
-    assert "the same command goes on" in capsys.readouterr().err
+    assert "repeat the command to resume" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", [commands.evaluate, commands.export])
-def test_a_missing_run_is_status_1(
+@pytest.mark.parametrize("command", [evaluate, export, report])
+def test_a_missing_run_gives_status_1(
     command: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Evaluating or exporting nothing says what was looked for."""
+    """The error names the run."""
     assert callable(command)
 
-    status = command(["gone", "--runs", str(tmp_path)])
+    status = command(["missing", "--runs", str(tmp_path)])
 
     assert status == 1
-    assert "gone is no run folder" in capsys.readouterr().err
+    assert "missing is not a run folder" in capsys.readouterr().err
+
+
+def test_reproduce_requires_a_checkout(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An installed wheel lacks `training.reproduction`; the command says so in one line."""
+    monkeypatch.setattr(
+        "training.commands.reproduce.find_spec",
+        lambda name: None if name == "training.reproduction" else importlib.util.find_spec(name),
+    )
+
+    status = reproduce(["A1"])
+
+    lines = capsys.readouterr().err.splitlines()
+    assert status == 1
+    assert lines == [
+        "latentd: `latentd reproduce` is not installed; run it in a checkout of the project"
+    ]
 
 
 def test_the_package_runs_as_a_module(
@@ -82,5 +108,5 @@ def test_the_package_runs_as_a_module(
     """`python -m training COMMAND` is the same as `latentd COMMAND`."""
     monkeypatch.setattr("sys.argv", ["training", "train", "no-such-recipe"])
 
-    assert commands.main() == 2
-    assert "no recipe" in capsys.readouterr().err
+    assert __main__.main() == 2
+    assert "Cannot read recipe" in capsys.readouterr().err
