@@ -37,7 +37,7 @@ def write_images(folder: Path, classes: tuple[str, ...], count: int = 12) -> Pat
 
 
 def test_training_publishes_a_complete_bundle(digits_store: Path) -> None:
-    """`latentd train digits` publishes version 1 with all networks, spaces, samplers and metrics."""
+    """`latentd train digits` publishes all networks, spaces, samplers and metrics."""
     manifest = open_bundle(digits_store, "digits", 1).manifest
 
     assert set(manifest.networks) == {
