@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from training.data.augmentation import augment
 from training.networks.autoencoders import Decoder, VariationalAutoencoder
-from training.networks.classifiers import Classifier
+from training.networks.classifiers import Classifier, JudgeNetwork
 
 Likelihood: TypeAlias = Literal["bernoulli", "gaussian"]
 Loss: TypeAlias = Callable[[nn.Module, Tensor, Tensor | None, torch.Generator], Tensor]
@@ -64,31 +64,16 @@ def classification_loss(
     return functional.cross_entropy(network(latents), labels)
 
 
-def fine_tuning_loss(shift: int, *, flip: bool) -> Loss:
+def augmented_loss(shift: int, *, flip: bool) -> Loss:
     """Return the cross-entropy, in nats, of a classifier of images, with training augmentation."""
 
     def loss(
         network: nn.Module, images: Tensor, labels: Tensor | None, generator: torch.Generator
     ) -> Tensor:
-        if not isinstance(network, Classifier) or labels is None:
-            raise TypeError("fine_tuning_loss requires a Classifier and labels")
+        if not isinstance(network, Classifier | JudgeNetwork) or labels is None:
+            raise TypeError("augmented_loss requires a classifier of images, and labels")
         inputs = augment(images, shift, generator, flip=flip) if network.training else images
         return functional.cross_entropy(network.logits(inputs), labels)
-
-    return loss
-
-
-def judge_loss(shift: int, *, flip: bool) -> Loss:
-    """Return the cross-entropy, in nats, of a judge, with training augmentation."""
-
-    def loss(
-        network: nn.Module, images: Tensor, labels: Tensor | None, generator: torch.Generator
-    ) -> Tensor:
-        if labels is None:
-            raise ValueError("judge_loss requires labels")
-        inputs = augment(images, shift, generator, flip=flip) if network.training else images
-        logits, _ = network(inputs)
-        return functional.cross_entropy(logits, labels)
 
     return loss
 

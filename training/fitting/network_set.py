@@ -3,11 +3,11 @@
 No function here receives test images.
 """
 
-import contextlib
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,9 +19,9 @@ from training.fitting.gan import fit_gan
 from training.fitting.loop import FitJob, fit
 from training.fitting.losses import (
     Loss,
+    augmented_loss,
     classification_loss,
     denoising_loss,
-    fine_tuning_loss,
     reconstruction_loss,
     variational_loss,
 )
@@ -36,6 +36,8 @@ from training.networks.gan import Generator
 from training.networks.layers import Shape
 from training.randomness import seeded_globally
 from training.recipe.schema import FitRecipe, Recipe
+
+_Network = TypeVar("_Network", bound=nn.Module)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,8 @@ class FitContext:
     validation: Examples
     on_epoch: Callable[[int, float], None] | None = None
     """As in `loop.FitJob`."""
+    epochs: dict[str, int] = field(default_factory=dict)
+    """The best epoch of each trained network."""
 
     @property
     def shape(self) -> Shape:
@@ -71,9 +75,20 @@ class FitContext:
         channels, height, width = self.training.inputs.shape[1:]
         return channels, height, width
 
-    def seeded(self, name: str) -> contextlib.AbstractContextManager[None]:
-        """Return a context in which a network's initial weights are drawn."""
-        return seeded_globally(self.device, self.recipe.seed, name, "weights")
+    def fit(
+        self, name: str, recipe: FitRecipe, make: Callable[[], _Network], loss: Loss
+    ) -> _Network:
+        """Create a network with seeded weights, and train it on the images."""
+        network = self.seeded(name, make)
+        self.epochs[name] = fit(
+            network, self.job(name, recipe, loss), self.training, self.validation
+        ).best_epoch
+        return network
+
+    def seeded(self, name: str, make: Callable[[], _Network]) -> _Network:
+        """Create a network with seeded weights."""
+        with seeded_globally(self.device, self.recipe.seed, name, "weights"):
+            return make()
 
     def job(self, name: str, recipe: FitRecipe, loss: Loss) -> FitJob:
         """Return the training job of a network."""
@@ -101,20 +116,17 @@ def fit_networks(
         RecipeError: the recipe has a classifier, but the images are unlabelled.
         TrainingError: a loss is infinite or NaN.
     """
-    context = FitContext(
-        recipe,
-        folder,
-        device,
-        Examples.from_images(training, device),
-        Examples.from_images(validation, device),
+    examples = [Examples.from_images(images, device) for images in (training, validation)]
+    context = FitContext(recipe, folder, device, examples[0], examples[1])
+    autoencoder = _fit_autoencoder(context)
+    return NetworkSet(
+        autoencoder=autoencoder,
+        denoiser=_fit_denoiser(context),
+        vae=_fit_vae(context),
+        classifier=_fit_classifier(context, autoencoder.encoder),
+        gan=_fit_gan(context),
+        epochs=context.epochs,
     )
-    epochs: dict[str, int] = {}
-    autoencoder = _fit_autoencoder(context, epochs)
-    denoiser = _fit_denoiser(context, epochs)
-    vae = _fit_vae(context, epochs)
-    classifier = _fit_classifier(context, autoencoder.encoder, epochs)
-    gan = _fit_gan(context, epochs)
-    return NetworkSet(autoencoder, denoiser, vae, classifier, epochs, gan)
 
 
 def fit_network(name: str, context: FitContext) -> None:
@@ -124,12 +136,11 @@ def fit_network(name: str, context: FitContext) -> None:
         RecipeError: the recipe has a classifier, but the images are unlabelled.
         TrainingError: a loss is infinite or NaN.
     """
-    epochs: dict[str, int] = {}
     if name == "classifier":
-        autoencoder = _fit_autoencoder(replace(context, on_epoch=None), epochs)
-        _fit_classifier(context, autoencoder.encoder, epochs)
+        autoencoder = _fit_autoencoder(replace(context, on_epoch=None))
+        _fit_classifier(context, autoencoder.encoder)
     else:
-        _FITS[name](context, epochs)
+        _FITS[name](context)
 
 
 @torch.no_grad()
@@ -139,78 +150,61 @@ def encode_images(encoder: Encoder | VariationalEncoder, images: Tensor) -> Tens
     return torch.cat([output[0] if isinstance(output, tuple) else output for output in outputs])
 
 
-def _fit_autoencoder(context: FitContext, epochs: dict[str, int]) -> Autoencoder:
-    recipe = context.recipe.autoencoder
-    with context.seeded("autoencoder"):
-        network = Autoencoder(context.shape, recipe)
-    epochs["autoencoder"] = _fit(network, context, "autoencoder", recipe, reconstruction_loss)
-    return network
+def _fit_autoencoder(context: FitContext) -> Autoencoder:
+    recipe, shape = context.recipe.autoencoder, context.shape
+    return context.fit(
+        "autoencoder", recipe, lambda: Autoencoder(shape, recipe), reconstruction_loss
+    )
 
 
-def _fit_denoiser(context: FitContext, epochs: dict[str, int]) -> Autoencoder | None:
-    recipe = context.recipe.denoiser
+def _fit_denoiser(context: FitContext) -> Autoencoder | None:
+    recipe, shape = context.recipe.denoiser, context.shape
     if recipe is None:
         return None
-    with context.seeded("denoiser"):
-        network = Autoencoder(context.shape, recipe)
     loss = denoising_loss(recipe.noise_factors)
-    epochs["denoiser"] = _fit(network, context, "denoiser", recipe, loss)
-    return network
+    return context.fit("denoiser", recipe, lambda: Autoencoder(shape, recipe), loss)
 
 
-def _fit_vae(context: FitContext, epochs: dict[str, int]) -> VariationalAutoencoder | None:
-    recipe = context.recipe.vae
+def _fit_vae(context: FitContext) -> VariationalAutoencoder | None:
+    recipe, shape = context.recipe.vae, context.shape
     if recipe is None:
         return None
-    with context.seeded("vae"):
-        network = VariationalAutoencoder(context.shape, recipe)
     loss = variational_loss(recipe.likelihood, recipe.beta)
-    epochs["vae"] = _fit(network, context, "vae", recipe, loss)
-    return network
+    return context.fit("vae", recipe, lambda: VariationalAutoencoder(shape, recipe), loss)
 
 
-def _fit_classifier(
-    context: FitContext, encoder: Encoder, epochs: dict[str, int]
-) -> Classifier | None:
+def _fit_classifier(context: FitContext, encoder: Encoder) -> Classifier | None:
     """Train a head on the frozen encoder's latents, or a head and a copy of the encoder."""
-    recipe = context.recipe.classifier
+    recipe, labels = context.recipe.classifier, context.training.labels
     if recipe is None:
         return None
-    labels = context.training.labels
     if labels is None:
         raise RecipeError("classifier: the images have no classes; remove this section")
-    with context.seeded("classifier"):
-        head = ClassifierHead(context.recipe.autoencoder.latent_size, int(labels.max()) + 1, recipe)
+    latent_size, classes = context.recipe.autoencoder.latent_size, int(labels.max()) + 1
+    head = context.seeded("classifier", lambda: ClassifierHead(latent_size, classes, recipe))
     if recipe.fine_tune:
         classifier = Classifier(copy.deepcopy(encoder), head)
-        loss = fine_tuning_loss(recipe.shift, flip=recipe.flip)
-        epochs["classifier"] = _fit(classifier, context, "classifier", recipe, loss)
-        return classifier
+        loss = augmented_loss(recipe.shift, flip=recipe.flip)
+        return context.fit("classifier", recipe, lambda: classifier, loss)
     training, validation = (
         Examples(encode_images(encoder, images.inputs), images.labels)  # once, not in each epoch
         for images in (context.training, context.validation)
     )
     job = context.job("classifier", recipe, classification_loss)
-    epochs["classifier"] = fit(head, job, training, validation).best_epoch
+    context.epochs["classifier"] = fit(head, job, training, validation).best_epoch
     return Classifier(encoder, head).eval()
 
 
-def _fit_gan(context: FitContext, epochs: dict[str, int]) -> Generator | None:
+def _fit_gan(context: FitContext) -> Generator | None:
     recipe = context.recipe.gan
     if recipe is None:
         return None
-    epochs["gan"] = recipe.epochs
+    context.epochs["gan"] = recipe.epochs
     seed, folder = context.recipe.seed, context.folder / "gan"
     return fit_gan(recipe, context.training, seed, folder, context.device)
 
 
-def _fit(network: nn.Module, context: FitContext, name: str, recipe: FitRecipe, loss: Loss) -> int:
-    """Train a network on the images; return its best epoch."""
-    job = context.job(name, recipe, loss)
-    return fit(network, job, context.training, context.validation).best_epoch
-
-
-_FITS: dict[str, Callable[[FitContext, dict[str, int]], nn.Module | None]] = {
+_FITS: dict[str, Callable[[FitContext], nn.Module | None]] = {
     "autoencoder": _fit_autoencoder,
     "denoiser": _fit_denoiser,
     "vae": _fit_vae,

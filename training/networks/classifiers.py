@@ -78,6 +78,10 @@ class JudgeNetwork(nn.Module):
         logits: Tensor = self.head(features)  # -> (N, K)
         return logits, features
 
+    def logits(self, images: Tensor) -> Tensor:
+        """Return the class logits."""
+        return self(images)[0]  # type: ignore[no-any-return]
+
 
 def _convolve(before: int, after: int) -> list[nn.Module]:
     """Return a convolution block: (N, before, h, w) -> (N, after, h, w)."""

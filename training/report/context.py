@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from training.data.splits import LabelledImages
 from training.evaluation.trained_run import TrainedRun
 from training.fitting.examples import Examples
-from training.report.plots import write_png
+from training.report.plots.style import write_png
 
 Floats: TypeAlias = NDArray[np.float32]
 

@@ -15,7 +15,8 @@ from service.artifact.maps import LatentMap
 from training.networks.autoencoders import Autoencoder
 from training.randomness import make_rng, seeded_globally
 from training.report.context import CPU, Floats, Plot, ReportContext, make_plot, run_network
-from training.report.plots import draw_image_grid, draw_manifold, draw_path, draw_scatters
+from training.report.plots.image_grids import draw_image_grid
+from training.report.plots.latent_spaces import draw_manifold, draw_path, draw_scatters
 
 _PLANE = 2
 _GRID = 12

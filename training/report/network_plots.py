@@ -13,13 +13,8 @@ from training.fitting.losses import add_noise
 from training.randomness import make_generator
 from training.recipe.schema import NETWORKS
 from training.report.context import CPU, Plot, ReportContext, make_plot, run_network
-from training.report.plots import (
-    History,
-    draw_confusion,
-    draw_image_grid,
-    draw_losses,
-    draw_sweeps,
-)
+from training.report.plots.curves import History, draw_confusion, draw_losses, draw_sweeps
+from training.report.plots.image_grids import draw_image_grid
 
 _NAMES = {"vae": "VAE", "gan": "GAN"}
 

@@ -6,7 +6,9 @@ from service.artifact.manifest import DECODERS, SpaceName
 from service.artifact.maps import LatentMap
 from training.randomness import make_rng
 from training.report.context import Floats, Plot, ReportContext, make_plot, run_network
-from training.report.plots import draw_histograms, draw_image_grid, draw_scatters
+from training.report.plots.curves import draw_histograms
+from training.report.plots.image_grids import draw_image_grid
+from training.report.plots.latent_spaces import draw_scatters
 from training.sampling.samplers import FittedSampler, make_network_runner
 
 _COLUMNS = 13

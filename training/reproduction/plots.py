@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from training.files import replace_bytes
-from training.report.plots import draw_sweeps, write_png
+from training.report.plots.curves import draw_sweeps
+from training.report.plots.style import write_png
 from training.reproduction.results import Result, locate_study
 from training.reproduction.rows import SIDES, Row, Side, Target
 

@@ -17,7 +17,7 @@ from training.data.splits import Splits
 from training.errors import TrainingError
 from training.fitting.examples import Examples
 from training.fitting.loop import FitJob, fit
-from training.fitting.losses import judge_loss
+from training.fitting.losses import augmented_loss
 from training.networks.classifiers import JudgeNetwork
 from training.randomness import seeded_globally
 from training.recipe.schema import JudgeRecipe
@@ -72,7 +72,7 @@ def fit_judge(
         raise TrainingError("judge: the images have no classes; remove this section")
     with seeded_globally(device, seed, "judge", "weights"):
         network = JudgeNetwork(splits.image.shape, int(labels.max()) + 1, recipe)
-    loss = judge_loss(recipe.shift, flip=recipe.flip)
+    loss = augmented_loss(recipe.shift, flip=recipe.flip)
     folder = locate_judge(recipe, splits, seed, runs)
     training, validation = (
         Examples.from_images(images, device) for images in (splits.train, splits.validation)

@@ -8,20 +8,16 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
-from training.report.plots import (
+from training.report.plots.curves import (
     History,
     draw_confusion,
     draw_histograms,
-    draw_image_grid,
     draw_losses,
-    draw_manifold,
-    draw_path,
-    draw_scatters,
     draw_sweeps,
-    write_png,
 )
-from training.report.plots.image_grids import tile_images
-from training.report.plots.style import PALETTE, colour_of, marker_of
+from training.report.plots.image_grids import draw_image_grid, tile_images
+from training.report.plots.latent_spaces import draw_manifold, draw_path, draw_scatters
+from training.report.plots.style import PALETTE, colour_of, marker_of, write_png
 
 MIN_FONT_SIZE = 8
 GENERATOR = np.random.default_rng(0)
