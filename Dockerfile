@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# latentd, serving the bundles of models_store/ from ONNX Runtime; no torch, no compiler.
+# The service with ONNX Runtime and the bundles of models_store/, without torch or a compiler.
 #   docker build -t latentd .
 #   docker build -t latentd:torchscript --build-arg EXTRA=torchscript .
 ARG PYTHON=python:3.11-slim-bookworm
@@ -28,6 +28,6 @@ ENV PATH=/opt/latentd/bin:$PATH \
 USER 10001:10001
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s CMD ["python", "/opt/latentd/health.py"]
-# Nothing is written: docker run --read-only --cap-drop ALL latentd
+# The service writes no files: docker run --read-only --cap-drop ALL latentd
 ENTRYPOINT ["latentd"]
 CMD ["serve"]

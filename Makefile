@@ -6,7 +6,7 @@ PIP = $(VENV)/bin/pip --disable-pip-version-check --quiet install --constraint c
 export LATENTD_DATA ?= $(firstword $(wildcard data ../shared/data) data)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check unit train image-check audit soak fuzz reliability bench clean
+.PHONY: help serve test check docs unit train image-check audit soak fuzz reliability bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -24,7 +24,7 @@ serve: $(serve_install) ## serve the bundles in models_store/ (HOST, PORT, LATEN
 	    "(documentation: /docs; stop: Ctrl-C)"
 	@exec $(VENV)/bin/latentd serve
 
-test: check unit ## install what tests need; check style, types and imports; run every test
+test: check docs unit ## install what tests need; check style, types and imports; run every test
 
 check: $(VENV)/.dev
 	@echo "Checking style, types and import contracts"
@@ -32,6 +32,10 @@ check: $(VENV)/.dev
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports
+
+docs: $(VENV)/.dev ## build the documentation as a site in build/site
+	@echo "Building the documentation"
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet --strict
 
 unit: $(VENV)/.dev
 	@echo "Running the tests"
@@ -46,17 +50,17 @@ image-check: $(VENV)/bin/python $(if $(SBOM),$(VENV)/.dev) ## run the image's bu
 audit: $(VENV)/.dev ## look for known flaws in the pinned packages, where the database can be reached
 	@VENV="$(VENV)" sh deploy/audit.sh
 
-soak: $(VENV)/.dev ## half load for ten minutes (SECONDS=600); writes docs/reliability/soak.json
-	@$(VENV)/bin/python benchmarks/soak.py --seconds $(or $(SECONDS),600)
+soak: $(VENV)/.dev ## half of the capacity for ten minutes (SECONDS=600); writes docs/reliability/soak.json
+	@$(VENV)/bin/python -m benchmarks.reliability.soak --seconds $(or $(SECONDS),600)
 
-fuzz: $(VENV)/.fuzz ## coverage-guided fuzzing of every decoder (SECONDS=120 each)
-	@$(VENV)/bin/python benchmarks/fuzz.py --seconds $(or $(SECONDS),120)
+fuzz: $(VENV)/.fuzz ## coverage-guided fuzzing of all decoders (SECONDS=120 for each)
+	@$(VENV)/bin/python -m benchmarks.reliability.fuzz --seconds $(or $(SECONDS),120)
 
-reliability: $(VENV)/.dev ## write docs/reliability.md from the records beside it
-	@$(VENV)/bin/python benchmarks/page_writer.py reliability
+reliability: $(VENV)/.dev ## write docs/reliability.md from the records in docs/reliability
+	@$(VENV)/bin/python -m benchmarks.page_writer reliability
 
-bench: $(VENV)/.dev ## measure speed beside the peers; writes docs/performance.md (ARGS="classify --rounds 5")
-	@$(VENV)/bin/python benchmarks/bench.py $(ARGS)
+bench: $(VENV)/.dev ## measure speed, also of other servers; writes docs/performance.md (ARGS="classify --rounds 5")
+	@$(VENV)/bin/python -m benchmarks.bench $(ARGS)
 
 $(VENV)/bin/python:
 	@command -v $(PYTHON) >/dev/null || { echo "latentd needs Python 3.11 or later: no '$(PYTHON)' found (set PYTHON=...)" >&2; exit 1; }
@@ -74,9 +78,9 @@ $(VENV)/.torchscript: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@$(PIP) --editable '.[torchscript]'
 	@touch $@ $(VENV)/.serve
 
-$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+$(VENV)/.dev: pyproject.toml client/pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing what training and tests need"
-	@$(PIP) --editable '.[dev]'
+	@$(PIP) --editable '.[dev]' --editable ./client
 	@touch $@ $(VENV)/.serve $(VENV)/.torchscript
 
 $(VENV)/.fuzz: $(VENV)/.dev
@@ -85,4 +89,4 @@ $(VENV)/.fuzz: $(VENV)/.dev
 	@touch $@
 
 clean: ## remove what was installed and built
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build *.egg-info client/build client/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

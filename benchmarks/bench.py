@@ -1,9 +1,9 @@
-"""Measure latentd's speed and write docs/performance.md: `make bench`.
+"""Measure the speed of latentd and write docs/performance.md: `make bench`.
 
-usage: python benchmarks/bench.py [FIGURE ...]
+usage: python -m benchmarks.bench [SECTION ...]
 
-Each figure is measured by a module of `benchmarks/performance` and leaves its record in
-docs/performance; no figure named means all of them.
+A module of `benchmarks/performance` measures each section and writes its record to
+docs/performance. Without arguments, all sections are measured.
 """
 
 import argparse
@@ -13,11 +13,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import page_writer
-from performance.options import Options
-from records import PERFORMANCE, write_record
+from benchmarks import page_writer
+from benchmarks.harness.options import Options
+from benchmarks.harness.records import PERFORMANCE, write_record
 
-FIGURES = {
+MODULES = {
     "classify": "classify",
     "json": "json_bodies",
     "tensors": "tensors",
@@ -25,19 +25,19 @@ FIGURES = {
     "latency": "latency",
     "footprint": "footprint",
     "training": "training_epoch",
-    "giant": "giant",
+    "large_model": "large_model",
 }
-"""The module that measures each."""
+"""The module that measures each section."""
 _PEERS = Path(__file__).parents[1] / "build" / "peers"
 
 
-def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Return the parsed command line; exit with an error for an unknown section."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("figures", nargs="*", metavar="FIGURE", help=", ".join(FIGURES))
-    parser.add_argument("--rounds", type=int, default=3, help="of everything in turn")
-    parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement")
-    parser.add_argument("--remark", default="", help="what else ran on the machine")
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join(MODULES))
+    parser.add_argument("--rounds", type=int, default=3, help="alternating rounds")
+    parser.add_argument("--seconds", type=float, default=10.0, help="duration of a measurement")
+    parser.add_argument("--remark", default="", help="other load on the machine")
     parser.add_argument(
         "--peers",
         type=Path,
@@ -45,30 +45,31 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         help="folder of the peers' virtual environments (env BENCHMARK_PEERS)",
     )
     parser.add_argument("--output", type=Path, default=PERFORMANCE, help="folder of the records")
-    given = parser.parse_args(arguments)
-    if unknown := sorted({*given.figures} - {*FIGURES}):
-        parser.error(f"no figure {', '.join(unknown)}; there are {', '.join(FIGURES)}")
-    return given
+    parsed = parser.parse_args(arguments)
+    if unknown := sorted({*parsed.sections} - {*MODULES}):
+        parser.error(f"unknown section: {', '.join(unknown)}; expected: {', '.join(MODULES)}")
+    return parsed
 
 
 def main() -> int:
-    """Measure, write the records and the page; return 1 where a figure could not be measured."""
-    given = parse()
-    options = Options(given.rounds, given.seconds, peers=given.peers, remark=given.remark)
-    failed = []
-    for name in given.figures or FIGURES:
+    """Measure, write the records and the page; return 1 if a measurement failed."""
+    parsed = parse_arguments()
+    options = Options(parsed.rounds, parsed.seconds, peers=parsed.peers, remark=parsed.remark)
+    failures = []
+    for name in parsed.sections or MODULES:
         print(name, flush=True)
+        module = importlib.import_module(f"benchmarks.performance.{MODULES[name]}")
         try:
-            record = importlib.import_module(f"performance.{FIGURES[name]}").measure(options)
+            record = module.measure(options)
         except (RuntimeError, OSError, subprocess.SubprocessError) as error:
-            failed.append(f"{name}: {error}")
+            failures.append(f"{name}: {error}")
             continue
-        write_record(record, given.output)
+        write_record(record, parsed.output)
         print(*record.rows, sep="\n", flush=True)
-    if given.output == PERFORMANCE:
+    if parsed.output == PERFORMANCE:
         page_writer.find_page("performance").write_text(page_writer.write_page("performance"))
-    print(*failed, sep="\n", file=sys.stderr)
-    return 1 if failed else 0
+    print(*failures, sep="\n", file=sys.stderr)
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":

@@ -1,67 +1,84 @@
-"""Write a page of figures from the records beside it, named as in FOLDERS: `make reliability`."""
+"""Write docs/reliability.md or docs/performance.md from the stored records: `make reliability`."""
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from records import PERFORMANCE, RELIABILITY, Cell, Record, read_record
+from benchmarks.harness.records import PERFORMANCE, RELIABILITY, Cell, Record, read_record
 
 FOLDERS = {"performance": PERFORMANCE, "reliability": RELIABILITY}
-_HEADS = {
+_HEADERS = {
     "performance": """# Performance
 
-How fast latentd is beside its peers and beside what it stands on, in figures. This page is written
-by `make bench` from the records beside it, [docs/performance](performance/); nothing in it is
-typed. Every figure is measured side by side with what it is compared with, in rounds that
-alternate, on the machine that its section names. What the peers are is in
-[benchmarks/peers](../benchmarks/peers/), each with its pinned packages.
+Throughput, latency, memory and start-up time of latentd, compared with other servers and with the
+libraries that it is built on. `make bench` writes this page from the records in
+[docs/performance](performance/); do not edit it. Each comparison alternates between its subjects in
+several rounds on the machine that its section names. The other servers, each with pinned packages,
+are in [benchmarks/peers](../benchmarks/peers/).
 
-`make bench ARGS=classify` repeats a single figure; it needs `wrk`, `taskset`, two CPUs, and the
-real Fashion-MNIST (`LATENTD_DATA`).
+`make bench ARGS=classify` repeats one section. It requires `wrk`, `taskset`, two CPUs, and the
+Fashion-MNIST data set (`LATENTD_DATA`).
 """,
     "reliability": """# Reliability
 
-What latentd does when it is attacked, overloaded or broken, in figures. This page is written by
-`python benchmarks/page_writer.py reliability` from the records beside it,
-[docs/reliability](reliability/), which the scripts named below left; nothing in it is typed. Fast
-versions of these tests run in `make test`; `make soak` and `make fuzz` repeat the long ones.
+Behaviour of latentd under attack, overload and faults. `make reliability` writes this page from the
+records in [docs/reliability](reliability/); do not edit it. Each section names the script that
+measured it. A script declares bounds for each row; the column *met* compares the row with them, and
+the script exits with status 1 if a bound is violated. `make test` runs short versions of these
+tests; `make soak` and `make fuzz` repeat the long ones.
 """,
 }
 _GOALS = {"performance": "Goal", "reliability": "Must hold"}
 
 
 def find_page(name: str) -> Path:
-    """Return a page's file."""
+    """Return the file of a page."""
     return FOLDERS[name].parent / f"{name}.md"
 
 
 def write_page(name: str, folder: Path | None = None) -> str:
-    """Return a page: one table for each record, in order of their names.
+    """Return a page with one table for each record, sorted by name.
 
     Args:
         name: A key of `FOLDERS`.
-        folder: Where the records lie, if not there.
+        folder: Folder of the records; None for the one in `FOLDERS`.
     """
     records = [read_record(file) for file in sorted((folder or FOLDERS[name]).glob("*.json"))]
     sections = [_write_section(record, _GOALS[name]) for record in records]
-    return "\n".join([_HEADS[name], *sections])
+    return "\n".join([_HEADERS[name], *sections])
 
 
 def _write_section(record: Record, goal: str) -> str:
     seed = "" if record.seed is None else f" Seed {record.seed}."
+    columns, rows = _add_met(record)
     lines = [
         f"## {record.title}",
         "",
         f"**{goal}:** {record.goal}",
         "",
-        _write_row(record.columns),
-        _write_row(["---"] * len(record.columns)),
-        *(_write_row(row) for row in record.rows),
+        _write_row(columns),
+        _write_row(["---"] * len(columns)),
+        *(_write_row(row) for row in rows),
         "",
         f"`{record.command}`, {record.date}.{seed} {record.machine}.",
         *(["", record.remark] if record.remark else []),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _add_met(record: Record) -> tuple[Sequence[str], list[Sequence[Cell]]]:
+    """Return columns and rows, with a column *met* if the record declares bounds."""
+    if not record.bounds:
+        return record.columns, [*record.rows]
+    rows = [[*row, _write_met(record, number)] for number, row in enumerate(record.rows)]
+    return [*record.columns, "met"], [*rows]
+
+
+def _write_met(record: Record, number: int) -> str:
+    if not record.bounds[number]:
+        return "-"
+    violations = record.list_violations(number)
+    return f"no: {'; '.join(violations)}" if violations else "yes"
 
 
 def _write_row(cells: Sequence[Cell]) -> str:
@@ -75,7 +92,7 @@ def _write_cell(cell: Cell) -> str:
 
 
 def main() -> None:
-    """Write the pages that are named."""
+    """Write the pages named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pages", nargs="+", choices=sorted(FOLDERS))
     for name in parser.parse_args().pages:

@@ -1,4 +1,4 @@
-"""Draw docs/images/tour.png from a running service, by its public API alone.
+"""Draw docs/images/tour.png from a running service, with the public API.
 
 usage: python docs/tour.py [URL]        (default http://127.0.0.1:8000)
 """
@@ -17,19 +17,19 @@ TARGET = Path(__file__).parent / "images" / "tour.png"
 
 
 def fetch(client: httpx.Client, path: str, **options: object) -> Image.Image:
-    """Return the picture that a POST answers."""
-    answer = client.post(path, headers={"Accept": "image/png"}, **options)
-    answer.raise_for_status()
-    return enlarge(Image.open(io.BytesIO(answer.content)))
+    """Send a POST request and return the enlarged image of its response."""
+    response = client.post(path, headers={"Accept": "image/png"}, **options)
+    response.raise_for_status()
+    return enlarge(Image.open(io.BytesIO(response.content)))
 
 
-def enlarge(picture: Image.Image) -> Image.Image:
-    """Return a picture with each pixel as a square."""
-    return picture.resize((SCALE * picture.width, SCALE * picture.height), Image.Resampling.NEAREST)
+def enlarge(image: Image.Image) -> Image.Image:
+    """Scale an image by `SCALE` without smoothing."""
+    return image.resize((SCALE * image.width, SCALE * image.height), Image.Resampling.NEAREST)
 
 
 def draw_tour(client: httpx.Client) -> Image.Image:
-    """Return grids of samples side by side, and below them a line through latent space."""
+    """Return one image: two grids of samples, and below them an interpolation."""
     grids = [
         fetch(client, f"/v1/sample?model={model}&count=49&seed=2")
         for model in ("fashion-mnist", "mnist")
@@ -43,11 +43,11 @@ def draw_tour(client: httpx.Client) -> Image.Image:
     body = {"latents": ends, "steps": 14, "encoding": "array"}
     images = client.post("/v1/interpolate?model=fashion-mnist", json=body).json()["images"]
     strip = np.hstack([np.pad(image[0], ((0, 0), (0, 2))) for image in np.array(images)])
-    return lay_out(grids, enlarge(Image.fromarray(np.rint(255 * strip).astype(np.uint8))))
+    return arrange(grids, enlarge(Image.fromarray(np.rint(255 * strip).astype(np.uint8))))
 
 
-def lay_out(grids: list[Image.Image], line: Image.Image) -> Image.Image:
-    """Return one picture of two grids with captions, and a strip below."""
+def arrange(grids: list[Image.Image], line: Image.Image) -> Image.Image:
+    """Arrange two grids with captions, and a strip below them."""
     width = sum(grid.width for grid in grids) + 3 * GAP
     caption = 2 * GAP
     page = Image.new("L", (width, grids[0].height + line.height + 2 * caption + 2 * GAP), 255)

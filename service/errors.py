@@ -1,92 +1,92 @@
-"""Everything latentd raises on purpose. No HTTP here: `service.http.problems` maps each class once.
+"""The exceptions that latentd raises; `service.http.problems` maps them to HTTP responses.
 
 LatentdError
-├── RequestError                  the caller can mend it
-│   ├── MalformedInputError       bytes that are not what they claim to be
-│   ├── InvalidInputError         well-formed and wrong: shape, range, unknown field
-│   ├── LimitExceededError        more than a configured limit
-│   ├── UnsupportedFormatError    a form of input that is not read
-│   ├── UnofferedFormatError      a form of output that is not written
-│   ├── ModelNotFoundError        no such bundle or version
-│   ├── UnavailableError          the bundle lacks that network, source or class labels
-│   ├── AuthenticationError       no key, or none of ours
-│   └── ForbiddenError            a key without the right that is needed
-├── OverloadedError               the queue is full; try again soon
-├── DeadlineError                 the work waited too long and was not begun; try again soon
-├── NotReadyError                 still loading, or draining
-├── InferenceError                a network failed on input that passed every check
-├── ArtifactError                 a bundle that must not be served
-├── KeysError                     API keys that cannot be read
-├── ExposedError                  settings that would open the service by mistake
-└── MissingExtraError             an optional dependency is not installed
+├── RequestError                    the client can correct the request
+│   ├── MalformedInputError         bytes that contradict their content type
+│   ├── InvalidInputError           valid syntax, wrong value: shape, range, unknown field
+│   ├── LimitExceededError          above a configured limit
+│   ├── UnsupportedFormatError      input in an unsupported format
+│   ├── NotAcceptableError          no supported output format is accepted
+│   ├── ModelNotFoundError          unknown bundle or version
+│   ├── UnsupportedOperationError   the bundle lacks a network, sample source or class labels
+│   ├── AuthenticationError         missing or unknown API key
+│   └── ForbiddenError              the API key lacks a scope
+├── OverloadedError                 the queue or the memory budget is full; retry
+├── DeadlineExceededError           the queue timeout has expired; retry
+├── NotReadyError                   the service is loading or draining
+├── InferenceError                  a network failed on valid input
+├── ArtifactError                   an invalid bundle
+├── ApiKeysError                    invalid API keys
+├── InsecureSettingsError           settings that expose protected functions without a key
+└── MissingExtraError               an optional dependency is not installed
 """
 
 from dataclasses import dataclass
 
 
 class LatentdError(Exception):
-    """Base of all errors that latentd raises on purpose; its text may be shown to a client."""
+    """Base class of latentd's exceptions; the text may be sent to clients."""
 
 
 class RequestError(LatentdError):
-    """The request cannot be answered as sent."""
+    """The client can correct the request."""
 
 
 class MalformedInputError(RequestError):
-    """Bytes that are not what their content type says: broken JSON, a truncated PNG."""
+    """Bytes that contradict their content type: invalid JSON, a truncated PNG."""
 
 
 @dataclass(frozen=True, slots=True)
-class Flaw:
-    """One wrong member of a request: a JSON pointer to it and what was wanted."""
+class Violation:
+    """A wrong member of a request: its JSON pointer, and the problem."""
 
     pointer: str
     detail: str
 
 
 class InvalidInputError(RequestError):
-    """Well-formed input with a wrong value; `flaws` points at each wrong member."""
+    """Input of valid syntax with wrong values, one violation per wrong member."""
 
-    def __init__(self, *flaws: Flaw) -> None:
-        """Keep the flaws; the message joins their details."""
-        super().__init__("; ".join(flaw.detail for flaw in flaws))
-        self.flaws = flaws
+    def __init__(self, *violations: Violation) -> None:
+        """Keep the violations; the message joins their details."""
+        super().__init__("; ".join(violation.detail for violation in violations))
+        self.violations = violations
 
 
 class LimitExceededError(RequestError):
-    """More bytes, images, pixels or samples than the configured limit allows."""
+    """More bytes, images, pixels or samples than the configured limit."""
 
 
 class UnsupportedFormatError(RequestError):
-    """A content type or file format that is not read."""
+    """Input in an unsupported content type or file format."""
 
 
-class UnofferedFormatError(RequestError):
-    """None of the accepted answer formats can be given."""
+class NotAcceptableError(RequestError):
+    """No supported output format is accepted by the client."""
 
 
 class ModelNotFoundError(RequestError):
-    """No such bundle or version."""
+    """Unknown bundle or version."""
 
 
-class UnavailableError(RequestError):
-    """The bundle exists and lacks what the operation needs."""
+class UnsupportedOperationError(RequestError):
+    """The bundle lacks a network, sample source or class labels for the operation."""
 
 
 class AuthenticationError(RequestError):
-    """A key is needed, and none that is known was given."""
+    """Missing or unknown API key."""
 
 
 class ForbiddenError(RequestError):
-    """The key is known and lacks the right that is needed."""
+    """The API key lacks a scope."""
 
 
 class OverloadedError(LatentdError):
-    """The bounded queue is full, or too many bytes of bodies are in hand."""
+    """The queue is full, or the request bodies exceed the memory budget."""
 
 
-class DeadlineError(LatentdError):
-    """The work waited in the queue past its deadline, and was not begun."""
+class DeadlineExceededError(LatentdError):
+    """The queue timeout of the request has expired before it ran."""
 
 
 class NotReadyError(LatentdError):
@@ -94,20 +94,20 @@ class NotReadyError(LatentdError):
 
 
 class InferenceError(LatentdError):
-    """A network failed, or gave non-finite numbers, for input that passed every check."""
+    """A network failed, or returned non-finite numbers, on valid input."""
 
 
 class ArtifactError(LatentdError):
-    """A bundle that is missing, broken, tampered with or of an unknown schema."""
+    """A missing, incomplete or modified bundle, or one of an unknown schema version."""
 
 
-class KeysError(LatentdError):
-    """API keys that cannot be read; the text names the line, never what stands in it."""
+class ApiKeysError(LatentdError):
+    """Invalid API keys; the text has the line number and never the line."""
 
 
-class ExposedError(LatentdError):
-    """Settings that would let everybody do what should need a key."""
+class InsecureSettingsError(LatentdError):
+    """Settings that expose protected functions without an API key."""
 
 
 class MissingExtraError(LatentdError):
-    """An optional dependency is missing; the text names the extra to install."""
+    """An optional dependency is not installed; the text names the extra."""

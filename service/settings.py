@@ -1,10 +1,15 @@
-"""Every setting of the service, in one class, read once."""
+"""All settings of the service, read once from flags and environment variables."""
 
+import logging
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import (
     Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
     StringConstraints,
     ValidationError,
     ValidationInfo,
@@ -12,135 +17,117 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service.artifact.manifest import GraphFormat
+
 MIB = 1024 * 1024
+PositiveSeconds = Annotated[PositiveFloat, Field(le=86_400)]
+"""A duration of at most a day; infinity is invalid."""
+NonNegativeSeconds = Annotated[NonNegativeFloat, Field(le=86_400)]
+"""A duration of at most a day, or 0."""
+
+_log = logging.getLogger(__name__)
 
 
 class Settings(BaseSettings):
-    """What `latentd serve` can be told, by a flag or by an environment variable LATENTD_<NAME>."""
+    """Settings of `latentd serve`: each is a flag and an environment variable LATENTD_<NAME>."""
 
     model_config = SettingsConfigDict(
         env_prefix="LATENTD_",
         env_ignore_empty=True,
         frozen=True,
+        use_attribute_docstrings=True,
         cli_kebab_case=True,
         cli_prog_name="latentd serve",
         cli_implicit_flags=True,
         cli_hide_none_type=True,
     )
 
-    host: Annotated[str, Field(description="Address to listen on; 0.0.0.0 for every network.")] = (
-        "127.0.0.1"
-    )
-    port: Annotated[
-        int, Field(ge=0, le=65_535, description="TCP port to listen on; 0 for any free one.")
-    ] = 8000
-    workers: Annotated[int, Field(ge=1, description="Worker processes.")] = 1
-    models_store: Annotated[Path, Field(description="Folder of bundles, <name>/<version>/.")] = (
-        Path("models_store")
-    )
-    backend: Annotated[
-        Literal["onnx", "torchscript"], Field(description="What runs the networks.")
-    ] = "onnx"
-    model_backends: Annotated[
-        dict[str, Literal["onnx", "torchscript"]],
-        Field(description='Backends of single models, as in \'{"mnist": "torchscript"}\'.'),
-    ] = {}
-    default_model: Annotated[
-        str | None,
-        Field(description="Name of the model that answers when none is named; else the first."),
-    ] = None
-    versions: Annotated[
-        int, Field(ge=1, description="How many of each model's highest versions are served.")
-    ] = 2
-    serve_good: Annotated[
-        bool,
-        Field(description="Serve the other models where a bundle is broken, instead of none."),
-    ] = False
-    watch_seconds: Annotated[
-        float,
-        Field(ge=0, description="Seconds between looks for new bundles in the store; 0 for never."),
-    ] = 1.0
-    threads: Annotated[
-        int,
-        Field(ge=0, description="Threads for inference in a worker; 0 for its share of the CPUs."),
-    ] = 0
-    max_queue: Annotated[
-        int, Field(ge=1, description="Requests running or waiting in a worker; more get 429.")
-    ] = 64
-    request_seconds: Annotated[
-        float,
-        Field(gt=0, description="Seconds a request may wait for a thread; then it gets 503."),
-    ] = 30.0
-    max_body_bytes: Annotated[int, Field(ge=1, description="Bytes of a request's body.")] = 32 * MIB
-    max_pending_bytes: Annotated[
-        int,
-        Field(ge=1, description="Bytes of bodies that a worker holds at a time; more get 429."),
-    ] = 256 * MIB
-    max_json_bytes: Annotated[
-        int, Field(ge=1, description="Bytes of JSON in a request; larger inputs go as .npy.")
-    ] = 8 * MIB
-    max_json_values: Annotated[
-        int,
-        Field(ge=1, description="Values in a request's JSON; a list or object counts as four."),
-    ] = 1_000_000
-    max_images: Annotated[int, Field(ge=1, description="Images or latents in a request.")] = 1024
-    max_pixels: Annotated[
-        int, Field(ge=1, description="Pixels of all image files in a request together.")
-    ] = 32_000_000
-    max_samples: Annotated[
-        int, Field(ge=2, description="Images that one request may have generated.")
-    ] = 1024
-    api_keys: Annotated[
-        str,
-        Field(description="API keys, lines of `latentd key` parted by ';'; none: all is open."),
-    ] = ""
-    api_keys_file: Annotated[
-        Path | None, Field(description="File of API keys, a line of `latentd key` each.")
-    ] = None
-    repository_control: Annotated[
-        bool, Field(description="Let clients load and unload models, under /v2/repository.")
-    ] = False
-    cors_origins: Annotated[
-        list[Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^/\s]+)$")]],
-        Field(description="Origins whose pages may call, as in '[\"https://a.example\"]'."),
-    ] = []
-    header_seconds: Annotated[
-        float, Field(gt=0, description="Seconds in which a request's headers must arrive.")
-    ] = 10.0
-    body_seconds: Annotated[
-        float, Field(gt=0, description="Seconds in which a body must arrive, or an answer leave.")
-    ] = 30.0
-    drain_seconds: Annotated[
-        float,
-        Field(ge=0, description="Seconds of answering on after a stop signal, not ready any more."),
-    ] = 2.0
-    log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], Field(description="Least level logged.")
-    ] = "info"
-    log_format: Annotated[
-        Literal["json", "text"], Field(description="One JSON object a line, or text for people.")
-    ] = "json"
-    otlp_endpoint: Annotated[
-        str | None,
-        Field(
-            pattern=r"^https?://\S+$",
-            description="OpenTelemetry collector, OTLP over HTTP, as in http://127.0.0.1:4318.",
-        ),
-    ] = None
+    host: str = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 for all network interfaces."""
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8000
+    """TCP port to listen on; 0 for a free port."""
+    workers: Annotated[PositiveInt, Field(le=256)] = 1
+    """Number of worker processes."""
+    models_store: Path = Path("models_store")
+    """Folder of bundles, `<name>/<version>/`."""
+    backend: GraphFormat = "onnx"
+    """Backend that runs the networks."""
+    model_backends: dict[str, GraphFormat] = {}
+    """Backends of single models, e.g. '{"mnist": "torchscript"}'."""
+    default_model: str | None = None
+    """Model for requests that name none; unset, the first in alphabetical order."""
+    versions: PositiveInt = 2
+    """Number of versions served per model, the highest ones."""
+    skip_broken_models: bool = False
+    """Serve the other models if a bundle is broken; otherwise the start fails."""
+    watch_seconds: NonNegativeSeconds = 1.0
+    """Interval between checks of the models store for new bundles, in seconds; 0 for none."""
+    threads: Annotated[NonNegativeInt, Field(le=256)] = 0
+    """Inference threads per worker; 0 for an equal share of the CPUs."""
+    max_queue: PositiveInt = 64
+    """Maximum number of pending requests per worker; more are rejected with 429."""
+    request_seconds: PositiveSeconds = 30.0
+    """Timeout of a request in the queue, in seconds; then it is rejected with 503."""
+    max_body_bytes: PositiveInt = 32 * MIB
+    """Maximum size of a request body, in bytes."""
+    max_pending_bytes: PositiveInt = 256 * MIB
+    """Maximum total size of the bodies in a worker, in bytes; more are rejected with 429."""
+    max_json_bytes: PositiveInt = 8 * MIB
+    """Maximum size of the JSON in a request, in bytes; send larger inputs as .npy."""
+    max_json_values: PositiveInt = 1_000_000
+    """Maximum number of values in the JSON of a request; a list or object counts as four."""
+    max_images: PositiveInt = 1024
+    """Maximum number of images or latents in a request."""
+    max_pixels: PositiveInt = 32_000_000
+    """Maximum total of pixels in the image files of a request."""
+    max_samples: Annotated[int, Field(ge=2)] = 1024
+    """Maximum number of generated images in a request; at least 2."""
+    api_keys: str = ""
+    """API keys: lines printed by `latentd key`, separated by ';'. Without keys access is open."""
+    api_keys_file: Path | None = None
+    """File of API keys, one line printed by `latentd key` per line."""
+    repository_control: bool = False
+    """Let clients load and unload models through /v2/repository."""
+    cors_origins: list[Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^/\s]+)$")]] = []
+    """Origins of web pages that may send requests, e.g. '["https://a.example"]'."""
+    header_seconds: PositiveSeconds = 10.0
+    """Timeout for the headers of a request, in seconds."""
+    body_seconds: PositiveSeconds = 30.0
+    """Timeout for the body of a request, and for sending a response, in seconds."""
+    drain_seconds: NonNegativeSeconds = 2.0
+    """Time from a stop signal to the shutdown, in seconds; requests are served, /readyz is 503."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Lowest level that is logged."""
+    log_format: Literal["json", "text"] = "json"
+    """Log format: one JSON object per line, or plain text."""
+    otlp_endpoint: Annotated[str | None, Field(pattern=r"^https?://\S+$")] = None
+    """Base URL of an OpenTelemetry collector, OTLP over HTTP, e.g. http://127.0.0.1:4318."""
+
+    @field_validator("port", mode="before")
+    @classmethod
+    def _ignore_service_links(cls, port: object) -> object:
+        """Return the default port for an address such as `tcp://10.96.14.7:80`.
+
+        Kubernetes sets LATENTD_PORT to it in each pod once a Service is named `latentd`.
+        """
+        if isinstance(port, str) and "://" in port:
+            _log.warning("LATENTD_PORT: ignored the address %.80r of a Kubernetes Service", port)
+            return cls.model_fields["port"].default
+        return port
 
     @field_validator("repository_control")
     @classmethod
-    def _control_reaches_one_worker(cls, on: bool, info: ValidationInfo) -> bool:
-        if on and info.data.get("workers", 1) > 1:
+    def _require_one_worker(cls, enabled: bool, info: ValidationInfo) -> bool:
+        if enabled and (workers := info.data.get("workers", 1)) > 1:
             raise ValueError(
-                "with several workers a request reaches one of them only: "
-                "publish into the models store, which all of them watch"
+                f"a load request reaches one worker only, and workers is {workers}: "
+                "set workers to 1, or publish into the models store, which all workers watch"
             )
-        return on
+        return enabled
 
 
-def explain(error: ValidationError) -> str:
-    """Return a line for each bad setting: its name, the value and what was wanted."""
+def format_errors(error: ValidationError) -> str:
+    """Return one line per invalid setting: its names, the accepted values and the value."""
     return "\n".join(
         f"LATENTD_{name.upper()} (--{name.replace('_', '-')}): "
         f"{detail['msg']}, got {detail['input']!r:.80}"

@@ -1,4 +1,4 @@
-"""Fixtures that several kinds of tests share."""
+"""Fixtures that several test folders share."""
 
 from pathlib import Path
 
@@ -7,20 +7,21 @@ import pytest
 
 @pytest.fixture(scope="session")
 def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of a short training of every network, `models_store/digits/1` beside it.
+    """Return the run folder of a short training of every network on the digits.
 
-    The commands are what a user types; `runs/digits` and `models_store` lie in one new folder.
+    The test calls the commands that a user types. `runs/digits` and `models_store/digits/1` share
+    one new folder.
     """
-    from training.commands.train import train  # noqa: PLC0415 - torch, for tests that ask for it
+    from training.commands.train import train  # noqa: PLC0415 - imports torch
 
-    home = tmp_path_factory.mktemp("digits")
-    places = ["--runs", str(home / "runs"), "--store", str(home / "models_store")]
-    quick = ["--epochs", "3", "--device", "cpu", "--set", "density.search_codes=200"]
-    assert train(["digits", *places, *quick]) == 0
-    return home / "runs" / "digits"
+    workspace = tmp_path_factory.mktemp("digits")
+    folder_flags = ["--runs", str(workspace / "runs"), "--store", str(workspace / "models_store")]
+    speed_flags = ["--epochs", "3", "--device", "cpu", "--set", "density.search_codes=200"]
+    assert train(["digits", *folder_flags, *speed_flags]) == 0
+    return workspace / "runs" / "digits"
 
 
 @pytest.fixture(scope="session")
 def digits_store(digits_run: Path) -> Path:
-    """Return a models store with the bundle `digits`, version 1, with every network."""
+    """Return a models store with version 1 of the bundle `digits`, with every network."""
     return digits_run.parents[1] / "models_store"

@@ -1,1 +1,1 @@
-"""Speed: one module for each figure of docs/performance.md, and what they share."""
+"""Speed and size: one module for each section of docs/performance.md."""

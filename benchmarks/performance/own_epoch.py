@@ -1,7 +1,8 @@
-"""One epoch of latentd's own training loop, in a process of its own.
+"""One epoch of latentd's training loop in a separate process.
 
-usage: python -m performance.own_epoch SPEC, as `benchmarks/peers/lightning/app.py` takes it.
-Prints the seconds that `training.fitting.loop.fit` took.
+usage: python -m benchmarks.performance.own_epoch SPEC, with the SPEC of
+`benchmarks/peers/lightning/app.py`. Prints JSON with the `seconds` of the training loop and the
+number of `parameters` of the network.
 """
 
 import contextlib
@@ -23,30 +24,26 @@ from training.networks.autoencoders import Autoencoder
 from training.recipe.schema import AutoencoderRecipe
 
 # isort: split
-# After `training`, which chooses how torch's threads wait, as in `latentd train`.
+# After `training`, which configures how torch's threads wait, as in `latentd train`.
 import torch
-import torch._dynamo  # or the first optimiser would import it, for two seconds, while time is taken
+import torch._dynamo  # the first optimiser imports it, which would add two seconds to the epoch
 
-_SHAPE = (1, 28, 28)
+SHAPE = (1, 28, 28)
 _HEADER_BYTES = 16
 _SEED = 1
 
 
 def read_examples(file: Path, start: int, count: int) -> Examples:
-    """Return images from an IDX file, from `start` on."""
-    size = int(np.prod(_SHAPE))
+    """Return `count` images of an IDX file from index `start`."""
+    size = int(np.prod(SHAPE))
     pixels = np.fromfile(file, np.uint8, count * size, offset=_HEADER_BYTES + start * size)
-    images = LabelledImages(pixels.reshape(count, *_SHAPE), np.zeros(count, np.int64))
+    images = LabelledImages(pixels.reshape(count, *SHAPE), np.zeros(count, np.int64))
     return Examples.from_images(images, torch.device("cpu"))
 
 
-def train(spec: dict[str, Any]) -> float:
-    """Train for one epoch; return the seconds that it took."""
-    torch.manual_seed(_SEED)
-    file = Path(spec["root"]) / "FashionMNIST" / "raw" / "train-images-idx3-ubyte"
-    training = read_examples(file, 0, spec["train"])
-    validation = read_examples(file, spec["train"], spec["validation"])
-    recipe = AutoencoderRecipe(
+def make_recipe(spec: dict[str, Any]) -> AutoencoderRecipe:
+    """Return the recipe of the reports' autoencoder for one epoch."""
+    return AutoencoderRecipe(
         architecture="seed",
         latent_size=spec["latent_size"],
         epochs=1,
@@ -56,7 +53,16 @@ def train(spec: dict[str, Any]) -> float:
         weight_decay=0,
         schedule="constant",
     )
-    network = Autoencoder(_SHAPE, recipe)
+
+
+def train(spec: dict[str, Any]) -> dict[str, float]:
+    """Train for one epoch; return its `seconds` and the number of `parameters`."""
+    torch.manual_seed(_SEED)
+    file = Path(spec["root"]) / "FashionMNIST" / "raw" / "train-images-idx3-ubyte"
+    training = read_examples(file, 0, spec["train"])
+    validation = read_examples(file, spec["train"], spec["validation"])
+    recipe = make_recipe(spec)
+    network = Autoencoder(SHAPE, recipe)
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
         job = FitJob(
             *("autoencoder", recipe, reconstruction_loss, _SEED),
@@ -65,10 +71,11 @@ def train(spec: dict[str, Any]) -> float:
         )
         start = time.perf_counter()
         fit(network, job, training, validation)
-        return time.perf_counter() - start
+        seconds = time.perf_counter() - start
+    return {"seconds": seconds, "parameters": sum(one.numel() for one in network.parameters())}
 
 
 if __name__ == "__main__":
-    given = json.loads(sys.argv[1])
-    torch.set_num_threads(given["threads"])
-    print(train(given))
+    spec = json.loads(sys.argv[1])
+    torch.set_num_threads(spec["threads"])
+    print(json.dumps(train(spec)))

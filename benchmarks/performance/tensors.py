@@ -1,4 +1,4 @@
-"""Images a second where many come in one request, beside ONNX Runtime itself."""
+"""Throughput of requests with many images, compared with ONNX Runtime alone."""
 
 import io
 import json
@@ -8,26 +8,25 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnxruntime
-from loads import Request
-from records import Record
 
-from performance.answers import ask, open_session
-from performance.contenders import load, make_latentd
-from performance.options import Options, find_cpus, pinned
-from performance.pictures import find_bundle, read_images
-from performance.rounds import Goal, alternate, compare, list_columns
+from benchmarks.harness.contenders import make_latentd, measure_rate
+from benchmarks.harness.dataset import find_bundle, read_images
+from benchmarks.harness.http_load import Request
+from benchmarks.harness.options import Options, find_cpus, pinned
+from benchmarks.harness.records import Cell, Record
+from benchmarks.harness.response_checks import fetch, open_session
+from benchmarks.harness.rounds import Goal, alternate, compare, list_columns
 
 IMAGES = 256
 CONNECTIONS = 4
 _NPY = "application/x-npy"
 _MODEL = "fashion-mnist.encoder"
-_SEED = 1
 _TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """A way through latentd, and the bare network that does the same work."""
+class Case:
+    """A request to latentd, and the network that does the same work alone."""
 
     name: str
     request: Request
@@ -40,7 +39,7 @@ class Way:
 def measure_network(
     session: onnxruntime.InferenceSession, inputs: np.ndarray, seconds: float
 ) -> float:
-    """Return how many rows of (N, ...) a second a network takes in this process."""
+    """Return the rows of (N, ...) inputs per second that a network processes in this process."""
     feed = {session.get_inputs()[0].name: inputs}
     count, start = 0, time.perf_counter()
     while time.perf_counter() < start + seconds:
@@ -49,16 +48,16 @@ def measure_network(
     return count / (time.perf_counter() - start)
 
 
-def send_npy(images: np.ndarray) -> Request:
-    """Return the request that encodes (N, C, H, W) and wants its latents as an array, too."""
+def make_npy_request(images: np.ndarray) -> Request:
+    """Return a request to encode (N, C, H, W) images, with npy input and output."""
     stream = io.BytesIO()
     np.save(stream, images)
     headers = (("Accept", _NPY),)
     return Request("npy", "/v1/encode", stream.getvalue(), _NPY, headers=headers)
 
 
-def send_binary(images: np.ndarray) -> Request:
-    """Return the request of the binary tensor extension, its answer in bytes as well."""
+def make_binary_request(images: np.ndarray) -> Request:
+    """Return a request of the binary tensor extension, with binary input and output."""
     head = {
         "inputs": [
             {
@@ -80,99 +79,104 @@ def send_binary(images: np.ndarray) -> Request:
     )
 
 
-def send_sample() -> Request:
-    """Return the request for samples, as an array."""
+def make_sample_request() -> Request:
+    """Return a request for samples as npy."""
     body = json.dumps({"count": IMAGES, "source": "kde"}).encode()
     return Request("sample", "/v1/sample", body, headers=(("Accept", _NPY),))
 
 
 def read_npy(body: bytes) -> np.ndarray:
-    """Return the array in an answer."""
+    """Return the array in a response."""
     array: np.ndarray = np.load(io.BytesIO(body))
     return array
 
 
 def read_binary(body: bytes) -> np.ndarray:
-    """Return the only tensor in an answer: its bytes are the last."""
+    """Return the only tensor in a response; its bytes follow the JSON."""
     head, _ = json.JSONDecoder().raw_decode(body.decode("latin-1"))
     (output,) = head["outputs"]
     content = body[-output["parameters"]["binary_data_size"] :]
     return np.frombuffer(content, np.float32).reshape(output["shape"])
 
 
-def list_ways(pixels: np.ndarray) -> list[Way]:
-    """Return what is measured for images, (N, H, W) uint8."""
-    whole = pixels[:, None]
-    floats = whole.astype(np.float32) / 255
+def list_cases(pixels: np.ndarray) -> list[Case]:
+    """Return the cases for images, (N, H, W) uint8."""
+    uint8 = pixels[:, None]
+    floats = uint8.astype(np.float32) / 255
     return [
-        Way("encode, npy of uint8", send_npy(whole), read_npy, "encoder", Goal(0.8)),
-        Way("encode, npy of float32", send_npy(floats), read_npy, "encoder", Goal(0.8)),
-        Way("infer, binary tensors", send_binary(floats), read_binary, "encoder", Goal(0.75)),
-        Way("sample from the KDE, npy out", send_sample(), read_npy, "decoder", Goal(0.75)),
+        Case("encode, npy of uint8", make_npy_request(uint8), read_npy, "encoder", Goal(0.8)),
+        Case("encode, npy of float32", make_npy_request(floats), read_npy, "encoder", Goal(0.8)),
+        Case(
+            *("infer, binary tensors", make_binary_request(floats)),
+            *(read_binary, "encoder", Goal(0.75)),
+        ),
+        Case("sample from the KDE, npy", make_sample_request(), read_npy, "decoder", Goal(0.75)),
     ]
 
 
-def check(way: Way, port: int, latents: np.ndarray) -> None:
-    """Compare an answer with what the network gives.
+def check(case: Case, port: int, latents: np.ndarray) -> None:
+    """Compare a response with the output of the network.
 
     Raises:
-        RuntimeError: it is another.
+        RuntimeError: They differ.
     """
-    answer = way.read(ask(port, way.request))
-    if way.network == "decoder":
-        if answer.shape != (IMAGES, 1, 28, 28) or not 0 <= answer.min() <= answer.max() <= 1:
-            raise RuntimeError(f"{way.name}: answered {answer.shape}, not so many images")
-    elif answer.shape != latents.shape or np.abs(answer - latents).max() > _TOLERANCE:
-        raise RuntimeError(f"{way.name}: the latents are wrong")
+    array = case.read(fetch(port, case.request))
+    if case.network == "decoder":
+        if array.shape != (IMAGES, 1, 28, 28) or not 0 <= array.min() <= array.max() <= 1:
+            raise RuntimeError(
+                f"{case.name}: Expected {IMAGES} images in [0, 1], got shape {array.shape}."
+            )
+    elif array.shape != latents.shape or np.abs(array - latents).max() > _TOLERANCE:
+        raise RuntimeError(f"{case.name}: The latents differ from those of ONNX Runtime.")
 
 
 def measure(options: Options) -> Record:
-    """Measure every way and the bare networks in turn, all on one CPU."""
+    """Measure all cases and the networks alone in alternating rounds, on one CPU."""
     bundle, pixels = find_bundle(), read_images(IMAGES)
-    ways = list_ways(pixels)
-    cpu, sender = find_cpus()
+    cases = list_cases(pixels)
+    server_cpu, wrk_cpu = find_cpus()
     networks = {name: open_session(bundle / f"{name}.onnx") for name in ("encoder", "decoder")}
     images = pixels[:, None].astype(np.float32) / 255
     (latents,) = networks["encoder"].run(None, {"images": images})
     inputs = {"encoder": images, "decoder": latents}
 
     def run_network(name: str) -> float:
-        with pinned(cpu):
-            measure_network(networks[name], inputs[name], options.warm_seconds)
+        with pinned(server_cpu):
+            measure_network(networks[name], inputs[name], options.warm_up_seconds)
             return measure_network(networks[name], inputs[name], options.seconds)
 
-    def run_way(way: Way) -> float:
-        with make_latentd(way.request, way.name).serve() as server:
-            check(way, server.port, latents)
-            return IMAGES * load(server.port, way.request, options, CONNECTIONS, sender)
+    def run_case(case: Case) -> float:
+        with make_latentd(case.request, case.name).serve() as server:
+            check(case, server.port, latents)
+            return IMAGES * measure_rate(server.port, case.request, options, CONNECTIONS, wrk_cpu)
 
-    figures = alternate(
+    rates = alternate(
         {name: lambda name=name: run_network(name) for name in networks}
-        | {way.name: lambda way=way: run_way(way) for way in ways},
+        | {case.name: lambda case=case: run_case(case) for case in cases},
         options.rounds,
     )
     rows = [
-        (one.name, one.network, *compare(figures[one.name], figures[one.network], one.goal))
-        for one in ways
+        (case.name, case.network, *compare(rates[case.name], rates[case.network], case.goal))
+        for case in cases
     ]
-    return write(options, rows, make_latentd(ways[0].request, "").versions())
+    return make_record(options, rows, make_latentd(cases[0].request, "").versions())
 
 
-def write(options: Options, rows: list[tuple[str | int | float, ...]], versions: str) -> Record:
+def make_record(options: Options, rows: list[tuple[Cell, ...]], versions: str) -> Record:
     """Return the record."""
     return Record(
         name="tensors",
-        title=f"Tensors: {IMAGES} images a request",
+        title=f"Tensors: {IMAGES} images per request",
         command="make bench ARGS=tensors",
-        goal="latentd gives at least this share of the images a second that ONNX Runtime gives in "
-        "a process of its own.",
-        columns=("way", "network", *list_columns("latentd images/s", "ONNX Runtime images/s")),
+        goal="latentd reaches at least the ratio `goal` of the throughput of ONNX Runtime in a "
+        "separate process.",
+        columns=("case", "network", *list_columns("latentd images/s", "ONNX Runtime images/s")),
         rows=rows,
         remark=(
-            f"One worker with one thread; `wrk -t1 -c{CONNECTIONS}` on another CPU: a few "
-            "connections keep the thread at work while others' bodies are read. ONNX Runtime runs "
-            "the same graph on the same CPU, with one thread, on arrays that are there already. "
-            "Latents are compared with its own first. Samples are drawn and checked besides being "
-            f"decoded. {options.describe_rounds()} {versions}. {options.remark}"
+            f"One worker with one thread; `wrk -t1 -c{CONNECTIONS}` on another CPU: several "
+            "connections keep the inference thread busy while the server reads other bodies. ONNX "
+            "Runtime runs the same graph on the same CPU with one thread, on arrays in memory. "
+            "Latents are first compared with those of ONNX Runtime. Sampling also draws and checks "
+            f"latents. {options.describe_rounds()} {versions}. {options.remark}"
         ).strip(),
     )

@@ -1,4 +1,4 @@
-"""What the list of models and a model's own page answer, for documenting both."""
+"""Models of the responses that list and describe models."""
 
 from typing import Annotated, Any, TypeAlias
 
@@ -6,18 +6,18 @@ from pydantic import BaseModel, Field
 
 from service.api.schemas import Latents
 from service.artifact import ImageSpec, Metric
-from service.artifact.manifest import SourceSpace
+from service.artifact.manifest import SamplerSpace
 
 
 class TensorInfo(BaseModel):
-    """A graph's tensor; `shape` leaves out the batch dimension."""
+    """A tensor of a network; `shape` omits the batch dimension."""
 
     name: str
     shape: list[int]
 
 
 class NetworkInfo(BaseModel):
-    """One network of a bundle and its stored forms."""
+    """A network of a bundle and its stored formats."""
 
     input: TensorInfo
     outputs: list[TensorInfo]
@@ -25,26 +25,28 @@ class NetworkInfo(BaseModel):
 
 
 class SourceInfo(BaseModel):
-    """A sampler of a bundle."""
+    """A sample source of a bundle."""
 
     name: str
     kind: str
-    space: SourceSpace
+    space: SamplerSpace
     class_conditional: bool
     quality: Annotated[
         dict[str, Metric],
-        Field(description="Of its samples, as an independent network judged them; may be empty."),
+        Field(description="Metrics of its samples by an independent judge network; may be empty."),
     ]
 
 
 class ModelInfo(BaseModel):
-    """A bundle that is served."""
+    """A model: a loaded bundle."""
 
     name: str
     version: int
-    versions: Annotated[list[int], Field(description="All that are served, highest first.")]
-    default: Annotated[bool, Field(description="Whether it answers when no model is named.")]
-    digest: Annotated[str, Field(description="sha256 of the manifest, which pins every file.")]
+    versions: Annotated[list[int], Field(description="All loaded versions, highest first.")]
+    default: Annotated[bool, Field(description="Whether it is the default model.")]
+    digest: Annotated[
+        str, Field(description="SHA-256 of the manifest, which contains those of all files.")
+    ]
     backend: str
     operations: list[str]
     image: ImageSpec
@@ -53,10 +55,8 @@ class ModelInfo(BaseModel):
     networks: dict[str, NetworkInfo]
     sources: list[SourceInfo]
     default_source: str | None
-    maps: Annotated[list[str], Field(description="Spaces that have a map.")]
-    report: Annotated[
-        str | None, Field(description="Path of the page with what was measured, or null.")
-    ]
+    maps: Annotated[list[str], Field(description="Latent spaces with a map.")]
+    report: Annotated[str | None, Field(description="Path of the training report, or null.")]
     metrics: dict[str, Metric]
     provenance: dict[str, Any]
 
@@ -67,14 +67,14 @@ Points: TypeAlias = Annotated[
 
 
 class Projections(BaseModel):
-    """Where codes lie on two pictures of their space."""
+    """Two projections of latents to the plane."""
 
-    pca: Annotated[Points, Field(description="On the plane of the first two components.")]
+    pca: Annotated[Points, Field(description="Projection on the first two principal components.")]
     tsne: Points
 
 
 class PrincipalPlane(BaseModel):
-    """The plane of the first two principal components: a code is mean + place @ components."""
+    """Plane of the first two principal components: latent = mean + point @ components."""
 
     mean: Annotated[list[float], Field(description="L numbers.")]
     components: Annotated[
@@ -82,17 +82,17 @@ class PrincipalPlane(BaseModel):
         Field(
             min_length=2,
             max_length=2,
-            description="2 x L, orthonormal; the second is zeros where L is 1.",
+            description="2 x L, orthonormal; the second is zero if L is 1.",
         ),
     ]
 
 
 class MapInfo(BaseModel):
-    """Codes of training images and their projections to two dimensions."""
+    """Latents of training images and their projections to two dimensions."""
 
     space: str
     labels: Annotated[
-        list[int] | None, Field(description="Each code's class index; null without classes.")
+        list[int] | None, Field(description="Class index of each latent; null without classes.")
     ]
     latents: Latents
     projections: Projections
@@ -100,6 +100,6 @@ class MapInfo(BaseModel):
 
 
 class ModelList(BaseModel):
-    """The highest version of each bundle."""
+    """The highest version of each model."""
 
     models: list[ModelInfo]

@@ -1,7 +1,7 @@
-"""What is served: the routes that list and describe models.
+"""Routes that list and describe models, and return their maps and reports.
 
-Maps and reports are read from the bundle for each request, not held in memory. A client that
-keeps the answer is told 304 for as long as the same bundle is served.
+Maps and reports are read from the bundle with each request instead of being held in memory. A
+client that sends the digest of its copy receives 304 as long as the same bundle is loaded.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,6 +12,8 @@ import numpy as np
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 
+from service.api.engine import Engine, get_context, get_engine
+from service.api.handler import name_model
 from service.api.model_info import (
     MapInfo,
     ModelInfo,
@@ -20,14 +22,13 @@ from service.api.model_info import (
     SourceInfo,
     TensorInfo,
 )
-from service.api.openapi import EXTRAS, UNKNOWN
-from service.api.request_context import Engine, watch
+from service.api.openapi import FILE_RESPONSES, NOT_FOUND
 from service.artifact import NetworkSpec, TensorSpec
 from service.artifact.maps import LatentMap
 from service.artifact.tensor_files import Floats
-from service.codecs.responses import give_json
+from service.codecs.responses import respond_json
 from service.inference.model import Model
-from service.inference.registry import Registry
+from service.inference.registry import read_extra
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
@@ -35,68 +36,65 @@ _REPORT_POLICY = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_DIGITS = 4
-_SECONDS_A_BYTE = 2e-7  # to read, check and write a map; it decides between loop and thread
+_SIGNIFICANT_DIGITS = 4
+_SECONDS_A_BYTE = 2e-7  # to read, check and encode a map; chooses between event loop and thread
 
 
 @router.get("")
 async def list_models(request: Request) -> ModelList:
-    """List the highest version of each bundle that is served."""
-    engine: Engine = request.app.state.engine
-    registry = engine.registry
-    highest = [next(iter(versions.values())) for versions in registry.models.values()]
-    return ModelList(models=[describe_model(registry, model) for model in highest])
+    """List the highest version of each model."""
+    engine = get_engine(request)
+    highest = [next(iter(versions.values())) for versions in engine.registry.models.values()]
+    return ModelList(models=[describe_model(engine, model) for model in highest])
 
 
-@router.get("/{name}", responses=UNKNOWN)
+@router.get("/{name}", responses=NOT_FOUND)
 async def get_model(request: Request, name: str) -> ModelInfo:
-    """Describe a bundle: `name`, or `name@version`."""
-    engine: Engine = request.app.state.engine
-    return describe_model(engine.registry, engine.registry.find(name))
+    """Describe a model: `name`, or `name@version`."""
+    engine = get_engine(request)
+    return describe_model(engine, engine.registry.find(name))
 
 
-@router.get("/{name}/maps/{space}", responses=EXTRAS, response_model=MapInfo)
+@router.get("/{name}/maps/{space}", responses=FILE_RESPONSES, response_model=MapInfo)
 async def get_map(request: Request, name: str, space: str) -> Response:
-    """Give the 2-D map of a bundle's latent space: `autoencoder` or `vae`."""
-    engine: Engine = request.app.state.engine
-    model, found = engine.registry.find_map(name, space)
+    """Return the 2-D map of a model's latent space: `autoencoder` or `vae`."""
+    model, found = get_engine(request).registry.find_map(name, space)
     file = model.manifest.maps[found]
 
-    def work() -> Response:
-        return give_json(_describe_map(found, LatentMap.from_bytes(model.bundle.read(file))))
+    def respond() -> Response:
+        return respond_json(_describe_map(found, LatentMap.from_bytes(read_extra(model, file))))
 
-    return await _give_extra(request, model, file, work)
+    return await _respond_file(request, model, file, respond)
 
 
-@router.get("/{name}/report", responses=EXTRAS, response_class=HTMLResponse)
+@router.get("/{name}/report", responses=FILE_RESPONSES, response_class=HTMLResponse)
 async def get_report(request: Request, name: str) -> Response:
-    """Give the page that a bundle's training wrote: pictures, and what was measured."""
-    engine: Engine = request.app.state.engine
-    model, file = engine.registry.find_report(name)
+    """Return the report of a model's training: an HTML page with plots and metrics."""
+    model, file = get_engine(request).registry.find_report(name)
 
-    def work() -> Response:
-        return HTMLResponse(model.bundle.read(file))
+    def respond() -> Response:
+        return HTMLResponse(read_extra(model, file))
 
     headers = {"Content-Security-Policy": _REPORT_POLICY}
-    return await _give_extra(request, model, file, work, headers)
+    return await _respond_file(request, model, file, respond, headers)
 
 
-async def _give_extra(
+async def _respond_file(
     request: Request,
     model: Model,
     file: str,
-    work: Callable[[], Response],
+    respond: Callable[[], Response],
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Answer with what `work` makes of a bundle's file, unless the client has it."""
-    engine: Engine = request.app.state.engine
+    """Return the response that is made from a bundle's file, or 304 if the client has it."""
+    context, engine = get_context(request), get_engine(request)
     tag = f'"{model.bundle.digest}"'
-    known = request.headers.get("if-none-match", "").replace("W/", "").split(",")
+    known = context.headers.get(b"if-none-match", "").replace("W/", "").split(",")
     if {tag, "*"} & {text.strip() for text in known}:
         response = Response(status_code=HTTPStatus.NOT_MODIFIED)
     else:
-        seconds = model.manifest.files[file].bytes * _SECONDS_A_BYTE
-        response = await engine.answer(model, work, seconds, watch(request))
+        cost = model.manifest.files[file].bytes * _SECONDS_A_BYTE
+        response = name_model(await engine.scheduler.call(respond, cost, context), model, context)
     response.headers.update(headers or {})
     response.headers["ETag"] = tag
     response.headers["Cache-Control"] = "private, no-cache"
@@ -114,16 +112,18 @@ def _describe_map(space: str, found: LatentMap) -> dict[str, object]:
 
 
 def _round(points: Floats) -> Floats:
-    """Return points (N, D) with as many digits as four of the largest number of their column."""
+    """Round points (N, D) to four significant digits of the largest value in each column."""
     largest = np.abs(points).max(axis=0).astype(np.float64)
-    digits = _DIGITS - np.ceil(np.log10(largest, where=largest > 0, out=np.zeros_like(largest)))
+    digits = _SIGNIFICANT_DIGITS - np.ceil(
+        np.log10(largest, where=largest > 0, out=np.zeros_like(largest))
+    )
     rounded: Floats = (np.round(points * 10**digits) / 10**digits).astype(np.float32)
     return rounded
 
 
-def describe_model(registry: Registry, model: Model) -> ModelInfo:
-    """Return what a client can know of a model."""
-    bundle, manifest = model.bundle, model.manifest
+def describe_model(engine: Engine, model: Model) -> ModelInfo:
+    """Return the public description of a model."""
+    bundle, manifest, registry = model.bundle, model.manifest, engine.registry
     return ModelInfo(
         name=bundle.name,
         version=bundle.version,
@@ -131,7 +131,7 @@ def describe_model(registry: Registry, model: Model) -> ModelInfo:
         default=bundle.name == registry.default,
         digest=bundle.digest,
         backend=model.backend,
-        operations=_list_operations(model),
+        operations=[each.name for each in engine.operations if each.is_available(manifest)],
         image=manifest.image,
         classes=None if manifest.classes is None else list(manifest.classes),
         spaces={name: {"latent_size": spec.latent_size} for name, spec in manifest.spaces.items()},
@@ -140,21 +140,12 @@ def describe_model(registry: Registry, model: Model) -> ModelInfo:
             SourceInfo(name=name, **spec.model_dump(exclude={"file"}))
             for name, spec in manifest.samplers.items()
         ],
-        default_source=manifest.default_source,
+        default_source=manifest.find_default_source(class_conditional=False),
         maps=list(manifest.maps),
         report=manifest.report and f"{router.prefix}/{model.reference}/report",
         metrics=manifest.metrics,
         provenance=manifest.provenance.model_dump(mode="json"),
     )
-
-
-def _list_operations(model: Model) -> list[str]:
-    extra = {"denoise": "denoiser" in model.networks, "classify": "classifier" in model.networks}
-    return [
-        *("encode", "decode", "reconstruct", "interpolate"),
-        *(name for name, has_it in extra.items() if has_it),
-        *(["sample"] if model.samplers else []),
-    ]
 
 
 def _describe_network(model: Model, network: NetworkSpec) -> NetworkInfo:

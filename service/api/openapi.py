@@ -1,6 +1,6 @@
 """The OpenAPI document: every media type of every operation, with examples that work as sent."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,12 +9,14 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from service.api.operation import Operation
 from service.api.schemas import OipError, Problem
+from service.codecs.multipart import MULTIPART
 from service.codecs.npy import MEDIA_TYPE as NPY
-from service.codecs.request_body import MULTIPART, NOTHING, Taken
-from service.codecs.responses import JSON, PNG, encode_picture
-from service.http.problems import KINDS, MEDIA_TYPE
-from service.inference import operations
+from service.codecs.request_body import PARAMETERS_ONLY
+from service.codecs.responses import JSON, PNG, encode_png
+from service.http.problems import MEDIA_TYPE, PROBLEM_TYPES
+from service.inference import operations as arrays
 from service.inference.model import Model
 
 _BINARY = {"type": "string", "format": "binary"}
@@ -24,7 +26,7 @@ _INPUTS: dict[str, dict[str, Any]] = {
         "type": "array",
         "minItems": 1,
         "items": {"anyOf": [{"type": "string"}, _NUMBERS]},
-        "description": "Base64 PNG or JPEG files (`data:` URLs too), or nested H x W or "
+        "description": "PNG or JPEG files in base64 (also as `data:` URLs), or nested H x W or "
         "C x H x W floats in [0, 1].",
     },
     "latents": {
@@ -38,26 +40,28 @@ OCTETS = "application/octet-stream"
 _REF = "#/components/schemas/{model}"
 _ERRORS = {
     str(status.value): {
-        "description": ", or: ".join(k.title for k in KINDS.values() if k.status == status),
+        "description": "; or ".join(
+            problem.title for problem in PROBLEM_TYPES.values() if problem.status == status
+        ),
         "content": {MEDIA_TYPE: {"schema": {"$ref": _REF.format(model="Problem")}}},
     }
-    for status in dict.fromkeys(kind.status for kind in KINDS.values())
+    for status in dict.fromkeys(problem.status for problem in PROBLEM_TYPES.values())
 }
-UNKNOWN: dict[int | str, dict[str, Any]] = {"404": _ERRORS["404"]}
-"""Answers of routes that name a model."""
-EXTRAS: dict[int | str, dict[str, Any]] = {
-    "304": {"description": "What `If-None-Match` names is what is served."},
+NOT_FOUND: dict[int | str, dict[str, Any]] = {"404": _ERRORS["404"]}
+"""Responses of routes that name a model."""
+FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
+    "304": {"description": "The client's copy (`If-None-Match`) is current."},
     **{status: _ERRORS[status] for status in ("404", "409", "429", "503")},
 }
-"""Answers of routes that read a file which a bundle may lack."""
-OIP_UNKNOWN: dict[int | str, dict[str, Any]] = {"404": {"model": OipError}}
-"""Answers of routes of the Open Inference Protocol that name a model."""
+"""Responses of routes that read an optional file of a bundle."""
+OIP_NOT_FOUND: dict[int | str, dict[str, Any]] = {"404": {"model": OipError}}
+"""Responses of routes of the Open Inference Protocol that name a model."""
 OIP_ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": OipError, "description": answer["description"]}
-    for status, answer in _ERRORS.items()
-    if status not in {"406", "409", "422"}  # the protocol says 400 for them, or knows them not
+    status: {"model": OipError, "description": response["description"]}
+    for status, response in _ERRORS.items()
+    if status not in {"406", "409", "422"}  # the protocol uses 400 instead, or does not have them
 }
-"""Answers of its routes that take a body."""
+"""Responses of its routes that read a body."""
 _VERSION = {
     "name": "version",
     "in": "path",
@@ -69,40 +73,34 @@ _SECURITY = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
-_ANSWER_HEADERS = {
-    "X-Model": {"description": "What answered, `name@version`.", "schema": {"type": "string"}},
+_RESPONSE_HEADERS = {
+    "X-Model": {"description": "The model, `name@version`.", "schema": {"type": "string"}},
     "X-Model-Digest": {
-        "description": "sha256 of its manifest.",
+        "description": "SHA-256 of its manifest.",
         "schema": {"type": "string"},
     },
 }
 
 
-def describe(
-    parameters: type[BaseModel], taken: Taken, offered: tuple[str, ...], answer: type[BaseModel]
-) -> dict[str, Any]:
-    """Return what a route's decorator needs to document an operation.
-
-    Args:
-        parameters: The model of its parameters.
-        taken: What it takes.
-        offered: The media types that it answers with.
-        answer: The model of its JSON answer.
-    """
+def describe_operation(operation: Operation[Any]) -> dict[str, Any]:
+    """Return the arguments of a route's decorator that document an operation."""
     content = {
-        JSON: {"schema": {"$ref": _REF.format(model=answer.__name__)}},
+        JSON: {"schema": {"$ref": _REF.format(model=operation.response.__name__)}},
         PNG: {"schema": _BINARY},
         NPY: {"schema": _BINARY},
     }
     success = {
-        "description": "What was asked for, in the form that `Accept` chose.",
-        "headers": _ANSWER_HEADERS,
-        "content": {form: content[form] for form in offered},
-        "model": answer,
+        "description": "The result, in the media type chosen by `Accept`.",
+        "headers": _RESPONSE_HEADERS,
+        "content": {media_type: content[media_type] for media_type in operation.offers},
+        "model": operation.response,
     }
     body = {
-        "required": taken is not NOTHING,
-        "content": {media: _describe_body(media, parameters, taken) for media in taken.media},
+        "required": operation.accepts is not PARAMETERS_ONLY,
+        "content": {
+            media_type: _describe_body(media_type, operation)
+            for media_type in operation.accepts.media_types
+        },
     }
     return {
         "openapi_extra": {"requestBody": body},
@@ -112,7 +110,7 @@ def describe(
 
 
 def describe_inference() -> dict[str, Any]:
-    """Return what the decorator of a route for inference needs to document it."""
+    """Return the arguments of a route's decorator that document inference."""
     body = {
         "required": True,
         "content": {
@@ -123,20 +121,21 @@ def describe_inference() -> dict[str, Any]:
     return {"openapi_extra": {"requestBody": body}, "responses": OIP_ERRORS}
 
 
-def _describe_body(media: str, parameters: type[BaseModel], taken: Taken) -> dict[str, Any]:
-    if media == JSON:
-        own = parameters.model_json_schema()["properties"]
-        inputs = {name: _INPUTS[name] | {"minItems": taken.least} for name in taken.members}
+def _describe_body(media_type: str, operation: Operation[Any]) -> dict[str, Any]:
+    spec = operation.accepts
+    if media_type == JSON:
+        parameters = operation.parameters.model_json_schema()["properties"]
+        inputs = {name: _INPUTS[name] | {"minItems": spec.min_count} for name in spec.members}
         schema: dict[str, Any] = {
             "type": "object",
-            "properties": inputs | own,
+            "properties": inputs | parameters,
             "additionalProperties": False,
         }
         if len(inputs) == 1:
             schema["required"] = [*inputs]
         return {"schema": schema}
-    if media == MULTIPART:
-        parts = {"images": {"type": "array", "items": _BINARY, "minItems": taken.least}}
+    if media_type == MULTIPART:
+        parts = {"images": {"type": "array", "items": _BINARY, "minItems": spec.min_count}}
         return {
             "schema": {"type": "object", "properties": parts, "required": ["images"]},
             "encoding": {"images": {"contentType": "image/png, image/jpeg"}},
@@ -149,14 +148,16 @@ def build_openapi(
     models: Sequence[Model],
     *,
     needs_key: bool,
+    operations: Iterable[Operation[Any]],
     requests: Sequence[type[BaseModel]] = (),
 ) -> dict[str, Any]:
-    """Return the OpenAPI document, its examples fitting the models that are served.
+    """Return the OpenAPI document with examples that fit the loaded models.
 
     Args:
         app: The application.
-        models: What the examples are for, the default first; there may be none.
-        needs_key: Whether clients must bring a key.
+        models: The models of the examples, the default first; may be empty.
+        needs_key: Whether requests need an API key.
+        operations: The operation table.
         requests: Models of request bodies that routes refer to by name.
     """
     document = get_openapi(
@@ -172,18 +173,17 @@ def build_openapi(
     )
     schemas.update(definitions["$defs"])
     _correct(document)
-    examples = make_examples(models)
-    for path, operation in document["paths"].items():
-        example = examples.get(path.rpartition("/")[2])
-        if example is not None and "post" in operation:
-            operation["post"]["requestBody"]["content"][JSON]["example"] = example
+    examples = make_examples(models, operations)
+    for name, example in examples.items():
+        route = document["paths"][f"/v1/{name}"]["post"]
+        route["requestBody"]["content"][JSON]["example"] = example
     return document
 
 
 def _correct(document: dict[str, Any]) -> None:
-    """Mend what FastAPI supposes: that it answers bad parameters, and that it finds them all."""
-    for path, operations_ in document["paths"].items():
-        for operation in operations_.values():
+    """Correct what FastAPI assumes: it does not validate parameters here, nor see all of them."""
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
             if not path.startswith("/v1") or "requestBody" not in operation:
                 operation["responses"].pop("422", None)
             if "{version}" in path:
@@ -192,54 +192,42 @@ def _correct(document: dict[str, Any]) -> None:
         document["components"]["schemas"].pop(name, None)
 
 
-def make_examples(models: Sequence[Model]) -> dict[str, dict[str, Any]]:
-    """Return for each operation that is served a JSON body that can be sent as it stands.
+def make_examples(
+    models: Sequence[Model], operations: Iterable[Operation[Any]]
+) -> dict[str, dict[str, Any]]:
+    """Return, for each available operation, a JSON body that can be sent as it is.
 
-    Where the first model, the default, lacks what an operation needs, the example names another.
+    If the first model, the default, lacks what an operation needs, the example names another.
     """
     examples: dict[str, dict[str, Any]] = {}
-    for model in models:
-        possible = _list_operations(model) - examples.keys()
-        if not possible:
+    inputs: dict[str, dict[str, list[Any]]] = {}
+    for operation in operations:
+        able = [model for model in models if operation.is_available(model.manifest)]
+        if not able:
             continue
-        name = {} if model is models[0] else {"model": model.reference}
-        own = _make_examples_of(model)
-        examples |= {operation: own[operation] | name for operation in sorted(possible)}
+        reference = able[0].reference
+        if reference not in inputs:
+            inputs[reference] = _make_inputs(able[0])
+        members, spec = inputs[reference], operation.accepts
+        examples[operation.name] = {
+            **{member: members[member][: spec.min_count] for member in spec.members[:1]},
+            **operation.example,
+            **({} if able[0] is models[0] else {"model": reference}),
+        }
     return examples
 
 
-def _list_operations(model: Model) -> set[str]:
-    """Return the operations that a model has what is needed for."""
-    needs = {
-        "denoise": "denoiser" in model.networks,
-        "classify": "classifier" in model.networks,
-        "sample": model.manifest.default_source is not None,
-    }
-    always = {"encode", "decode", "reconstruct", "interpolate"}
-    return always | {operation for operation, is_there in needs.items() if is_there}
-
-
-def _make_examples_of(model: Model) -> dict[str, dict[str, Any]]:
-    """Return a body for each operation.
-
-    The pictures are the model's own: decoded from two draws of its sampler, or from zeros.
-    """
-    sampler = model.manifest.default_source
-    if sampler is None:
+def _make_inputs(model: Model) -> dict[str, list[Any]]:
+    """Return two images and two latents of a model: from its sampler, or decoded from zeros."""
+    source = model.manifest.find_default_source(class_conditional=False)
+    if source is None:
         zeros = np.zeros((2, model.space("autoencoder").latent_size), np.float32)
-        images = operations.decode(model, zeros, "autoencoder")
+        images = arrays.run_alone(model, arrays.decode(zeros, "autoencoder"))
     else:
-        generator = np.random.Generator(np.random.PCG64(0))
-        images = operations.sample(model, sampler, 2, generator).images
-    pictures = [encode_picture(image) for image in images]
-    latents = operations.encode(model, images, "autoencoder").latents.round(3).tolist()
-    picture = {"images": pictures[:1]}
+        rng = np.random.Generator(np.random.PCG64(0))
+        images = arrays.run_alone(model, arrays.sample(model, source, 2, rng)).images
+    latents = arrays.run_alone(model, arrays.encode(images, "autoencoder"))[0]
     return {
-        "encode": picture,
-        "decode": {"latents": latents[:1]},
-        "reconstruct": picture,
-        "denoise": picture,
-        "classify": {**picture, "top_k": 2},
-        "sample": {"count": 2, "seed": 7},
-        "interpolate": {"images": pictures, "steps": 4},
+        "images": [encode_png(image) for image in images],
+        "latents": latents.round(3).tolist(),
     }

@@ -1,257 +1,255 @@
-"""The operations' routes: each receives a call, runs one operation and packs its result.
+"""The operation table: every operation of `/v1`, declared once.
 
-To add an operation: its parameters and answer in `schemas`, a route here, and its work in
-`service.inference.operations` where it is more than one run of a network.
+To add an operation, add its parameters and its response to `schemas`, its function on arrays to
+`service.inference.operations`, and its declaration here.
 """
 
 import secrets
-from typing import Annotated
+from typing import Any, TypeVar
 
 import numpy as np
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Response
 
 from service.api import schemas
-from service.api.openapi import describe
-from service.api.request_context import receive
-from service.api.router import OperationRoute
-from service.artifact import SPACE_NETWORKS
+from service.api.operation import Call, Operation
+from service.artifact import SPACE_NETWORKS, Manifest
 from service.codecs.npy import MEDIA_TYPE as NPY
-from service.codecs.request_body import ENDS, IMAGES, LATENTS, NOTHING
+from service.codecs.request_body import IMAGES, IMAGES_OR_LATENTS, LATENTS, PARAMETERS_ONLY
 from service.codecs.responses import (
-    IMAGE_FORMS,
+    IMAGE_TYPES,
     JSON_ONLY,
-    TENSOR_FORMS,
-    give_images,
-    give_json,
-    give_npy,
+    TENSOR_TYPES,
+    respond_images,
+    respond_json,
+    respond_npy,
 )
-from service.errors import Flaw, InvalidInputError, UnavailableError
+from service.errors import InvalidInputError, UnsupportedOperationError, Violation
 from service.inference import operations
 from service.inference.model import Model
+from service.inference.operations import Steps
 from service.runtimes import Floats
 
-router = APIRouter(prefix="/v1", tags=["operations"], route_class=OperationRoute)
+I = TypeVar("I", bound=schemas.ImageParameters)  # noqa: E741 - a type of image parameters
 
-_CODES = ("latents", "log_variances")
-"""What an encoder gives; that of an autoencoder only the first."""
-_ENDS_OF_A_LINE = 2
-_SEED_BITS = 53  # what JavaScript's numbers hold, so that every client can send it back
+_ENDS = 2
+_SEED_BITS = 53  # the integers that JavaScript's numbers hold, so that every client can repeat it
 
 
-@router.post("/encode", **describe(schemas.EncodeParameters, IMAGES, TENSOR_FORMS, schemas.Encoded))
-async def encode(request: Request, query: Annotated[schemas.EncodeParameters, Query()]) -> Response:
-    """Turn images into latents; a VAE gives means and log-variances."""
-    call = await receive(request, query, IMAGES, TENSOR_FORMS)
-    parameters = call.parameters
-    encoder, _ = SPACE_NETWORKS[parameters.space]
-    model = call.engine.registry.find_network(parameters.model, encoder)
-
-    def unpack() -> Floats:
-        return call.upload.to_images(model.manifest.image, parameters.invert)
-
-    def pack(outputs: list[Floats]) -> Response:
-        if call.form == NPY:
-            return give_npy(outputs[0])
-        return give_json(dict(zip(_CODES, outputs, strict=False)))
-
-    return await call.answer_run(model, encoder, unpack, pack)
+def _decode_images(call: Call[I]) -> Floats:
+    return call.body.to_images(call.model.manifest.image, call.parameters.invert)
 
 
-@router.post("/decode", **describe(schemas.DecodeParameters, LATENTS, IMAGE_FORMS, schemas.Images))
-async def decode(request: Request, query: Annotated[schemas.DecodeParameters, Query()]) -> Response:
-    """Turn latents into images."""
-    call = await receive(request, query, LATENTS, IMAGE_FORMS)
-    parameters = call.parameters
-    _, decoder = SPACE_NETWORKS[parameters.space]
-    model = call.engine.registry.find_network(parameters.model, decoder)
-
-    def unpack() -> Floats:
-        return call.upload.to_latents(model.space(parameters.space).latent_size)
-
-    def pack(outputs: list[Floats]) -> Response:
-        return give_images(outputs[0], call.form, parameters.encoding)
-
-    return await call.answer_run(model, decoder, unpack, pack)
+def _encode(call: Call[schemas.EncodeParameters]) -> Steps[Response]:
+    outputs = yield from operations.encode(_decode_images(call), call.parameters.space)
+    if call.media_type == NPY:
+        return respond_npy(outputs[0])
+    return respond_json(dict(zip(("latents", "log_variances"), outputs, strict=False)))
 
 
-@router.post(
-    "/reconstruct",
-    **describe(schemas.ReconstructParameters, IMAGES, IMAGE_FORMS, schemas.Reconstructed),
-)
-async def reconstruct(
-    request: Request, query: Annotated[schemas.ReconstructParameters, Query()]
-) -> Response:
-    """Encode and decode images, and tell how unusual each is to the model."""
-    call = await receive(request, query, IMAGES, IMAGE_FORMS)
-    parameters = call.parameters
-    encoder, decoder = SPACE_NETWORKS[parameters.space]
-    model = call.engine.registry.find_network(parameters.model, encoder)
-
-    def work() -> Response:
-        images = call.upload.to_images(model.manifest.image, parameters.invert)
-        result = operations.reconstruct(model, images, parameters.space)
-        others: dict[str, object] = {
-            "mse": result.mse,
-            "anomaly_percentile": result.anomaly_percentile,
-        }
-        return give_images(result.images, call.form, parameters.encoding, others)
-
-    seconds = model.seconds[encoder] + model.seconds[decoder]
-    return await call.answer(model, work, call.upload.count, seconds)
+def _decode(call: Call[schemas.DecodeParameters]) -> Steps[Response]:
+    space = call.parameters.space
+    latents = call.body.to_latents(call.model.space(space).latent_size)
+    images = yield from operations.decode(latents, space)
+    return respond_images(images, call.media_type, call.parameters.encoding)
 
 
-@router.post("/denoise", **describe(schemas.DenoiseParameters, IMAGES, IMAGE_FORMS, schemas.Images))
-async def denoise(
-    request: Request, query: Annotated[schemas.DenoiseParameters, Query()]
-) -> Response:
-    """Remove noise from images (Vincent et al., ICML 2008; report 000)."""
-    call = await receive(request, query, IMAGES, IMAGE_FORMS)
-    parameters = call.parameters
-    model = call.engine.registry.find_network(parameters.model, "denoiser")
-
-    def unpack() -> Floats:
-        return call.upload.to_images(model.manifest.image, parameters.invert)
-
-    def pack(outputs: list[Floats]) -> Response:
-        return give_images(outputs[0], call.form, parameters.encoding)
-
-    return await call.answer_run(model, "denoiser", unpack, pack)
+def _reconstruct(call: Call[schemas.ReconstructParameters]) -> Steps[Response]:
+    images, parameters = _decode_images(call), call.parameters
+    result = yield from operations.reconstruct(call.model, images, parameters.space)
+    members: dict[str, object] = {
+        "mse": result.mse,
+        "anomaly_percentile": result.anomaly_percentile,
+    }
+    return respond_images(result.images, call.media_type, parameters.encoding, members)
 
 
-@router.post(
-    "/classify",
-    **describe(schemas.ClassifyParameters, IMAGES, JSON_ONLY, schemas.Classified),
-)
-async def classify(
-    request: Request, query: Annotated[schemas.ClassifyParameters, Query()]
-) -> Response:
-    """Tell each image's class."""
-    call = await receive(request, query, IMAGES, JSON_ONLY)
-    parameters = call.parameters
-    model = call.engine.registry.find_network(parameters.model, "classifier")
-    labels = model.manifest.classes or ()
-    if parameters.top_k > len(labels):
-        raise InvalidInputError(Flaw("/top_k", f"{model.reference} has {len(labels)} classes"))
-
-    def unpack() -> Floats:
-        return call.upload.to_images(model.manifest.image, parameters.invert)
-
-    def pack(outputs: list[Floats]) -> Response:
-        return give_json({"predictions": _rank(outputs[0], labels, parameters.top_k)})
-
-    return await call.answer_run(model, "classifier", unpack, pack)
+def _denoise(call: Call[schemas.DenoiseParameters]) -> Steps[Response]:
+    images = yield from operations.denoise(_decode_images(call))
+    return respond_images(images, call.media_type, call.parameters.encoding)
 
 
-@router.post("/sample", **describe(schemas.SampleParameters, NOTHING, IMAGE_FORMS, schemas.Sampled))
-async def sample(request: Request, query: Annotated[schemas.SampleParameters, Query()]) -> Response:
-    """Generate images from one of the bundle's sample sources."""
-    call = await receive(request, query, NOTHING, IMAGE_FORMS)
-    parameters = call.parameters
-    call.engine.limits.check("samples", parameters.count)
-    model, source = call.engine.registry.find_source(
-        parameters.model, parameters.source, of_class=parameters.class_ is not None
-    )
+def _classify(call: Call[schemas.ClassifyParameters]) -> Steps[Response]:
+    labels, top_k = call.model.manifest.classes or (), call.parameters.top_k
+    if top_k > len(labels):
+        detail = f"{call.model.reference} has {len(labels)} classes, got {top_k}."
+        raise InvalidInputError(Violation("/top_k", detail))
+    predictions = []
+    for classes in (yield from operations.classify(_decode_images(call), top_k)):
+        top: list[dict[str, object]] = []
+        for index, probability in classes:
+            top.append({"label": labels[index], "probability": probability})
+        predictions.append({**top[0], "index": classes[0][0], "top": top})
+    return respond_json({"predictions": predictions})
+
+
+def _choose_source(manifest: Manifest, parameters: schemas.SampleParameters) -> str:
+    """Return the requested sample source, or the default one."""
+    is_conditional = parameters.class_ is not None
+    source = parameters.source or manifest.find_default_source(class_conditional=is_conditional)
+    if source is None or source not in manifest.samplers:
+        raise UnsupportedOperationError(
+            f"sample source {source!r:.80}" if source else "sample source"
+        )
+    return source
+
+
+def _sample(call: Call[schemas.SampleParameters]) -> Steps[Response]:
+    model, parameters = call.model, call.parameters
+    source = _choose_source(model.manifest, parameters)
     label = _find_class(model, source, parameters.class_)
     seed = secrets.randbits(_SEED_BITS) if parameters.seed is None else parameters.seed
-    spec = model.manifest.samplers[source]
-
-    def work() -> Response:
-        generator = np.random.Generator(np.random.PCG64(seed))
-        result = operations.sample(
-            model,
-            source,
-            parameters.count,
-            generator,
-            label=label,
-            temperature=parameters.temperature,
-        )
-        if call.form == NPY and parameters.output == "latents":
-            response = give_npy(result.latents)
-        else:
-            others = {
-                "latents": result.latents,
-                "seed": seed,
-                "source": source,
-                "space": spec.space,
-            }
-            response = give_images(result.images, call.form, parameters.encoding, others)
-        response.headers["X-Seed"] = str(seed)
-        return response
-
-    seconds = sum(model.seconds[network] for network in spec.networks)
-    return await call.answer(model, work, parameters.count, seconds)
+    result = yield from operations.sample(
+        model,
+        source,
+        parameters.count,
+        np.random.Generator(np.random.PCG64(seed)),
+        label=label,
+        temperature=parameters.temperature,
+    )
+    if call.media_type == NPY and parameters.output == "latents":
+        response = respond_npy(result.latents)
+    else:
+        members: dict[str, object] = {
+            "latents": result.latents,
+            "seed": seed,
+            "source": source,
+            "space": model.manifest.samplers[source].space,
+        }
+        response = respond_images(result.images, call.media_type, parameters.encoding, members)
+    response.headers["X-Seed"] = str(seed)
+    return response
 
 
-@router.post(
-    "/interpolate",
-    **describe(schemas.InterpolateParameters, ENDS, IMAGE_FORMS, schemas.Interpolated),
-)
-async def interpolate(
-    request: Request, query: Annotated[schemas.InterpolateParameters, Query()]
-) -> Response:
-    """Decode the line between two images or two latents."""
-    call = await receive(request, query, ENDS, IMAGE_FORMS)
-    parameters = call.parameters
-    call.engine.limits.check("samples", parameters.steps)
-    upload = call.upload
-    if upload.count and not upload.holds_latents:
-        _check_ends(upload.count)  # before any is encoded
-    encoder, decoder = SPACE_NETWORKS[parameters.space]
-    model = call.engine.registry.find_network(parameters.model, encoder)
-
-    def work() -> Response:
-        if upload.holds_latents:
-            ends = upload.to_latents(model.space(parameters.space).latent_size)
-            _check_ends(len(ends))
-        else:
-            images = upload.to_images(model.manifest.image, parameters.invert)
-            ends = operations.encode(model, images, parameters.space).latents
-        result = operations.interpolate(model, ends, parameters.steps, parameters.space)
-        others: dict[str, object] = {"latents": result.latents}
-        return give_images(result.images, call.form, parameters.encoding, others)
-
-    seconds = model.seconds[encoder] + model.seconds[decoder]
-    return await call.answer(model, work, parameters.steps, seconds)
-
-
-def _check_ends(count: int) -> None:
-    if count != _ENDS_OF_A_LINE:
-        raise InvalidInputError(Flaw("", f"two images or latents are wanted, got {count}"))
-
-
-def _rank(probabilities: Floats, labels: tuple[str, ...], top_k: int) -> list[dict[str, object]]:
-    """Return a prediction for each row of (N, K) probabilities."""
-    predictions: list[dict[str, object]] = []
-    for row in probabilities.tolist():
-        order = sorted(range(len(row)), key=row.__getitem__, reverse=True)[:top_k]
-        top = [{"label": labels[index], "probability": row[index]} for index in order]
-        best = order[0]
-        predictions.append(
-            {"label": labels[best], "index": best, "probability": row[best], "top": top}
-        )
-    return predictions
-
-
-def _find_class(model: Model, source: str, wanted: int | str | None) -> int | None:
+def _find_class(model: Model, source: str, requested: int | str | None) -> int | None:
     """Return the index of a class given by label or index.
 
     Raises:
-        UnavailableError: the source cannot be asked for a class.
-        InvalidInputError: there is no such class.
+        UnsupportedOperationError: the source is not class-conditional.
+        InvalidInputError: the model does not have the class.
     """
-    if wanted is None:
+    if requested is None:
         return None
     samplers = model.manifest.samplers
     if not samplers[source].class_conditional:
-        able = ", ".join(name for name, spec in samplers.items() if spec.class_conditional)
-        raise UnavailableError(
-            f"the source {source!r} of {model.reference} knows no classes; "
-            f"class-conditional sources: {able or 'none'}"
+        conditional = ", ".join(name for name, spec in samplers.items() if spec.class_conditional)
+        raise UnsupportedOperationError(
+            f"The sample source {source!r} of {model.reference} is not class-conditional; "
+            f"class-conditional sources: {conditional or 'none'}."
         )
     labels = model.manifest.classes or ()
-    if wanted in labels:
-        return labels.index(str(wanted))
+    if requested in labels:
+        return labels.index(str(requested))
     indices = {str(index): index for index in range(len(labels))}
-    if str(wanted) not in indices:
-        raise InvalidInputError(Flaw("/class", f"{wanted!r:.80} is none of {', '.join(labels)}"))
-    return indices[str(wanted)]
+    if str(requested) not in indices:
+        detail = f"Unknown class {requested!r:.80}; classes: {', '.join(labels)}."
+        raise InvalidInputError(Violation("/class", detail))
+    return indices[str(requested)]
+
+
+def _interpolate(call: Call[schemas.InterpolateParameters]) -> Steps[Response]:
+    space, body = call.parameters.space, call.body
+    if body.count not in {0, _ENDS}:  # without input, decoding reports the missing member
+        member = "latents" if body.has_latents else "images"
+        detail = f"Expected two {member}, got {body.count}."
+        raise InvalidInputError(Violation(f"/{member}", detail))
+    if body.has_latents:
+        ends = body.to_latents(call.model.space(space).latent_size)
+    else:
+        ends = (yield from operations.encode(_decode_images(call), space))[0]
+    result = yield from operations.interpolate(ends, call.parameters.steps, space)
+    members: dict[str, object] = {"latents": result.latents}
+    return respond_images(result.images, call.media_type, call.parameters.encoding, members)
+
+
+OPERATIONS: tuple[Operation[Any], ...] = (
+    Operation(
+        name="encode",
+        summary="Encode images into latents",
+        description="Returns one latent per image; for a VAE the mean and the log-variance.",
+        parameters=schemas.EncodeParameters,
+        accepts=IMAGES,
+        offers=TENSOR_TYPES,
+        response=schemas.Encoded,
+        networks=lambda _, parameters: SPACE_NETWORKS[parameters.space][:1],
+        run=_encode,
+        example={},
+    ),
+    Operation(
+        name="decode",
+        summary="Decode latents into images",
+        description="Returns one image per latent.",
+        parameters=schemas.DecodeParameters,
+        accepts=LATENTS,
+        offers=IMAGE_TYPES,
+        response=schemas.Images,
+        networks=lambda _, parameters: SPACE_NETWORKS[parameters.space][1:],
+        run=_decode,
+        example={},
+    ),
+    Operation(
+        name="reconstruct",
+        summary="Reconstruct images and measure their anomaly",
+        description="Encodes and decodes each image, and returns its reconstruction error and the "
+        "error's percentile among the test set.",
+        parameters=schemas.ReconstructParameters,
+        accepts=IMAGES,
+        offers=IMAGE_TYPES,
+        response=schemas.Reconstructed,
+        networks=lambda _, parameters: SPACE_NETWORKS[parameters.space],
+        run=_reconstruct,
+        example={},
+    ),
+    Operation(
+        name="denoise",
+        summary="Remove noise from images",
+        description="Runs the denoising autoencoder (Vincent et al., ICML 2008).",
+        parameters=schemas.DenoiseParameters,
+        accepts=IMAGES,
+        offers=IMAGE_TYPES,
+        response=schemas.Images,
+        networks=lambda _, __: ("denoiser",),
+        run=_denoise,
+        example={},
+    ),
+    Operation(
+        name="classify",
+        summary="Classify images",
+        description="Returns the `top_k` most probable classes of each image.",
+        parameters=schemas.ClassifyParameters,
+        accepts=IMAGES,
+        offers=JSON_ONLY,
+        response=schemas.Classified,
+        networks=lambda _, __: ("classifier",),
+        run=_classify,
+        example={"top_k": 2},
+    ),
+    Operation(
+        name="sample",
+        summary="Generate images from a sample source",
+        description="Draws latents from a source that was fitted to the latent space, from the "
+        "VAE's prior or from a GAN, and decodes them.",
+        parameters=schemas.SampleParameters,
+        accepts=PARAMETERS_ONLY,
+        offers=IMAGE_TYPES,
+        response=schemas.Sampled,
+        networks=lambda manifest, parameters: (
+            manifest.samplers[_choose_source(manifest, parameters)].networks
+        ),
+        run=_sample,
+        example={"count": 2, "seed": 7},
+        count=lambda parameters: parameters.count,
+    ),
+    Operation(
+        name="interpolate",
+        summary="Interpolate between two images or two latents",
+        description="Decodes evenly spaced points on the line between two latents.",
+        parameters=schemas.InterpolateParameters,
+        accepts=IMAGES_OR_LATENTS,
+        offers=IMAGE_TYPES,
+        response=schemas.Interpolated,
+        networks=lambda _, parameters: SPACE_NETWORKS[parameters.space],
+        run=_interpolate,
+        example={"steps": 4},
+        count=lambda parameters: parameters.steps,
+    ),
+)

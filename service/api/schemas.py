@@ -1,18 +1,18 @@
-"""What requests may say and what answers hold, for checking the first and documenting both.
+"""Models of parameters and responses: they validate parameters and document both.
 
-An answer's model documents it; answers are packed straight from arrays, and a test checks that
-they fit their model.
+Responses are encoded straight from arrays, without their models; a test checks that they match.
 """
 
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from service.artifact.manifest import SourceSpace
+from service.artifact.manifest import SamplerSpace
 from service.codecs.responses import Encoding
 
 Space: TypeAlias = Annotated[
-    Literal["autoencoder", "vae"], Field(description="The latent space: whose encoder or decoder.")
+    Literal["autoencoder", "vae"],
+    Field(description="Latent space, which selects the encoder and the decoder."),
 ]
 MAX_SEED = 2**64 - 1
 
@@ -21,88 +21,99 @@ def _spell_boolean(value: object) -> object:
     return str(value).lower() if isinstance(value, bool) else value
 
 
-class _Parameters(BaseModel):
+class Parameters(BaseModel):
+    """Parameters of every operation; unknown ones are rejected."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: Annotated[
         str | None,
-        Field(description="`name` or `name@version`; the default model where it is left out."),
+        Field(description="`name` or `name@version`; omitted, the default model."),
     ] = None
 
 
-class _ImageParameters(_Parameters):
+class ImageParameters(Parameters):
+    """Parameters of operations on images."""
+
     invert: Annotated[
         Literal["false", "true", "auto"],
         BeforeValidator(_spell_boolean),
         WithJsonSchema({"enum": ["false", "true", "auto", False, True]}),
-        Field(description="Turn dark-on-light into light-on-dark; `auto` looks at the border."),
+        Field(description="Invert dark-on-light images; `auto` decides by the border pixels."),
     ] = "false"
 
 
-class EncodeParameters(_ImageParameters):
-    """What encode can be told."""
+class EncodeParameters(ImageParameters):
+    """Parameters of `encode`."""
 
     space: Space = "autoencoder"
 
 
-class DecodeParameters(_Parameters):
-    """What decode can be told."""
-
-    space: Space = "autoencoder"
-    encoding: Encoding = "png"
-
-
-class ReconstructParameters(_ImageParameters):
-    """What reconstruct can be told."""
+class DecodeParameters(Parameters):
+    """Parameters of `decode`."""
 
     space: Space = "autoencoder"
     encoding: Encoding = "png"
 
 
-class DenoiseParameters(_ImageParameters):
-    """What denoise can be told."""
+class ReconstructParameters(ImageParameters):
+    """Parameters of `reconstruct`."""
+
+    space: Space = "autoencoder"
+    encoding: Encoding = "png"
+
+
+class DenoiseParameters(ImageParameters):
+    """Parameters of `denoise`."""
 
     encoding: Encoding = "png"
 
 
-class ClassifyParameters(_ImageParameters):
-    """What classify can be told."""
+class ClassifyParameters(ImageParameters):
+    """Parameters of `classify`."""
 
-    top_k: Annotated[int, Field(ge=1, description="How many classes `top` lists.")] = 1
+    top_k: Annotated[int, Field(ge=1, description="Number of classes in `top`.")] = 1
 
 
-class SampleParameters(_Parameters):
-    """What sample can be told."""
+class SampleParameters(Parameters):
+    """Parameters of `sample`."""
 
-    count: Annotated[int, Field(ge=1, description="How many images.")] = 1
+    count: Annotated[int, Field(ge=1, description="Number of images.")] = 1
     source: Annotated[
         str | None,
         Field(
-            description="A sampler of the bundle. Where left out its default, or with `class` the "
-            "best of those that know classes."
+            description="Sample source of the model. Omitted, the default source, or with `class` "
+            "the best class-conditional one."
         ),
     ] = None
     seed: Annotated[
         int | None,
-        Field(ge=0, le=MAX_SEED, description="The same seed gives the same latents everywhere."),
+        Field(
+            ge=0,
+            le=MAX_SEED,
+            description="Random seed; the same seed gives the same latents on every machine.",
+        ),
     ] = None
     class_: Annotated[
         int | Annotated[str, Field(min_length=1)] | None,
-        Field(alias="class", description="Label or index, for class-conditional sources."),
+        Field(alias="class", description="Class label or index, for class-conditional sources."),
     ] = None
     temperature: Annotated[
-        float, Field(gt=0, le=100, allow_inf_nan=False, description="Factor on the spread.")
+        float,
+        Field(gt=0, le=100, allow_inf_nan=False, description="Factor on the spread of the source."),
     ] = 1.0
     encoding: Encoding = "png"
     output: Annotated[
-        Literal["images", "latents"], Field(description="What an .npy answer holds.")
+        Literal["images", "latents"], Field(description="Content of a .npy response.")
     ] = "images"
 
 
-class InterpolateParameters(_ImageParameters):
-    """What interpolate can be told."""
+class InterpolateParameters(ImageParameters):
+    """Parameters of `interpolate`."""
 
-    steps: Annotated[int, Field(ge=2, description="Images along the line, ends included.")] = 8
+    steps: Annotated[
+        int, Field(ge=2, description="Number of images along the line, both ends included.")
+    ] = 8
     space: Space = "autoencoder"
     encoding: Encoding = "png"
 
@@ -115,7 +126,7 @@ Latents: TypeAlias = Annotated[list[list[float]], Field(description="N x L.")]
 
 
 class Encoded(BaseModel):
-    """Codes of images."""
+    """Latents of images."""
 
     latents: Latents
     log_variances: Annotated[Latents | None, Field(description="N x L, for the VAE only.")] = None
@@ -128,12 +139,12 @@ class Images(BaseModel):
 
 
 class Reconstructed(Images):
-    """Images through the encoder and back."""
+    """Images after the encoder and the decoder."""
 
-    mse: Annotated[list[float], Field(description="Mean squared error a pixel, one an image.")]
+    mse: Annotated[list[float], Field(description="Mean squared error per pixel, for each image.")]
     anomaly_percentile: Annotated[
         list[float],
-        Field(description="Percent of the test set's images that come back at least as well."),
+        Field(description="Percentage of the test set with at most this error, for each image."),
     ]
 
 
@@ -145,25 +156,25 @@ class ClassProbability(BaseModel):
 
 
 class Prediction(ClassProbability):
-    """The likeliest class of an image, and the `top_k` likeliest."""
+    """The most probable class of an image, and the `top_k` most probable."""
 
     index: int
     top: list[ClassProbability]
 
 
 class Classified(BaseModel):
-    """One prediction an image."""
+    """One prediction for each image."""
 
     predictions: list[Prediction]
 
 
 class Sampled(Images):
-    """Generated images, and what makes them again."""
+    """Generated images, and the seed that reproduces them."""
 
     latents: Latents
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)]
     source: str
-    space: SourceSpace
+    space: SamplerSpace
 
 
 class Interpolated(Images):
@@ -173,7 +184,7 @@ class Interpolated(Images):
 
 
 class ProblemError(BaseModel):
-    """One wrong member: a JSON pointer to it, and what was wanted."""
+    """One invalid member: a JSON pointer to it, and the expected value."""
 
     pointer: str
     detail: str
@@ -191,32 +202,32 @@ class Problem(BaseModel):
 
 
 class OipError(BaseModel):
-    """An error in the Open Inference Protocol's own form."""
+    """An error in the form of the Open Inference Protocol."""
 
     error: str
 
 
 class Liveness(BaseModel):
-    """The process answers."""
+    """The process responds."""
 
     status: Literal["alive"]
 
 
 class RepositoryEntry(BaseModel):
-    """A network of a bundle in the repository's index; a broken bundle stands under its name."""
+    """A network of a bundle in the repository index; a broken bundle is listed by its name."""
 
     name: str
     version: str
     state: Literal["READY", "UNAVAILABLE"]
-    reason: Annotated[str, Field(description="What is wrong with it in the store; else empty.")]
+    reason: Annotated[str, Field(description="Why it is unavailable or degraded; otherwise empty.")]
 
 
 class Readiness(BaseModel):
-    """Whether requests should be sent here, and what is missing where they should not."""
+    """Whether the service accepts requests, and the missing models if it does not."""
 
     status: Literal["ready", "not ready", "draining"]
     missing: list[str]
     store: Annotated[
         Literal["ok", "degraded"],
-        Field(description="degraded: it cannot be read or is empty; what is loaded serves on."),
+        Field(description="degraded: unreadable or empty; loaded models stay available."),
     ]

@@ -1,4 +1,4 @@
-"""The artifact contract: the only thing that training and service share."""
+"""The artifact contract: the only modules that training and service share."""
 
 from service.artifact.manifest import (
     SPACE_NETWORKS,
@@ -12,7 +12,15 @@ from service.artifact.manifest import (
     SpaceSpec,
     TensorSpec,
 )
-from service.artifact.store import Bundle, list_bundles, open_bundle, publish, stage, write_manifest
+from service.artifact.store import (
+    Bundle,
+    list_bundles,
+    open_bundle,
+    publish,
+    stage,
+    survey,
+    write_manifest,
+)
 
 __all__ = [
     "SPACE_NETWORKS",
@@ -30,5 +38,6 @@ __all__ = [
     "open_bundle",
     "publish",
     "stage",
+    "survey",
     "write_manifest",
 ]

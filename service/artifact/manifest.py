@@ -1,9 +1,10 @@
-"""The manifest: what a bundle holds, how it was made and what was measured.
+"""The manifest of a bundle: networks, files, provenance and metrics.
 
-The bundle's name and version are its folder, `<store>/<name>/<version>/`, and stand nowhere
-in the manifest, so a bundle can be copied to another store or renumbered as it is.
+The name and version of a bundle are its folder, `<store>/<name>/<version>/`. They are not in the
+manifest, so a bundle can be copied to another store or renumbered without changes.
 """
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated, Literal, Self, TypeAlias
 
@@ -16,12 +17,13 @@ SCHEMA_VERSION: Literal[1] = 1
 MAX_MANIFEST_BYTES = 256 * 1024
 
 SpaceName: TypeAlias = Literal["autoencoder", "vae"]
-SourceSpace: TypeAlias = Literal["autoencoder", "vae", "gan"]
-"""Where a source's latents lie: a space, or the noise that a GAN's generator takes."""
+SamplerSpace: TypeAlias = Literal["autoencoder", "vae", "gan"]
+"""The space of a sampler's latents: a latent space, or the noise of a GAN's generator."""
 NetworkName: TypeAlias = Literal[
     "encoder", "decoder", "denoiser", "classifier", "vae_encoder", "vae_decoder", "generator"
 ]
 GraphFormat: TypeAlias = Literal["onnx", "torchscript"]
+"""The stored forms of a network. The backend of a form is the module `service.runtimes.<form>`."""
 
 SPACE_NETWORKS: dict[SpaceName, tuple[NetworkName, NetworkName]] = {
     "autoencoder": ("encoder", "decoder"),
@@ -29,15 +31,15 @@ SPACE_NETWORKS: dict[SpaceName, tuple[NetworkName, NetworkName]] = {
 }
 """The encoder and the decoder of each latent space."""
 
-DECODERS: dict[SourceSpace, NetworkName] = {
+DECODERS: dict[SamplerSpace, NetworkName] = {
     "autoencoder": "decoder",
     "vae": "vae_decoder",
     "gan": "generator",
 }
-"""What makes images of a source's latents."""
+"""The network that turns the latents of a sampler into images."""
 
-_DISTANCE = "validation_frechet"
-
+_QUALITY_METRIC = "validation_frechet"
+"""The distance by which samplers are compared; lower is better."""
 _ENCODER_OUTPUTS: dict[SpaceName, int] = {"autoencoder": 1, "vae": 2}
 
 FileName: TypeAlias = Annotated[
@@ -52,15 +54,15 @@ class _Strict(BaseModel):
 
 
 class ImageSpec(_Strict):
-    """The images a bundle works on: float32, NCHW, in [0, 1], and how files become them."""
+    """The images of a bundle, float32 NCHW in [0, 1], and how image files are converted."""
 
     channels: Literal[1, 3]
     height: Size
     width: Size
     resize: Literal["pad", "crop", "stretch"] = "pad"
-    """pad: fit inside and centre on the background; crop: fill and cut; stretch: ignore aspect."""
+    """pad: fit inside, centred on the background; crop: fill and cut; stretch: ignore aspect."""
     background: tuple[Annotated[float, Field(ge=0, le=1)], ...] = (0.0,)
-    """One value a channel in [0, 1]: the padding, and what lies under transparency."""
+    """One value per channel in [0, 1], for padding and behind transparent pixels."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -68,14 +70,17 @@ class ImageSpec(_Strict):
         return (self.channels, self.height, self.width)
 
     @model_validator(mode="after")
-    def _one_background_value_a_channel(self) -> Self:
+    def _check_background(self) -> Self:
         if len(self.background) != self.channels:
-            raise ValueError("background needs one value a channel")
+            raise ValueError(
+                f"expected one background value per channel, {self.channels}, "
+                f"got {len(self.background)}"
+            )
         return self
 
 
 class TensorSpec(_Strict):
-    """A graph's input or output: float32; `shape` leaves out the leading batch dimension."""
+    """An input or output of a graph: float32; `shape` omits the leading batch dimension."""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
     shape: tuple[Size, ...]
@@ -90,7 +95,7 @@ class GraphFile(_Strict):
 
 
 class NetworkSpec(_Strict):
-    """One network: one input tensor, named outputs, and its stored forms."""
+    """A network: one input tensor, named outputs and the stored forms."""
 
     input: TensorSpec
     outputs: Annotated[tuple[TensorSpec, ...], Field(min_length=1)]
@@ -98,15 +103,15 @@ class NetworkSpec(_Strict):
 
 
 class SpaceSpec(_Strict):
-    """A latent space, reached through its `SPACE_NETWORKS`."""
+    """A latent space; `SPACE_NETWORKS` names its encoder and decoder."""
 
     latent_size: Size
     reference: FileName
-    """Tensor `errors`: (N,) float32, ascending per-image reconstruction MSE of the test set."""
+    """Tensor `errors`: (N,) float32, ascending reconstruction MSE of each test image."""
 
 
 class Metric(_Strict):
-    """A measured figure: `value` in `unit`, over `count` images of `split`."""
+    """A measured value in `unit`, over `count` images of `split`."""
 
     value: float
     unit: str
@@ -115,48 +120,48 @@ class Metric(_Strict):
 
 
 class SamplerSpec(_Strict):
-    """A source of latents. `kind` names the class that reads `file`."""
+    """A sampler. `kind` selects the class that reads `file`."""
 
     kind: str
-    space: SourceSpace
+    space: SamplerSpace
     file: FileName | None = None
     class_conditional: bool = False
     quality: dict[str, Metric] = {}
-    """How good its samples are, as an independent judge network measured it."""
+    """Sample quality as measured by a separate judge network."""
 
     @property
     def networks(self) -> tuple[NetworkName, ...]:
-        """What runs to draw images from it, in order."""
+        """The networks that run to sample images, in order."""
         decoder = DECODERS[self.space]
         return ("generator", "encoder", decoder) if self.kind == "gan-filtered" else (decoder,)
 
 
 class Provenance(_Strict):
-    """How the bundle was made: enough to make it again."""
+    """How the bundle was made, in enough detail to make it again."""
 
     created: datetime
     command: str
     dataset: str
     dataset_digest: Sha256
-    """sha256 over the training and test pixels and labels as they were used."""
+    """SHA-256 of the training and test pixels and labels as they were used."""
     images: dict[str, int]
-    """Images in each split."""
+    """Number of images in each split."""
     seed: int
     recipe: dict[str, object]
     epochs: dict[str, int]
-    """Epochs trained until the kept weights, for each trained network."""
+    """Epoch of the selected weights of each trained network."""
     libraries: dict[str, str]
 
 
 class FileEntry(_Strict):
-    """What a file must be before it is used."""
+    """Checksum and size that a file must have."""
 
     sha256: Sha256
     bytes: Annotated[int, Field(ge=1)]
 
 
 class Manifest(_Strict):
-    """A whole bundle; every file name in it stands in `files`."""
+    """A bundle; `files` lists every file that the other members name."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
     image: ImageSpec
@@ -166,121 +171,112 @@ class Manifest(_Strict):
     samplers: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")], SamplerSpec]
     default_source: str | None = None
     maps: dict[SpaceName, FileName] = {}
-    """The 2-D map of each space that has one."""
+    """The latent map of each space that has one."""
     report: FileName | None = None
-    """A self-contained HTML page with what was measured, and pictures."""
+    """A self-contained HTML page of metrics and images."""
     metrics: dict[str, Metric] = {}
     provenance: Provenance
     files: dict[FileName, FileEntry]
 
-    def choose_source(self, *, of_class: bool) -> str | None:
-        """Return the sample source for who names none; None if there is none.
+    def find_default_source(self, *, class_conditional: bool) -> str | None:
+        """Return the default sample source, or None if the bundle has no sample source.
+
+        Without `default_source` the first source in the manifest's order is the default.
 
         Args:
-            of_class: Whether one class is asked for; then it is a source that knows classes, if
-                there is one: the default, or the one a judge likes best, or the first.
+            class_conditional: Whether the request selects a class. Then the result is a
+                class-conditional source, if the bundle has one: the default source, else the
+                source with the lowest `validation_frechet`, else the first.
         """
-        default = self.samplers.get(self.default_source or "")
-        if not of_class or (default is not None and default.class_conditional):
-            return self.default_source
-        able = {name: spec for name, spec in self.samplers.items() if spec.class_conditional}
-        judged = {name: spec.quality.get(_DISTANCE) for name, spec in able.items()}
-        distances = {name: found.value for name, found in judged.items() if found is not None}
-        best = min(distances, key=lambda name: distances[name], default=None)
-        return best or next(iter(able), self.default_source)
+        default = self.default_source or next(iter(self.samplers), None)
+        conditional = [name for name, spec in self.samplers.items() if spec.class_conditional]
+        if not class_conditional or not conditional or default in conditional:
+            return default
+        qualities = {name: self.samplers[name].quality.get(_QUALITY_METRIC) for name in conditional}
+        distances = {name: metric.value for name, metric in qualities.items() if metric}
+        return min(distances, key=distances.__getitem__, default=conditional[0])
 
-    def latent_size(self, space: SourceSpace) -> int:
-        """Return how many numbers a latent has where the bundle can decode it."""
+    def latent_size(self, space: SamplerSpace) -> int:
+        """Return the number of values in a latent that the decoder of `space` takes."""
         return self.networks[DECODERS[space]].input.shape[0]
 
     @model_validator(mode="after")
-    def _parts_fit_together(self) -> Self:
+    def _check_consistency(self) -> Self:
         problems = [
             *self._space_problems(),
             *self._network_problems(),
             *self._sampler_problems(),
-            *self._extra_problems(),
+            *(f"{file} is not in files" for file in self._named_files() if file not in self.files),
         ]
         if problems:
             raise ValueError("; ".join(problems))
         return self
 
-    def _space_problems(self) -> list[str]:
-        problems = [] if "autoencoder" in self.spaces else ["the space 'autoencoder' is missing"]
-        problems += [
-            f"there are networks of the space {name}, which is missing"
-            for name, networks in SPACE_NETWORKS.items()
-            if name not in self.spaces and self.networks.keys() & set(networks)
-        ]
-        for name, space in self.spaces.items():
-            encoder, decoder = (self.networks.get(network) for network in SPACE_NETWORKS[name])
-            if encoder is None or decoder is None:
-                problems.append(f"space {name} lacks its encoder or decoder")
-            elif [
-                *(output.shape for output in encoder.outputs),
-                decoder.input.shape,
-            ] != [(space.latent_size,)] * (_ENCODER_OUTPUTS[name] + 1):
-                problems.append(f"space {name}: latent_size and its networks disagree")
-            if space.reference not in self.files:
-                problems.append(f"{space.reference} is not among the files")
-        return problems
+    def _named_files(self) -> Iterator[str]:
+        yield from (space.reference for space in self.spaces.values())
+        for network in self.networks.values():
+            yield from (graph.file for graph in network.formats.values())
+        yield from (sampler.file for sampler in self.samplers.values() if sampler.file is not None)
+        yield from self.maps.values()
+        if self.report is not None:
+            yield self.report
 
-    def _network_problems(self) -> list[str]:
-        problems = []
+    def _space_problems(self) -> Iterator[str]:
+        if "autoencoder" not in self.spaces:
+            yield "space 'autoencoder' is missing"
+        for name in self.maps.keys() - self.spaces.keys():
+            yield f"map of space {name!r}, which is missing"
+        for name, pair in SPACE_NETWORKS.items():
+            if name not in self.spaces:
+                if self.networks.keys() & set(pair):
+                    yield f"networks of space {name!r}, which is missing"
+                continue
+            encoder, decoder = (self.networks.get(network) for network in pair)
+            if encoder is None or decoder is None:
+                yield f"space {name!r} needs the networks {' and '.join(pair)}"
+                continue
+            shapes = [*(output.shape for output in encoder.outputs), decoder.input.shape]
+            size = self.spaces[name].latent_size
+            if shapes != [(size,)] * (_ENCODER_OUTPUTS[name] + 1):
+                yield f"space {name!r}: networks have latents {shapes}, latent_size is {size}"
+
+    def _network_problems(self) -> Iterator[str]:
         for name, network in self.networks.items():
-            missing = {graph.file for graph in network.formats.values()} - self.files.keys()
-            problems += [f"{file} is not among the files" for file in sorted(missing)]
             takes_latents = name in DECODERS.values()
-            if not takes_latents and network.input.shape != self.image.shape:
-                problems.append(f"{name} does not take {self.image.shape} images")
             if takes_latents and len(network.input.shape) != 1:
-                problems.append(f"{name} does not take rows of numbers")
+                yield f"{name} needs an input of shape (L,), has {network.input.shape}"
+            if not takes_latents and network.input.shape != self.image.shape:
+                yield f"{name} needs an input of shape {self.image.shape}"
             if (takes_latents or name == "denoiser") and (
                 network.outputs[0].shape != self.image.shape
             ):
-                problems.append(f"{name} does not give {self.image.shape} images")
+                yield f"{name} needs an output of shape {self.image.shape}"
         classifier = self.networks.get("classifier")
-        if classifier and classifier.outputs[0].shape != (len(self.classes or ()),):
-            problems.append("the classifier's outputs and the class labels disagree")
-        return problems
+        classes = len(self.classes or ())
+        if classifier and classifier.outputs[0].shape != (classes,):
+            yield f"classifier has output {classifier.outputs[0].shape} for {classes} classes"
 
-    def _sampler_problems(self) -> list[str]:
-        problems = []
+    def _sampler_problems(self) -> Iterator[str]:
         for name, sampler in self.samplers.items():
-            problems += [
-                f"sampler {name} needs the {network}, which is missing"
-                for network in sampler.networks
-                if network not in self.networks
-            ]
-            if sampler.file is not None and sampler.file not in self.files:
-                problems.append(f"{sampler.file} is not among the files")
+            for network in sampler.networks:
+                if network not in self.networks:
+                    yield f"sampler {name!r} needs the {network}, which is missing"
         if self.default_source is not None and self.default_source not in self.samplers:
-            problems.append(f"default_source {self.default_source!r} is not a sampler")
-        return problems
-
-    def _extra_problems(self) -> list[str]:
-        problems = [
-            f"there is a map of the space {name}, which is missing"
-            for name in self.maps
-            if name not in self.spaces
-        ]
-        extras = [*self.maps.values(), *([self.report] if self.report else [])]
-        problems += [f"{file} is not among the files" for file in extras if file not in self.files]
-        return problems
+            yield f"default_source {self.default_source!r} is not a sampler"
 
 
 def parse_manifest(content: bytes) -> Manifest:
-    """Read a manifest.json; unknown, duplicate and ill-typed members are refused.
+    """Parse a manifest.json strictly: unknown, duplicate and ill-typed members are rejected.
 
     Raises:
-        ArtifactError: with what is wrong, for anything but a valid manifest of this schema.
+        ArtifactError: the content is not a valid manifest of this schema version.
     """
     if len(content) > MAX_MANIFEST_BYTES:
         raise ArtifactError(f"the manifest is larger than {MAX_MANIFEST_BYTES} bytes")
     try:
         members = jiter.from_json(content, catch_duplicate_keys=True, allow_inf_nan=False)
     except ValueError as error:
-        raise ArtifactError(f"the manifest is no valid JSON: {error}") from error
+        raise ArtifactError(f"the manifest is not valid JSON: {error}") from error
     version = members.get("schema_version") if isinstance(members, dict) else None
     if version != SCHEMA_VERSION:
         raise ArtifactError(

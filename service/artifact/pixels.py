@@ -1,6 +1,6 @@
-"""The rule that turns any picture into a bundle's input; training and serving both use it.
+"""The conversion of images to the input of a bundle, shared by training and serving.
 
-Were it written twice, a model would see other pixels in use than in training.
+Two implementations would let a model see other pixels in production than in training.
 """
 
 from typing import Literal, TypeAlias
@@ -17,16 +17,16 @@ _MODES = {1: "L", 3: "RGB"}
 
 
 def to_pixels(image: Image.Image, spec: ImageSpec, invert: Invert = "false") -> NDArray[np.uint8]:
-    """Convert a picture to a bundle's channels and size.
+    """Convert an image to the channels and size of a bundle.
 
-    EXIF orientation is applied, transparency laid on the bundle's background, 16-bit grey
-    scaled to 8 bits; then the channels, `invert`, and last the size by `spec.resize`.
+    In this order: apply the EXIF orientation, scale 16-bit grey to 8 bits, blend transparency
+    with the background, convert the channels, invert, resize by `spec.resize`.
 
     Args:
-        image: An opened picture of any mode and size.
+        image: An opened image of any mode and size.
         spec: The bundle's channels, height, width, resize rule and background.
-        invert: `auto` inverts where the mean of the border pixels is over one half, which
-            turns dark-on-light drawings into light-on-dark.
+        invert: `auto` inverts if the mean of the border pixels is over one half, which turns
+            dark-on-light drawings into light-on-dark.
 
     Returns:
         (channels, height, width) uint8, 0 to 255.
@@ -34,21 +34,23 @@ def to_pixels(image: Image.Image, spec: ImageSpec, invert: Invert = "false") -> 
     Raises:
         OSError, ValueError, SyntaxError and others that Pillow raises for broken files.
     """
-    image.load()  # what tells its orientation may follow the pixels
+    image.load()  # the orientation may be stored after the pixels
     upright = ImageOps.exif_transpose(image) if image.info else image
-    background = tuple(round(255 * value) for value in spec.background)
-    converted = _flatten(_to_eight_bits(upright), background)
+    converted = _to_eight_bits(upright) if upright.mode.startswith("I") else upright
+    if converted.has_transparency_data:
+        converted = _blend_transparency(converted, spec)
     if converted.mode != _MODES[spec.channels]:
         converted = converted.convert(_MODES[spec.channels])
     if invert == "true" or (invert == "auto" and _is_light(converted)):
         converted = ImageOps.invert(converted)
-    resized = _resize(converted, spec, background)
-    pixels = np.frombuffer(resized.tobytes(), np.uint8).reshape(spec.height, spec.width, -1)
+    if converted.size != (spec.width, spec.height):
+        converted = _resize(converted, spec)
+    pixels = np.frombuffer(converted.tobytes(), np.uint8).reshape(spec.height, spec.width, -1)
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
 def has_light_border(image: NDArray[np.floating]) -> bool:
-    """Tell whether the border of an image of (..., H, W) in [0, 1] is over one half on average."""
+    """Return whether the border of a (..., H, W) image in [0, 1] has a mean over one half."""
     edges = (image[..., 0, :], image[..., -1, :], image[..., :, 0], image[..., :, -1])
     return bool(np.mean([edge.mean() for edge in edges]) > 1 / 2)
 
@@ -59,27 +61,28 @@ def _is_light(image: Image.Image) -> bool:
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # Pillow's own convert("L") would clip 16-bit grey at 255
-        return Image.fromarray((np.asarray(image) / 257).round().astype(np.uint8))
-    return image
+    """Scale 16-bit grey to 8 bits; Pillow's `convert("L")` would clip it at 255."""
+    return Image.fromarray((np.asarray(image) / 257).round().astype(np.uint8))
 
 
-def _flatten(image: Image.Image, background: tuple[int, ...]) -> Image.Image:
-    if not image.has_transparency_data:
-        return image
+def _get_background(spec: ImageSpec) -> tuple[int, ...]:
+    return tuple(round(255 * value) for value in spec.background)
+
+
+def _blend_transparency(image: Image.Image, spec: ImageSpec) -> Image.Image:
+    background = _get_background(spec)
     opaque = Image.new("RGB", image.size, background * (3 // len(background)))
     layer = image.convert("RGBA")
     opaque.paste(layer, mask=layer.getchannel("A"))
     return opaque
 
 
-def _resize(image: Image.Image, spec: ImageSpec, background: tuple[int, ...]) -> Image.Image:
+def _resize(image: Image.Image, spec: ImageSpec) -> Image.Image:
     size = (spec.width, spec.height)
-    if image.size == size:
-        return image
     if spec.resize == "stretch":
         return image.resize(size, Image.Resampling.BILINEAR)
     if spec.resize == "crop":
         return ImageOps.fit(image, size, Image.Resampling.BILINEAR)
+    background = _get_background(spec)
     color = background[0] if len(background) == 1 else background
     return ImageOps.pad(image, size, Image.Resampling.BILINEAR, color=color)

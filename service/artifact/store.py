@@ -1,8 +1,8 @@
 """The models store: `<store>/<name>/<version>/` with manifest.json and the files it lists.
 
-Writers stage a whole bundle in a temporary folder of the store and rename it into place, so a
-reader sees all of a bundle or nothing. Readers get bytes whose sha256 was checked, never a path:
-no runtime opens a file of a bundle by itself.
+Writers stage a bundle in a temporary folder of the store and rename it into place, so a reader
+sees a complete bundle or none. Readers get bytes with a verified SHA-256, never a path: runtimes
+do not open files of a bundle.
 """
 
 import contextlib
@@ -21,86 +21,112 @@ from service.errors import ArtifactError
 
 MANIFEST_FILE = "manifest.json"
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]|\.(?!\.)){0,63}")
-# No symbolic link is followed, and no pipe waited for. Windows has neither flag.
-_READ_PLAIN = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-_READ_PLAIN |= getattr(os, "O_BINARY", 0)
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
+# Do not follow symbolic links, and do not block on pipes. Windows has neither flag.
+_OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+_OPEN_FLAGS |= getattr(os, "O_BINARY", 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A bundle on disk whose manifest was read and is valid."""
+    """A bundle on disk with a parsed, valid manifest."""
 
     name: str
     version: int
     folder: Path
     manifest: Manifest
     digest: str
-    """`sha256:` and the hex digest of manifest.json, which in turn pins every file."""
+    """`sha256:` and the hex digest of manifest.json, which contains the digest of every file."""
 
     def read(self, file: str) -> bytes:
-        """Return the content of one of the manifest's files.
+        """Return the verified content of a file that the manifest lists.
 
         Raises:
-            ArtifactError: the file is missing, not a plain file, or not the one listed.
+            ArtifactError: the file is not listed, missing, not a regular file, or differs in size
+                or SHA-256.
         """
         entry = self.manifest.files.get(file)
         if entry is None:
             raise ArtifactError(f"{self.name}@{self.version}: {file} is not in the manifest")
-        content = _read_plain_file(self.folder / file, entry.bytes)
+        content = _read_regular_file(self.folder / file, entry.bytes)
         if describe_content(content) != entry:
             raise ArtifactError(
-                f"{self.name}@{self.version}: {file} is not the file that the manifest lists "
-                f"(size or sha256 differs)"
+                f"{self.name}@{self.version}: {file} differs in size or SHA-256 from the manifest"
             )
         return content
 
 
 def check_name(name: str) -> str:
-    """Return `name` if it can name a bundle.
+    """Return `name` if it is a valid bundle name.
 
     Raises:
-        ArtifactError: it is not 1 to 64 of a-z 0-9 . _ - starting with a letter or digit.
+        ArtifactError: it is not.
     """
     if not _NAME.fullmatch(name):
         raise ArtifactError(
-            f"{name!r} cannot name a bundle: use up to 64 of a-z, 0-9, '.', '_' and '-'"
+            f"invalid bundle name {name!r}: expected 1 to 64 of a-z, 0-9, '.', '_' and '-', "
+            "a letter or digit first, and no '..'"
         )
     return name
 
 
 def list_bundles(store: Path) -> dict[str, list[int]]:
-    """Return each bundle's versions, highest first; names in order.
+    """Return the versions of each bundle, highest first, by name in alphabetical order.
 
     Raises:
-        ArtifactError: the store is not a folder that can be read.
+        ArtifactError: The store, or a bundle's folder in it, cannot be read.
+    """
+    bundles = {}
+    for name, versions in survey(store).items():
+        if isinstance(versions, ArtifactError):
+            raise versions
+        bundles[name] = versions
+    return bundles
+
+
+def survey(store: Path) -> dict[str, list[int] | ArtifactError]:
+    """Return each bundle's versions, highest first, or the error of its folder; names in order.
+
+    Raises:
+        ArtifactError: The store is not a folder that can be read.
     """
     try:
-        names = sorted(path.name for path in store.iterdir() if _NAME.fullmatch(path.name))
-        found = {name: _versions(store / name) for name in names if (store / name).is_dir()}
+        folders = sorted(path for path in store.iterdir() if _NAME.fullmatch(path.name))
     except OSError as error:
         raise ArtifactError(f"the models store {store} cannot be read: {error}") from error
-    return {name: versions for name, versions in found.items() if versions}
+    bundles: dict[str, list[int] | ArtifactError] = {}
+    for folder in folders:
+        try:
+            versions = _list_versions(folder) if folder.is_dir() else []
+        except FileNotFoundError:  # removed since the store was listed
+            continue
+        except OSError as error:
+            text = f"{folder.name}: the folder cannot be read: {error.strerror}"
+            bundles[folder.name] = ArtifactError(text)
+        else:
+            if versions:
+                bundles[folder.name] = versions
+    return bundles
 
 
 def open_bundle(store: Path, name: str, version: int) -> Bundle:
-    """Read and check a bundle's manifest; its files are checked as they are read.
+    """Read and validate the manifest of a bundle; `Bundle.read` verifies its files.
 
     Raises:
-        ArtifactError: there is no such bundle, or its manifest is invalid.
+        ArtifactError: the bundle does not exist, is outside the store or has an invalid manifest.
     """
     folder = store / name / str(version)
     if not folder.resolve().is_relative_to(store.resolve()):
-        raise ArtifactError(f"{name}@{version}: its folder leads out of the store")
+        raise ArtifactError(f"{name}@{version}: the folder is a link out of the store")
     return _open_folder(folder, name, version)
 
 
 @contextlib.contextmanager
 def stage(store: Path, name: str) -> Iterator[Path]:
-    """Give a temporary folder in the store to write a bundle into; it is gone afterwards.
+    """Create a temporary folder in the store for a new bundle, and remove it at the end.
 
     Raises:
-        ArtifactError: `name` cannot name a bundle.
+        ArtifactError: `name` is not a valid bundle name.
     """
     check_name(name)
     store.mkdir(parents=True, exist_ok=True)
@@ -113,7 +139,7 @@ def stage(store: Path, name: str) -> Iterator[Path]:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write manifest.json, whose `files` must describe the files that lie in `folder`."""
+    """Write manifest.json; its `files` must describe the files in `folder`."""
     (folder / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n")
 
 
@@ -123,24 +149,25 @@ def describe_content(content: bytes) -> FileEntry:
 
 
 def publish(folder: Path, store: Path, name: str) -> Bundle:
-    """Move a staged bundle to the next free version of `name`, in one step.
+    """Move a staged bundle atomically to the next free version of `name`.
 
     Raises:
-        ArtifactError: what is staged is not a whole, valid bundle.
+        ArtifactError: the staged bundle is incomplete or invalid.
     """
     staged = _open_folder(folder, check_name(name), 0)
     for file in staged.manifest.files:
         staged.read(file)
-    _sync_folder(folder)
+    for path in (*folder.iterdir(), folder):
+        _sync(path)
     home = store / name
     home.mkdir(exist_ok=True)
-    version = max(_versions(home), default=0) + 1
+    version = max(_list_versions(home), default=0) + 1
     while True:
         try:
             folder.rename(home / str(version))
             break
         except OSError:
-            # A rename onto a folder that is not empty fails: another writer took the version.
+            # Renaming onto a folder that is not empty fails: another writer took the version.
             if not (home / str(version)).exists():
                 raise
             version += 1
@@ -148,45 +175,35 @@ def publish(folder: Path, store: Path, name: str) -> Bundle:
     return open_bundle(store, name, version)
 
 
-def _versions(home: Path) -> list[int]:
-    return sorted(
-        (int(path.name) for path in home.iterdir() if _VERSION.fullmatch(path.name)), reverse=True
-    )
+def _list_versions(home: Path) -> list[int]:
+    versions = (int(path.name) for path in home.iterdir() if _VERSION.fullmatch(path.name))
+    return sorted(versions, reverse=True)
 
 
 def _open_folder(folder: Path, name: str, version: int) -> Bundle:
     try:
-        content = _read_plain_file(folder / MANIFEST_FILE, MAX_MANIFEST_BYTES)
+        content = _read_regular_file(folder / MANIFEST_FILE, MAX_MANIFEST_BYTES)
         manifest = parse_manifest(content)
     except ArtifactError as error:
         raise ArtifactError(f"{name}@{version}: {error}") from error
     return Bundle(name, version, folder, manifest, f"sha256:{hashlib.sha256(content).hexdigest()}")
 
 
-def _read_plain_file(path: Path, most: int) -> bytes:
-    """Read up to one byte over `most`, so that a longer file is told from the one wanted.
+def _read_regular_file(path: Path, max_bytes: int) -> bytes:
+    """Read up to `max_bytes + 1` bytes: the extra byte reveals a file that is too long.
 
-    What was opened is what is checked. A file with a second name elsewhere (a hard link) is not
-    the store's alone, and may be one that its writer could not have read.
+    The checks apply to the opened file, so it cannot be exchanged in between. Hard links are
+    rejected: anyone may create one to a file that only the service can read.
     """
     try:
-        with open(path, "rb", opener=_open_plain) as file:
-            found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
-                raise ArtifactError(f"{path.name} is not a plain file of its own")
-            # The memory for it is taken first, and `most` may be a manifest's lie.
-            return file.read(min(most, found.st_size) + 1)
+        with open(path, "rb", opener=lambda name, _: os.open(name, _OPEN_FLAGS)) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+                raise ArtifactError(f"{path.name} is not a regular file with a single link")
+            # `read` allocates its argument first, and the size in a manifest may be wrong.
+            return file.read(min(max_bytes, status.st_size) + 1)
     except OSError as error:
         raise ArtifactError(f"{path.name} cannot be read: {error.strerror}") from error
-
-
-def _open_plain(path: str, _: int) -> int:
-    return os.open(path, _READ_PLAIN)
-
-
-def _sync_folder(folder: Path) -> None:
-    for path in (*folder.iterdir(), folder):
-        _sync(path)
 
 
 def _sync(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Images in: from pictures and numbers that a client sends to float32 NCHW arrays in [0, 1]."""
+"""Images of a request to one batch: float32 NCHW in [0, 1]."""
 
 from collections.abc import Sequence
 from itertools import chain
@@ -8,38 +8,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.artifact import ImageSpec
-from service.artifact.pixels import Invert, has_light_border
+from service.artifact.pixels import Invert, has_light_border, to_pixels
 from service.artifact.tensor_files import Floats
-from service.codecs.image_files import Picture
-from service.errors import Flaw, InvalidInputError
+from service.codecs.image_files import ImageFile
+from service.errors import InvalidInputError, MalformedInputError, Violation
 
-Item: TypeAlias = Picture | NDArray[np.float64]
-"""One image as a client sent it: an opened picture, or numbers of (H, W) or (C, H, W)."""
+Item: TypeAlias = ImageFile | NDArray[np.float64]
+"""One image of a request: an opened file, or numbers of shape (H, W) or (C, H, W)."""
 
 _MAX_DEPTH = 8
 _WHITE = np.float32(255)
 
 
 def read_numbers(nested: object, pointer: str) -> NDArray[np.float64]:
-    """Return nested lists of numbers as an array; their lengths must agree.
+    """Convert nested lists of numbers of equal length into an array.
 
     Raises:
-        InvalidInputError: ragged, empty or too deep lists, or anything that is no number.
+        InvalidInputError: unequal, empty or too deep lists, or a value that is not a number.
     """
     level: list[Any] = [nested]
     shape: list[int] = []
     while {type(part) for part in level} == {list}:
         lengths = {len(part) for part in level}
         if len(lengths) != 1 or len(shape) == _MAX_DEPTH or 0 in lengths:
-            raise InvalidInputError(Flaw(pointer, "lists must be even, not empty and not deep"))
+            detail = f"Expected non-empty lists of equal length, at most {_MAX_DEPTH} deep."
+            raise InvalidInputError(Violation(pointer, detail))
         shape.append(lengths.pop())
         level = list(chain.from_iterable(level))
     if not {type(part) for part in level} <= {int, float}:
-        raise InvalidInputError(Flaw(pointer, "only numbers in lists of equal length are taken"))
+        raise InvalidInputError(
+            Violation(pointer, "Expected only numbers in lists of equal length.")
+        )
     try:
         return np.array(level, dtype=np.float64).reshape(shape)
     except OverflowError as error:
-        raise InvalidInputError(Flaw(pointer, "a number is too large")) from error
+        raise InvalidInputError(Violation(pointer, "A number is too large for float64.")) from error
 
 
 def to_batch(
@@ -49,47 +52,52 @@ def to_batch(
     *,
     in_json: bool = False,
 ) -> Floats:
-    """Turn a request's images into a batch.
+    """Convert the images of a request into a batch.
 
-    Pictures are converted to the bundle's channels and size; numbers must have its shape.
+    Image files are converted to the bundle's channels and size; numbers must have its shape.
 
     Args:
-        images: Opened pictures and arrays of (H, W) or (C, H, W), in any mix; or one array of
-            (N, C, H, W), (N, H, W) or (H, W), uint8 or floating.
+        images: Opened files and arrays of (H, W) or (C, H, W), in any mix; or one array of
+            (N, C, H, W), (N, H, W) or (H, W), uint8 or floating-point.
         spec: The bundle's images.
         invert: Whether dark-on-light becomes light-on-dark.
-        in_json: Whether the pictures came inside JSON, which is whole where a picture is not.
+        in_json: Whether the files came inside JSON, which is valid where a file is not.
 
     Returns:
         (N, C, H, W) float32 in [0, 1].
 
     Raises:
-        InvalidInputError: a wrong shape or range, NaN or infinity; says what was wanted. Or, in
-            JSON, a picture that is broken further on.
-        MalformedInputError: such a picture elsewhere.
+        InvalidInputError: wrong shape or range, NaN or infinity; or a damaged file in JSON.
+        MalformedInputError: a damaged file outside JSON.
     """
     if isinstance(images, np.ndarray):
-        return _check_array(images, spec, invert, "/images")
+        return _convert_array(images, spec, invert, "/images")
     batch = np.empty((len(images), *spec.shape), dtype=np.float32)
     for index, item in enumerate(images):
-        pointer = f"/images/{index}"
         if isinstance(item, np.ndarray):
-            batch[index] = _check_array(item[None], spec, invert, pointer)[0]
-        else:
-            pixels = item.to_pixels(spec, invert, pointer if in_json else None)
-            batch[index] = pixels
-            batch[index] /= _WHITE
+            batch[index] = _convert_array(item[None], spec, invert, f"/images/{index}")[0]
+            continue
+        try:
+            batch[index] = to_pixels(item.decode_upright(), spec, invert)
+        except MemoryError:  # not the file's fault
+            raise
+        except Exception as error:
+            detail = "The image file is truncated or damaged."
+            if in_json:
+                raise InvalidInputError(Violation(f"/images/{index}", detail)) from error
+            raise MalformedInputError(detail) from error
+        batch[index] /= _WHITE
     return batch
 
 
-def _check_array(
+def _convert_array(
     array: NDArray[np.generic], spec: ImageSpec, invert: Invert, pointer: str
 ) -> Floats:
     batch = _add_axes(array, spec)
     if batch.shape[1:] != spec.shape or not len(batch):
-        wanted = " x ".join(str(size) for size in spec.shape)
-        found = " x ".join(str(size) for size in array.shape)
-        raise InvalidInputError(Flaw(pointer, f"images of {wanted} are wanted, got {found}"))
+        expected = ", ".join(str(size) for size in spec.shape)
+        detail = f"Expected images of shape (N, {expected}), got {array.shape}."
+        raise InvalidInputError(Violation(pointer, detail))
     if batch.dtype == np.uint8:
         floats = batch.astype(np.float32) / _WHITE
     else:
@@ -99,7 +107,7 @@ def _check_array(
 
 
 def _add_axes(array: NDArray[np.generic], spec: ImageSpec) -> NDArray[np.generic]:
-    """Give (H, W) a batch axis, and (N, H, W) a channel axis where there is one channel."""
+    """Add a batch axis to (H, W), and a channel axis to (N, H, W) if there is one channel."""
     rank = len(spec.shape)
     if array.ndim == rank - 1:
         array = array[None]
@@ -113,13 +121,12 @@ def _check_range(batch: NDArray[np.generic], pointer: str) -> None:
     if low >= 0 and high <= 1:
         return
     if not np.isfinite(batch).all():
-        raise InvalidInputError(Flaw(pointer, "numbers must be finite; there is NaN or infinity"))
+        raise InvalidInputError(Violation(pointer, "Expected finite numbers, got NaN or infinity."))
     hint = ""
     if low >= 0 and (batch == np.rint(batch)).all():
-        hint = "; for whole numbers up to 255 divide by 255, or send a uint8 .npy"
-    raise InvalidInputError(
-        Flaw(pointer, f"numbers must be in [0, 1], they are in [{low:g}, {high:g}]{hint}")
-    )
+        hint = " Divide integers up to 255 by 255, or send a uint8 .npy array."
+    detail = f"Expected numbers in [0, 1], got [{low:g}, {high:g}].{hint}"
+    raise InvalidInputError(Violation(pointer, detail))
 
 
 def _invert(batch: Floats, invert: Invert) -> Floats:

@@ -1,34 +1,24 @@
-"""Picture files: told by their first bytes, opened without decoding, decoded where the work runs.
-
-Pillow decodes all of them. Its reader of PNG files is written in Python, though, and takes longer
-than decoding a small picture does. So small files of the plainest kind, which hold pixels and
-nothing about them, are taken apart here, and only the pixels are given to Pillow's decoder.
-"""
+"""Image files: identified by their first bytes, opened without decoding, decoded with the work."""
 
 import base64
 import binascii
-import io
-import struct
-import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from service.artifact import ImageSpec
-from service.artifact.pixels import Invert, to_pixels
-from service.errors import Flaw, InvalidInputError, MalformedInputError, UnsupportedFormatError
-from service.http.limits import Limits
+from service.codecs.exif import apply_orientation, parse_orientation
+from service.codecs.jpeg import SIGNATURE as JPEG_SIGNATURE
+from service.codecs.jpeg import parse_jpeg
+from service.codecs.png import SIGNATURE as PNG_SIGNATURE
+from service.codecs.png import parse_png
+from service.errors import MalformedInputError, UnsupportedFormatError
 
-_PNG = b"\x89PNG\r\n\x1a\n"
-_SIGNATURES = {_PNG: "PNG", b"\xff\xd8\xff": "JPEG"}
-_OTHER_FORMATS = {
+_UNSUPPORTED = {
     "GIF": (0, b"GIF8"),
     "BMP": (0, b"BM"),
     "TIFF": (0, b"II*\x00"),
-    "TIFF ": (0, b"MM\x00*"),
+    "TIFF (big-endian)": (0, b"MM\x00*"),
     "WebP": (8, b"WEBP"),
     "HEIF or AVIF": (4, b"ftyp"),
     "JPEG 2000": (4, b"jP  "),
@@ -40,129 +30,72 @@ _OTHER_FORMATS = {
     "XML": (0, b"<?xml"),
     "FITS": (0, b"SIMPLE"),
 }
-_PLAIN_BYTES = 64 * 1024
-"""Files that are longer are left to Pillow: their time goes into decoding."""
-_PLAIN_CHUNKS = 16
-_HEAD = struct.Struct(">IIBBBBB")
-_PLAIN_MODES = {(8, 0, 0, 0, 0): "L", (8, 2, 0, 0, 0): "RGB"}
-"""Pillow's modes by bit depth, colour type, compression, filter and interlace method."""
 
-# Pillow only warns of pictures that are large, and says of huge ones that they cannot be opened;
-# `check_pixels` refuses both, from their headers, and names the limit.
+# Pillow only warns about large images, and rejects huge ones without naming a limit. The setting
+# `max_pixels` rejects both by their headers.
 Image.MAX_IMAGE_PIXELS = None
 
 
 @dataclass(slots=True)
-class Picture:
-    """An opened file, of which only the header was looked at."""
+class ImageFile:
+    """An opened file; its pixels are not decoded yet."""
 
     width: int
     height: int
     decode: Callable[[], Image.Image]
-    """Returns the pixels, not always decoded yet; raises what Pillow does of broken files."""
+    """Return the image; raises Pillow's various errors for invalid pixels."""
+    scans: int = 1
+    """Number of passes over the pixels that decoding takes."""
+    orientation: int = 1
+    """Exif orientation; 1 is upright."""
 
-    def to_pixels(self, spec: ImageSpec, invert: Invert, pointer: str | None) -> NDArray[np.uint8]:
-        """Return the picture as (channels, height, width) uint8 of a bundle's images.
-
-        Args:
-            spec: The bundle's images.
-            invert: Whether dark-on-light becomes light-on-dark.
-            pointer: Where the picture stands in JSON; None where it came otherwise.
-
-        Raises:
-            InvalidInputError: it is broken further on, and came in JSON, which is whole.
-            MalformedInputError: it is, and came otherwise.
-        """
-        try:
-            return to_pixels(self.decode(), spec, invert)
-        except Exception as error:
-            detail = "the picture is truncated or broken"
-            if pointer is not None:
-                raise InvalidInputError(Flaw(pointer, detail)) from error
-            raise MalformedInputError(detail) from error
+    def decode_upright(self) -> Image.Image:
+        """Return the image with its orientation applied; raises as `decode`."""
+        image = self.decode()
+        return image if self.orientation == 1 else apply_orientation(image, self.orientation)
 
 
-def open_picture(content: bytes) -> Picture:
-    """Open a PNG or JPEG file, told by its first bytes; nothing is decoded yet.
+def open_image(content: bytes) -> ImageFile:
+    """Open a PNG or JPEG file; nothing is decoded yet.
 
     Raises:
-        MalformedInputError: the file is broken.
-        UnsupportedFormatError: the file is of another format.
+        MalformedInputError: the file is damaged.
+        UnsupportedFormatError: the file has another format.
     """
-    plain = _open_plain(content)
-    if plain is not None:
-        return plain
-    format_ = next((name for head, name in _SIGNATURES.items() if content.startswith(head)), None)
-    if format_ is None:
-        for name, (offset, mark) in _OTHER_FORMATS.items():
-            if content[offset : offset + len(mark)] == mark:
-                raise UnsupportedFormatError(f"a {name.strip()} file; PNG and JPEG are read")
-        raise MalformedInputError("the content is no PNG or JPEG file")
     try:
-        image = Image.open(io.BytesIO(content), formats=[format_])
+        if content.startswith(PNG_SIGNATURE):
+            png = parse_png(content)
+            orientation = 1 if png.exif is None else parse_orientation(png.exif)
+            return ImageFile(png.width, png.height, png.decode, orientation=orientation)
+        if content.startswith(JPEG_SIGNATURE):
+            jpeg = parse_jpeg(content)
+            image = jpeg.image
+            orientation = parse_orientation(jpeg.exif)
+            return ImageFile(image.width, image.height, lambda: image, jpeg.scans, orientation)
+    except MemoryError:  # not the file's fault
+        raise
     except Exception as error:
-        raise MalformedInputError(f"the {format_} file is broken") from error
-    return Picture(image.width, image.height, lambda: image)
+        reason = f": {error}" if type(error) is ValueError else ""
+        raise MalformedInputError(f"The image file is damaged{reason}.") from error
+    for name, (offset, mark) in _UNSUPPORTED.items():
+        if content[offset : offset + len(mark)] == mark:
+            raise UnsupportedFormatError(f"Unsupported image format {name}; supported: PNG, JPEG.")
+    raise MalformedInputError("The content is not a PNG or JPEG file.")
 
 
-def _open_plain(content: bytes) -> Picture | None:
-    """Open a small PNG file that holds grey or RGB pixels of 8 bits and nothing else.
-
-    None is returned of every other file, also of one that is broken, for Pillow to judge.
-    """
-    if not content.startswith(_PNG) or len(content) > _PLAIN_BYTES:
-        return None
-    chunks = _split(content)
-    if len(chunks) < 3 or chunks[0][0] != b"IHDR" or chunks[-1][0] != b"IEND":  # noqa: PLR2004
-        return None
-    data = [part for kind, part in chunks[1:-1] if kind == b"IDAT"]
-    if len(data) != len(chunks) - 2 or len(chunks[0][1]) != _HEAD.size:
-        return None
-    width, height, *form = _HEAD.unpack(chunks[0][1])
-    mode = _PLAIN_MODES.get(tuple(form))
-    if mode is None or not width or not height:
-        return None
-    pixels = b"".join(data)
-    return Picture(
-        width, height, lambda: Image.frombytes(mode, (width, height), pixels, "zip", mode)
-    )
-
-
-def _split(content: bytes) -> list[tuple[bytes, bytes]]:
-    """Return the kinds and contents of the first chunks of a PNG file, as far as they are whole."""
-    chunks: list[tuple[bytes, bytes]] = []
-    start = len(_PNG)
-    while len(chunks) < _PLAIN_CHUNKS:
-        end = start + 8 + int.from_bytes(content[start : start + 4])
-        kind = content[start + 4 : start + 8]
-        told = int.from_bytes(content[end : end + 4])
-        if end + 4 > len(content) or zlib.crc32(content[start + 4 : end]) != told:
-            return chunks
-        chunks.append((kind, content[start + 8 : end]))
-        if kind == b"IEND":
-            return chunks
-        start = end + 4
-    return chunks
-
-
-def open_base64(text: str) -> Picture:
-    """Open a picture given as base64, or as a `data:` URL of base64.
+def open_base64(text: str) -> ImageFile:
+    """Open an image file in base64, or in a `data:` URL of base64.
 
     Raises:
-        MalformedInputError: the text is no base64, or no picture.
-        UnsupportedFormatError: the picture is of another format.
+        MalformedInputError: the text is not base64, or the file is damaged.
+        UnsupportedFormatError: the file has another format.
     """
     head, separator, rest = text.partition(",")
     encoded = rest if separator and head.startswith("data:") else text
     try:
         content = base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise MalformedInputError("the text is no base64; URLs are not fetched") from error
-    return open_picture(content)
-
-
-def check_pixels(items: Iterable[object], limits: Limits) -> int:
-    """Return the pixels of all pictures among the items, which must be within the limit."""
-    pixels = sum(item.width * item.height for item in items if isinstance(item, Picture))
-    limits.check("pixels", pixels)
-    return pixels
+        raise MalformedInputError(
+            "Expected a PNG or JPEG file in base64; URLs are not fetched."
+        ) from error
+    return open_image(content)

@@ -1,4 +1,4 @@
-"""NumPy's .npy form, read without `numpy.load`, which would also open pickles and archives."""
+"""NumPy's .npy format, read without `numpy.load`, which would also open pickles and archives."""
 
 import io
 import math
@@ -11,35 +11,37 @@ from service.errors import MalformedInputError, UnsupportedFormatError
 
 MEDIA_TYPE = "application/x-npy"
 
-_READERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
-_TYPES = {"u1", "f4", "f8"}
+_HEADER_READERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+_DTYPES = {"u1", "f4", "f8"}
 _MAX_RANK = 8
-_OTHER_ARRAYS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+_OTHER_FORMATS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
 
 def read_npy(content: bytes) -> NDArray[np.generic]:
     """Return the array of a .npy file: uint8, float32 or float64, native byte order, C order.
 
     Raises:
-        MalformedInputError: not a whole .npy file, or one whose header lies about its size.
-        UnsupportedFormatError: an archive, a pickle, or another type of number.
+        MalformedInputError: not a complete .npy file, or its header contradicts its size.
+        UnsupportedFormatError: an archive, a pickle, or another dtype.
     """
-    if content.startswith(_OTHER_ARRAYS):
-        raise UnsupportedFormatError("send one plain .npy array; .npz and pickles are not read")
+    if content.startswith(_OTHER_FORMATS):
+        raise UnsupportedFormatError("Expected one plain .npy array; .npz and pickle are not read.")
     stream = io.BytesIO(content)
     try:
-        shape, fortran, dtype = _READERS[npy.read_magic(stream)](stream)
+        shape, fortran, dtype = _HEADER_READERS[npy.read_magic(stream)](stream)
     except Exception as error:  # NumPy evaluates a Python literal, which fails in many ways
-        raise MalformedInputError("the body is no .npy file of version 1 or 2") from error
-    if dtype.str[1:] not in _TYPES:
-        raise UnsupportedFormatError("an .npy array must be uint8, float32 or float64")
-    data = bytearray(memoryview(content)[stream.tell() :])  # writable: torch warns of others
+        raise MalformedInputError("The body is not a .npy file of version 1 or 2.") from error
+    if dtype.str[1:] not in _DTYPES:
+        raise UnsupportedFormatError(
+            f"Unsupported .npy dtype {dtype!s:.40}; supported: uint8, float32, float64."
+        )
+    data = bytearray(memoryview(content)[stream.tell() :])  # writable: torch warns otherwise
     if len(shape) > _MAX_RANK or math.prod(shape) * dtype.itemsize != len(data):
-        raise MalformedInputError("the .npy header's shape does not fit the bytes that follow")
+        raise MalformedInputError("The shape in the .npy header does not match its data.")
     try:
         array = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
     except (ValueError, TypeError) as error:
-        raise MalformedInputError("the .npy header's shape is none of an array") from error
+        raise MalformedInputError("The shape in the .npy header is invalid.") from error
     return np.asarray(array, dtype=dtype.newbyteorder("="), order="C")
 
 

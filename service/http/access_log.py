@@ -1,164 +1,98 @@
-"""What is noted of every request: an id, a line in the log, a count and a duration."""
+"""The access log: one line and one metric sample per request."""
 
 import logging
-import random
-import re
 import time
+from typing import Any
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
-from service.http.problems import Kind
+from service.http.problems import ProblemType
+from service.http.request_context import RequestContext, choose_request_id, parse_length
 from service.observability import metrics
-from service.observability.logs import ACCESS
-from service.observability.tracing import find_trace
+from service.observability.logs import ACCESS_LOGGER
+from service.observability.tracing import current_trace_id
 
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
-_MOST_PATH = 256
+_MAX_PATH_LENGTH = 256
 _MESSAGE = "%s %s %d %.1fms id=%s"
-_MOST_DIGITS = 18
-_log = logging.getLogger(ACCESS)
+_MESSAGE_FIELDS = ("method", "path", "status", "duration_ms", "request_id")
+_log = logging.getLogger(ACCESS_LOGGER)
 
 
-class RequestLog:
-    """Gives every request one id, in its answer and in one line of the log, and counts it."""
-
-    def __init__(self, app: ASGIApp, *, traced: bool = False) -> None:
-        """Wrap an application; `traced` adds the trace's id to the line."""
-        self._app = app
-        self._traced = traced
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        note = _Note(scope, traced=self._traced)
-
-        async def send_and_note(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                note.mark(message)
-            elif not message.get("more_body", False):
-                # Before it leaves: who has the answer finds it counted.
-                note.close()
-            await send(message)
-
-        metrics.IN_FLIGHT.inc()
-        try:
-            await self._app(scope, receive, send_and_note)
-        finally:
-            note.close()
-            metrics.IN_FLIGHT.dec()
+def log_request(context: RequestContext) -> None:
+    """Count a request that has been answered and write its line."""
+    seconds = time.perf_counter() - context.started
+    status = 500 if context.status is None else context.status
+    name, pattern = find_route(context)
+    metrics.count_request(name, status, seconds)
+    if not _log.isEnabledFor(logging.INFO):
+        return
+    fields = _describe(context.scope, context.request_id, pattern, status, seconds)
+    if context.model is not None:
+        fields["model"] = context.model
+    if context.bytes_out is not None:
+        fields["bytes_out"] = context.bytes_out
+    _add_length(fields, context.headers.get(b"content-length", ""))
+    if context.key is not None:
+        fields["key"] = context.key
+    if (trace_id := current_trace_id()) is not None:
+        fields["trace_id"] = trace_id
+    _write(fields)
 
 
-def note_refusal(scope: Scope, kind: Kind, seconds: float) -> str:
-    """Note a request that was refused before the application saw it; return its id.
+def log_rejection(scope: Scope, problem: ProblemType, seconds: float) -> str:
+    """Count and log a request that the server rejected before the application saw it.
 
     Args:
-        scope: What is known of it: `method`, `path` and `headers`.
-        kind: What it is answered with.
-        seconds: How long it took.
+        scope: Its `method`, `path` and `headers`, as far as the server parsed them.
+        problem: The error that it is answered with.
+        seconds: Duration.
+
+    Returns:
+        The request's id.
     """
-    note = _Note(scope, traced=False)
-    note.start -= seconds
-    note.status = kind.status
-    metrics.count_error(kind.slug)
-    note.close()
-    return note.identifier
+    headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+    request_id = choose_request_id(headers.get(b"x-request-id", ""))
+    metrics.count_error(problem.slug)
+    metrics.count_request(metrics.OTHER_OPERATION, problem.status, seconds)
+    if _log.isEnabledFor(logging.INFO):
+        fields = _describe(scope, request_id, None, problem.status, seconds)
+        _add_length(fields, headers.get(b"content-length", ""))
+        _write(fields)
+    return request_id
 
 
-class _AccessRecord(logging.LogRecord):
-    """A request's record. Most of what records hold is the same in all of these: it is copied."""
-
-    _SAME = vars(logging.LogRecord(ACCESS, logging.INFO, __file__, 0, _MESSAGE, (), None))
-
-    def __init__(self, values: tuple[object, ...], fields: dict[str, object]) -> None:
-        now = time.time()
-        self.__dict__ = {
-            **self._SAME,
-            "created": now,
-            "msecs": int(now % 1 * 1000),
-            "args": values,
-            "fields": fields,
-        }
+def find_route(context: RequestContext) -> tuple[str, str | None]:
+    """Return the name and the path pattern of the operation or FastAPI route that answered."""
+    if context.route is not None:
+        return context.route
+    route = context.scope.get("route")
+    return (metrics.OTHER_OPERATION, None) if route is None else (route.name, route.path_format)
 
 
-class _Note:
-    """What is known of one request."""
-
-    __slots__ = ("_length", "_open", "_scope", "_sizes", "_traced", "identifier", "start", "status")
-
-    def __init__(self, scope: Scope, *, traced: bool) -> None:
-        self.start = time.perf_counter()
-        self._scope = scope
-        self._traced = traced
-        self._open = True
-        self._length = given = b""
-        for name, value in scope["headers"]:
-            if name == b"content-length":
-                self._length = value
-            elif name == b"x-request-id":
-                given = value
-        self.identifier = given.decode() if _REQUEST_ID.fullmatch(given) else _make_id()
-        scope.setdefault("state", {})["request_id"] = self.identifier
-        self.status = 500
-        self._sizes: dict[str, object] = {}
-
-    def mark(self, start: Message) -> None:
-        """Put the id into the head of the answer, and remember what the head tells."""
-        self.status = start["status"]
-        headers = start.setdefault("headers", [])
-        is_marked = False
-        for name, value in headers:
-            if name == b"x-model":
-                self._sizes["model"] = value.decode("latin-1")
-            elif name == b"content-length":
-                self._sizes["bytes_out"] = int(value)
-            elif name == b"x-request-id":
-                is_marked = True
-        if not is_marked:
-            headers.append((b"x-request-id", self.identifier.encode()))
-
-    def close(self) -> None:
-        """Count the request and write its line, once."""
-        if not self._open:
-            return
-        self._open = False
-        seconds = time.perf_counter() - self.start
-        route = self._scope.get("route")
-        operation = metrics.OTHER if route is None else route.name
-        metrics.count_request(operation, self.status, seconds)
-        if not _log.isEnabledFor(logging.INFO):
-            return
-        method = self._scope["method"]
-        path = self._scope["path"][:_MOST_PATH]
-        if not (path.isascii() and path.isprintable()) or "\\" in path:
-            path = path.encode("unicode_escape").decode()
-        fields: dict[str, object] = {
-            "method": method,
-            "path": path,
-            "route": None if route is None else route.path_format,
-            "status": self.status,
-            "duration_ms": round(1000 * seconds, 3),
-            "request_id": self.identifier,
-            **self._sizes,
-            **self._describe_rest(),
-        }
-        _log.handle(
-            _AccessRecord((method, path, self.status, 1000 * seconds, self.identifier), fields)
-        )
-
-    def _describe_rest(self) -> dict[str, object]:
-        """Return what else is known: who asked, with how many bytes, in which trace."""
-        fields: dict[str, object] = {}
-        if self._length.isdigit() and len(self._length) <= _MOST_DIGITS:
-            fields["bytes_in"] = int(self._length)
-        if (key := self._scope["state"].get("key")) is not None:
-            fields["key"] = key
-        if self._traced and (trace := find_trace()) is not None:
-            fields["trace_id"] = trace
-        return fields
+def _describe(
+    scope: Scope, request_id: str, pattern: str | None, status: int, seconds: float
+) -> dict[str, Any]:
+    path: str = scope["path"][:_MAX_PATH_LENGTH]
+    if not (path.isascii() and path.isprintable()) or "\\" in path:
+        path = path.encode("unicode_escape").decode()
+    return {
+        "method": scope["method"],
+        "path": path,
+        "route": pattern,
+        "status": int(status),
+        "duration_ms": round(1000 * seconds, 3),
+        "request_id": request_id,
+    }
 
 
-def _make_id() -> str:
-    """Return an id that no other request has. It is no secret, and is not drawn as one."""
-    return f"{random.getrandbits(128):032x}"
+def _add_length(fields: dict[str, Any], declared: str) -> None:
+    if (length := parse_length(declared)) is not None:
+        fields["bytes_in"] = length
+
+
+def _write(fields: dict[str, Any]) -> None:
+    values = tuple(fields[name] for name in _MESSAGE_FIELDS)
+    # Not `_log.info`, which walks the stack to find its caller.
+    record = logging.LogRecord(ACCESS_LOGGER, logging.INFO, __file__, 0, _MESSAGE, values, None)
+    record.fields = fields
+    _log.handle(record)

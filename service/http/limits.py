@@ -1,19 +1,16 @@
-"""What one request may ask for."""
+"""Bounds on one request, and on the bodies of all requests together."""
 
 from dataclasses import dataclass
 
-from fastapi import Request
-from starlette.requests import ClientDisconnect
+from service.errors import LimitExceededError, OverloadedError
 
-from service.errors import LimitExceededError
-
-_WEIGHT = 4
-"""What a list or an object weighs in memory, in numbers."""
+_CONTAINER_WEIGHT = 4
+"""Memory of a JSON array or object, in numbers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds on one request; each is a setting of the same name with `max_` before it."""
+    """Bounds on one request; each is the setting of the same name with the prefix `max_`."""
 
     body_bytes: int
     """Bytes of a body."""
@@ -22,58 +19,46 @@ class Limits:
     pixels: int
     """Pixels of all image files in a request together, before they are resized."""
     samples: int
-    """Images that one request may have generated."""
+    """Images that one request may generate."""
     json_bytes: int
-    """Bytes of JSON: parsing stops every other thread for about 10 ms a MB."""
+    """Bytes of JSON: parsing blocks every other thread for about 10 ms per MB."""
     json_values: int
-    """Values in JSON; a list or an object counts as four. One byte may become 80 in memory."""
+    """Values in JSON; an array or object counts as four. One byte may take 80 in memory."""
 
     def check_json(self, text: bytes) -> None:
-        """Raise LimitExceededError where JSON is too long, or would be too large once parsed."""
+        """Raise LimitExceededError if JSON is too long, or would be too large once parsed."""
         self.check("json_bytes", len(text))
-        # Commas within strings count too; base64 has none.
-        values = text.count(b",") + _WEIGHT * (text.count(b"[") + text.count(b"{"))
+        # Commas within strings count too; base64 does not contain any.
+        values = text.count(b",") + _CONTAINER_WEIGHT * (text.count(b"[") + text.count(b"{"))
         self.check("json_values", values)
 
-    def check(self, limit: str, wanted: int) -> None:
-        """Raise LimitExceededError, naming the limit, where `wanted` is over it."""
+    def check(self, limit: str, requested: int) -> None:
+        """Raise LimitExceededError, naming the limit, if `requested` exceeds it."""
         allowed = getattr(self, limit)
-        if wanted > allowed:
+        if requested > allowed:
             raise LimitExceededError(
-                f"{wanted} {limit} asked for; at most {allowed} are allowed "
-                f"(setting LATENTD_MAX_{limit.upper()})"
+                f"Request has {requested} {limit}, at most {allowed} are allowed "
+                f"(setting LATENTD_MAX_{limit.upper()})."
             )
 
 
-async def read_body(
-    request: Request, declared: str, limits: Limits, *, is_json: bool = False
-) -> bytes:
-    """Return the whole body, counting while it arrives.
+class BodyBudget:
+    """Bounds the bytes of all request bodies in memory, from arrival to the end of the response."""
 
-    FastAPI's own `max_body_size` answers in plain text, without the limit's name.
+    def __init__(self, max_bytes: int) -> None:
+        """Start with nothing reserved."""
+        self._max_bytes = max_bytes
+        self._reserved = 0
 
-    Args:
-        request: The request.
-        declared: Its `Content-Length`; empty where there is none.
-        limits: What one request may hold.
-        is_json: Whether the bound on JSON counts too.
+    def reserve(self, count: int) -> None:
+        """Reserve bytes, or raise OverloadedError if the budget is exhausted."""
+        if self._reserved + count > self._max_bytes:
+            raise OverloadedError(
+                f"Request bodies in memory exceed {self._max_bytes} bytes "
+                "(setting LATENTD_MAX_PENDING_BYTES)."
+            )
+        self._reserved += count
 
-    Raises:
-        LimitExceededError: it is longer than the limit, or says that it will be.
-        OverloadedError: all bodies together are (see `service.http.load_shedding`).
-    """
-    limit = "json_bytes" if is_json and limits.json_bytes < limits.body_bytes else "body_bytes"
-    if declared.isdecimal():
-        limits.check(limit, int(declared))
-    chunks: list[bytes] = []
-    received = 0
-    more = True
-    while more:
-        message = await request.receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        chunks.append(message.get("body", b""))
-        received += len(chunks[-1])
-        limits.check(limit, received)
-        more = message.get("more_body", False)
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    def release(self, count: int) -> None:
+        """Release reserved bytes."""
+        self._reserved -= count

@@ -1,37 +1,36 @@
-"""What is served, and how that changes: at the start, by watching the store, by request."""
+"""The registry: the loaded models, with lookup by name and version.
+
+The registry holds one immutable snapshot. A change makes another snapshot and replaces the
+reference in one assignment. Lookups are therefore lock-free, and a request keeps its model.
+"""
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
-from service.artifact.manifest import NetworkName
-from service.errors import ArtifactError, ModelNotFoundError, NotReadyError, UnavailableError
+from service.artifact.manifest import SpaceName
+from service.errors import (
+    ArtifactError,
+    ModelNotFoundError,
+    NotReadyError,
+    UnsupportedOperationError,
+)
 from service.inference.model import Model
-from service.inference.model_loading import Key, Repository
-from service.inference.served import Models, Served
-from service.observability.metrics import RELOADS, hide_model, show_model
+from service.inference.reconcile import ModelStore, reconcile
+from service.inference.snapshot import Models, Snapshot, VersionState
+from service.observability.metrics import RELOADS, add_model_info, remove_model_info
 from service.runtimes import Runtime
 
 _log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """A version in the repository's index."""
-
-    name: str
-    version: int
-    networks: tuple[NetworkName, ...]
-    """Of a version that is not served: its successors'; empty where they are not known."""
-    is_ready: bool
-    reason: str
-    """What is wrong with what lies in the store; empty where nothing is."""
+P = TypeVar("P")
 
 
-class Registry(Served):
-    """The models that are served, and the one place that changes them."""
+class Registry:
+    """The loaded models. All methods are thread-safe."""
 
     def __init__(
         self,
@@ -40,186 +39,217 @@ class Registry(Served):
         versions: int,
         *,
         default: str | None = None,
-        serve_good: bool = False,
+        skip_broken_models: bool = False,
     ) -> None:
-        """Prepare an empty registry.
+        """Create an empty registry.
 
         Args:
-            store: The models store.
-            runtime_for: Gives the backend for a bundle's name.
-            versions: How many of each name's highest versions are served, at least 1.
-            default: Name of the model that answers when none is asked for; None for the
-                first name in order.
-            serve_good: Serve the other models where one must not be served, instead of none.
+            store: Folder of the models store.
+            runtime_for: Returns the backend for a bundle's name.
+            versions: The number of versions to load for each name, highest first; at least 1.
+            default: Name of the default model; None for the first name in order.
+            skip_broken_models: Whether `load` skips rejected versions instead of failing.
         """
-        super().__init__(default)
-        self._repository = Repository(store, runtime_for)
-        self._versions = versions
-        self._serve_good = serve_good
-        self._writing = threading.Lock()
-        self._missing: Mapping[Key, str] | None = None
-        self._unloaded: Mapping[str, tuple[Listing, ...]] = {}
-        self._trouble = ""
+        self._store = ModelStore(store, runtime_for, versions)
+        self._default = default
+        self._skip_broken_models = skip_broken_models
+        self._lock = threading.Lock()
+        self._snapshot = Snapshot()
+        self._required: frozenset[tuple[str, int]] | None = None
+        """The versions that were rejected at the start; None until a model is loaded."""
 
     def load(self) -> None:
-        """Load and warm every model that should be served, at the start.
+        """Load and warm up all models at the start of the service.
 
         Raises:
-            ArtifactError: the store is empty or unreadable, a bundle in it must not be
-                served, or the default model is not there.
+            ArtifactError: The store is unreadable or empty, the default model is missing, every
+                version is rejected, or one is and `skip_broken_models` is off.
         """
-        with self._writing:
-            found = self._repository.survey()
-            if self._default is not None and self._default not in found:
+        with self._lock:
+            snapshot = reconcile(self._store, Snapshot())
+            if snapshot.store_error:
+                raise ArtifactError(snapshot.store_error)
+            names = sorted({state.name for state in snapshot.states})
+            if self._default is not None and self._default not in names:
                 raise ArtifactError(
-                    f"the default model {self._default!r} is not in {self._repository.store}; "
-                    f"there are {', '.join(found)}"
+                    f"the default model {self._default!r} is not in the models store "
+                    f"{self._store.folder}, which has {', '.join(names)}"
                 )
-            models = {
-                name: self._gather(name, versions)
-                if self._serve_good
-                else self._take(name, versions)
-                for name, versions in found.items()
-            }
-            if not any(models.values()):
-                raise ArtifactError("; ".join(self._repository.refused.values()))
-            self._swap(models)
+            reasons = [state.reason for state in snapshot.states if state.reason]
+            if not snapshot.models or (reasons and not self._skip_broken_models):
+                raise ArtifactError("; ".join(reasons))
+            self._replace(snapshot)
 
     def refresh(self) -> None:
-        """Bring what is served up to what the store holds; cheap where nothing changed.
-
-        New versions are loaded aside and swapped in together, versions that are gone dropped. A
-        version that must not be served is left out and the ones before it serve on. A store that
-        cannot be read or is empty changes nothing, and is told by `is_degraded`.
-        """
-        with self._writing:
-            try:
-                found = self._repository.survey()
-            except ArtifactError as error:
-                self._worsen(str(error))
-                return
-            self._worsen("")
-            self._repository.forget(lambda key: key[1] not in found.get(key[0], ()))
-            self._swap(
-                {
-                    name: self._gather(name, versions)
-                    for name, versions in found.items()
-                    if name not in self._unloaded
-                }
-            )
+        """Reconcile the loaded models with the store; cheap if no file has changed."""
+        with self._lock:
+            self._replace(reconcile(self._store, self._snapshot))
 
     def reload(self, name: str) -> None:
-        """Bring one bundle up to what the store holds, now, and after an `unload` too.
+        """Reconcile one bundle with the store, and end the effect of `unload`.
 
         Raises:
-            ModelNotFoundError: the store holds no bundle of that name.
-            UnavailableError: its highest version must not be served; the ones before it serve on.
-            NotReadyError: the store cannot be read.
+            ModelNotFoundError: The name is not in the store.
+            UnsupportedOperationError: The highest version is rejected; the loaded versions stay.
+            NotReadyError: The store cannot be read or is empty.
         """
-        with self._writing:
-            try:
-                found = self._repository.survey()
-            except ArtifactError as error:
-                self._worsen(str(error))
-                raise NotReadyError("the models store cannot be read") from error
-            if name not in found:
-                raise ModelNotFoundError(f"the models store holds no bundle {name!r:.80}")
-            self._unloaded = {other: was for other, was in self._unloaded.items() if other != name}
-            self._repository.forget(lambda key: key[0] == name)
-            self._swap({**self._models, name: self._gather(name, found[name])})
-        reason = self._repository.refused.get((name, found[name][0]))
-        if reason is not None:
-            raise UnavailableError(reason)
+        with self._lock:
+            snapshot = reconcile(self._store, self._snapshot, only=name)
+            self._replace(snapshot)
+        if snapshot.store_error:
+            raise NotReadyError("The models store cannot be read or is empty.")
+        highest = next(state for state in snapshot.states if state.name == name)
+        if highest.reason:
+            raise UnsupportedOperationError(highest.reason)
 
     def unload(self, name: str) -> None:
-        """Serve a bundle no more until it is loaded again; requests in flight are finished.
+        """Drop a bundle until `reload`; requests that already use it finish.
 
         Raises:
-            ModelNotFoundError: it is not served.
+            ModelNotFoundError: No bundle with this name is loaded.
         """
-        with self._writing:
-            if name in self._unloaded:
-                return
-            if name not in self._models:
-                raise ModelNotFoundError(f"no bundle {name!r:.80} is served")
-            was = tuple(
-                Listing(name, number, tuple(model.networks), is_ready=False, reason="unloaded")
-                for number, model in self._models[name].items()
-            )
-            self._unloaded = {**self._unloaded, name: was}
-            self._swap({other: kept for other, kept in self._models.items() if other != name})
+        with self._lock:
+            states = self._snapshot.states
+            others = [state for state in states if state.name != name]
+            own = [state for state in states if state.name == name]
+            unloaded = [state.unload() for state in own if state.is_ready or state.is_unloaded]
+            if not unloaded:
+                raise ModelNotFoundError(f"No bundle {name!r:.80} is loaded.")
+            self._replace(replace(self._snapshot, states=(*others, *unloaded)))
 
-    def _take(self, name: str, versions: Sequence[int]) -> dict[int, Model]:
-        """Return the highest versions of a name, each of which must be good."""
-        top = versions[: self._versions]
-        return {number: self._repository.load((name, number)) for number in top}
+    def _replace(self, after: Snapshot) -> None:
+        """Replace the snapshot, then log and count each difference once."""
+        before, self._snapshot = self._snapshot, after
+        if after.store_error and after.store_error != before.store_error:
+            _log.error("%s; the loaded models stay in service", after.store_error)
+        old = {state.key: state for state in before.states}
+        new = {state.key: state for state in after.states}
+        for key in sorted(old.keys() | new.keys()):
+            self._report(old.get(key, VersionState(*key)), new.get(key, VersionState(*key)))
+        if self._required is None and after.models:
+            skipped = [key for key, state in new.items() if state.reason]
+            self._required = frozenset(skipped if self._skip_broken_models else ())
 
-    def _gather(self, name: str, versions: Sequence[int]) -> dict[int, Model]:
-        """Return the highest versions of a name that may be served."""
-        held = self._models.get(name, {})
-        good: dict[int, Model] = {}
-        for number in versions:
-            model = self._repository.obtain((name, number), held.get(number))
-            if model is not None:
-                good[number] = model
-            if len(good) == self._versions:
-                break
-        return good
-
-    def _swap(self, models: Models) -> None:
-        """Serve other models from now on; those of names without any are left out."""
-        before = {model.reference: model for model in self._served()}
-        self._models = {name: models[name] for name in sorted(models) if models[name]}
-        after = {model.reference: model for model in self._served()}
-        for reference, model in before.items():
-            if after.get(reference) is not model:
-                _log.info("dropped %s", reference)
-                hide_model(*_label(model))
-        for reference, model in after.items():
-            if before.get(reference) is not model:
-                show_model(*_label(model))
-                if self._missing is not None:
+    def _report(self, before: VersionState, after: VersionState) -> None:
+        """Log and count the difference between two states of a version."""
+        if before.model is not after.model:
+            if before.model is not None:
+                _log.info("dropped %s", before.model.reference)
+                remove_model_info(*_label(before.model))
+            if after.model is not None:
+                _log.info("loaded %s backend=%s", after.model.reference, after.model.backend)
+                add_model_info(*_label(after.model))
+                if self._required is not None:
                     RELOADS.labels("loaded").inc()
-        if self._missing is None and after:
-            self._missing = self._repository.refused if self._serve_good else {}
+        is_new = (after.reason, after.fingerprint) != (before.reason, before.fingerprint)
+        if is_new and after.is_rejected:
+            _log.error("rejected %s%s", after.reason, after.cause and f" ({after.cause})")
+            RELOADS.labels("refused").inc()
 
-    def _worsen(self, trouble: str) -> None:
-        if trouble and trouble != self._trouble:
-            _log.error("%s; what is loaded serves on", trouble)
-        self._trouble = trouble
+    @property
+    def models(self) -> Models:
+        """The loaded models by name in order, then by version, highest first; immutable."""
+        return self._snapshot.models
+
+    @property
+    def default(self) -> str:
+        """The default model's name; empty if no model is loaded and no default is set."""
+        return self._default or next(iter(self._snapshot.models), "")
 
     @property
     def is_degraded(self) -> bool:
-        """Whether the store could not be read, or was empty, when it was last looked at."""
-        return bool(self._trouble)
+        """Whether the store was unreadable or empty at the last reconciliation."""
+        return bool(self._snapshot.store_error)
 
     @property
     def missing(self) -> list[str]:
-        """What should be served since the start and is not, each with the reason."""
-        if self._missing is None:
+        """The versions that have been rejected since the start, each with the reason."""
+        if self._required is None:
             return ["every model: not loaded yet"]
-        refused = self._repository.refused
-        return [
-            f"{name}@{version}: {refused[name, version]}"
-            for name, version in self._missing
-            if (name, version) in refused and name not in self._unloaded
-        ]
+        rejected = [state for state in self._snapshot.states if state.is_rejected]
+        return [state.reason for state in rejected if state.key in self._required]
 
-    def index(self) -> list[Listing]:
-        """Return what is served, refused and unloaded, by name and version."""
-        models, refused, unloaded = self._models, self._repository.refused, self._unloaded
-        listings = [listing for was in unloaded.values() for listing in was]
-        for name, versions in models.items():
-            for number, model in versions.items():
-                reason = refused.get((name, number), "")
-                networks = tuple(model.networks)
-                listings.append(Listing(name, number, networks, is_ready=True, reason=reason))
-        for (name, number), reason in refused.items():
-            held = models.get(name, {})
-            if name not in unloaded and number not in held:
-                networks = tuple(next(iter(held.values())).networks) if held else ()
-                listings.append(Listing(name, number, networks, is_ready=False, reason=reason))
-        return sorted(listings, key=lambda listing: (listing.name, listing.version))
+    def index(self) -> list[VersionState]:
+        """Return all loaded, rejected and unloaded versions, sorted by name and version."""
+        return sorted(self._snapshot.states, key=lambda state: state.key)
+
+    def find_default(self) -> Model | None:
+        """Return the highest version of the default model, or None if it is not loaded."""
+        return next(iter(self.models.get(self.default, {}).values()), None)
+
+    def list_versions(self, model: Model) -> list[int]:
+        """Return the loaded versions of a model's name and its own version, highest first."""
+        loaded = self.models.get(model.bundle.name, {})
+        return sorted({*loaded, model.bundle.version}, reverse=True)
+
+    def find(self, reference: str | None) -> Model:
+        """Return the model for `name` (its highest version), `name@version`, or the default.
+
+        Raises:
+            ModelNotFoundError: It is not loaded; the message lists the loaded models.
+        """
+        reference = reference or self.default
+        name, has_version, version = reference.partition("@")
+        for number, model in self._snapshot.models.get(name, {}).items():
+            if not has_version or str(number) == version:
+                return model
+        loaded = self._list_references(lambda _: True)
+        raise ModelNotFoundError(f"Model {reference!r:.80} is not loaded. Loaded models: {loaded}.")
+
+    def find_part(
+        self, reference: str | None, description: str, select: Callable[[Model], P | None]
+    ) -> tuple[Model, P]:
+        """Return a model and the part of it that an operation needs.
+
+        Args:
+            reference: As in `find`.
+            description: The part's name, for the error message.
+            select: Returns the part, or None if a model lacks it.
+
+        Raises:
+            ModelNotFoundError: As in `find`.
+            UnsupportedOperationError: The model lacks the part; the message lists the models
+                that have it.
+        """
+        model = self.find(reference)
+        part = select(model)
+        if part is not None:
+            return model, part
+        others = self._list_references(lambda other: select(other) is not None)
+        raise UnsupportedOperationError(
+            f"{model.reference} has no {description}. Loaded models that have it: {others}."
+        )
+
+    def _list_references(self, condition: Callable[[Model], bool]) -> str:
+        models = [model for versions in self.models.values() for model in versions.values()]
+        return ", ".join(model.reference for model in models if condition(model)) or "none"
+
+    def find_map(self, reference: str, space: str) -> tuple[Model, SpaceName]:
+        """Return a model and the latent space that it has a map of; errors as in `find_part`."""
+        return self.find_part(
+            reference,
+            f"map of a latent space {space!r:.80}",
+            lambda model: next((name for name in model.manifest.maps if name == space), None),
+        )
+
+    def find_report(self, reference: str) -> tuple[Model, str]:
+        """Return a model and the file name of its report; errors as in `find_part`."""
+        return self.find_part(reference, "report", lambda model: model.manifest.report)
+
+
+def read_extra(model: Model, file: str) -> bytes:
+    """Return the content of a loaded model's map or report, which stays on disk.
+
+    Raises:
+        UnsupportedOperationError: The file was removed or changed after the model was loaded.
+    """
+    try:
+        return model.bundle.read(file)
+    except ArtifactError as error:
+        reason = str(error).removeprefix(f"{model.reference}: ")
+        raise UnsupportedOperationError(
+            f"{model.reference} is loaded, but the models store no longer has its {file}: {reason}"
+        ) from error
 
 
 def _label(model: Model) -> tuple[str, int, str, str]:

@@ -1,46 +1,44 @@
-"""The samplers: each of a bundle's sources, loaded and checked against the rest of the bundle."""
+"""Load a bundle's samplers and check them against the rest of the bundle."""
 
 from service.artifact import Bundle, SamplerSpec
-from service.artifact.sources import (
-    STORED_SOURCES,
-    FilteredGan,
-    RunNetwork,
-    Source,
-    StandardNormal,
-    StoredSource,
-)
+from service.artifact.densities import STORED_SAMPLERS
+from service.artifact.samplers import Sampler, StandardNormal, StoredSampler
 from service.errors import ArtifactError
 
-_KINDS = (*STORED_SOURCES, "prior", "gan-filtered")
+_KINDS = (*STORED_SAMPLERS, "prior", "gan-filtered")
 
 
-def load_sampler(bundle: Bundle, spec: SamplerSpec, run: RunNetwork) -> Source:
-    """Return the source that a manifest describes.
+def load_sampler(bundle: Bundle, spec: SamplerSpec) -> Sampler:
+    """Return the sampler for one sample source of a manifest.
 
     Args:
-        bundle: Where its file lies.
-        spec: What the manifest says of it.
-        run: Runs the bundle's networks, for a source that needs them.
+        bundle: The bundle that contains the sampler's file.
+        spec: The manifest's description of the source.
 
     Raises:
-        ArtifactError: its kind is unknown, or its file is not what it should be.
+        ArtifactError: The kind is unknown, or the file is missing, damaged or does not match the
+            bundle.
     """
     if spec.kind == "prior":
         return StandardNormal(bundle.manifest.latent_size(spec.space))
     if spec.kind == "gan-filtered":
-        return FilteredGan(StandardNormal(bundle.manifest.latent_size("gan")), run)
-    if spec.kind in STORED_SOURCES:
+        return StandardNormal(bundle.manifest.latent_size("gan"))
+    if spec.kind in STORED_SAMPLERS:
         return _load_stored(bundle, spec)
-    raise ArtifactError(f"sampler kind {spec.kind!r} is unknown; known: {', '.join(_KINDS)}")
+    raise ArtifactError(f"unknown sampler kind {spec.kind!r}; known kinds: {', '.join(_KINDS)}")
 
 
-def _load_stored(bundle: Bundle, spec: SamplerSpec) -> StoredSource:
+def _load_stored(bundle: Bundle, spec: SamplerSpec) -> StoredSampler:
     if spec.file is None:
-        raise ArtifactError(f"a {spec.kind} sampler needs a file")
-    source = STORED_SOURCES[spec.kind].from_bytes(bundle.read(spec.file))
-    if source.latent_size != bundle.manifest.latent_size(spec.space):
-        raise ArtifactError(f"{spec.file} holds codes of another latent size")
-    wanted = range(len(bundle.manifest.classes or ())) if spec.class_conditional else ()
-    if not source.classes.issuperset(wanted):
-        raise ArtifactError(f"{spec.file} lacks codes for some classes")
+        raise ArtifactError(f"a sampler of kind {spec.kind!r} needs a file")
+    source = STORED_SAMPLERS[spec.kind].from_bytes(bundle.read(spec.file))
+    size = bundle.manifest.latent_size(spec.space)
+    if source.latent_size != size:
+        raise ArtifactError(
+            f"expected latents of size {size} in {spec.file}, got size {source.latent_size}"
+        )
+    classes = range(len(bundle.manifest.classes or ())) if spec.class_conditional else ()
+    missing = sorted(set(classes) - source.classes)
+    if missing:
+        raise ArtifactError(f"{spec.file} contains no latents for the classes {missing}")
     return source

@@ -1,4 +1,4 @@
-"""Looking at the models store again and again while the service runs."""
+"""Watch the models store while the service runs."""
 
 import asyncio
 import contextlib
@@ -12,9 +12,10 @@ _log = logging.getLogger(__name__)
 
 @contextlib.asynccontextmanager
 async def watching(registry: Registry, seconds: float) -> AsyncIterator[None]:
-    """Refresh a registry every so many `seconds`, or never for 0, while the context lasts.
+    """Refresh a registry every `seconds` while the context is open; 0 disables the watch.
 
-    Every worker watches for itself. Whatever goes wrong is logged, and it goes on.
+    Each worker process watches the store independently. An error is logged and does not stop the
+    watch.
     """
     if not seconds:
         yield
@@ -29,13 +30,13 @@ async def watching(registry: Registry, seconds: float) -> AsyncIterator[None]:
 
 
 async def _watch(registry: Registry, seconds: float) -> None:
-    last = ""
+    has_failed = False
     while True:
         await asyncio.sleep(seconds)
         try:
             await asyncio.to_thread(registry.refresh)
-            last = ""
-        except Exception as error:  # noqa: BLE001 - whatever it is, the watch must go on
-            if repr(error) != last:  # not the same traceback every second
-                last = repr(error)
-                _log.exception("the models store could not be looked at")
+            has_failed = False
+        except Exception:  # noqa: BLE001 - any error must not stop the watch
+            if not has_failed:  # one traceback for each period of failure, not one per refresh
+                _log.exception("the models could not be refreshed from the store")
+            has_failed = True

@@ -1,11 +1,11 @@
-"""What is counted and timed, in Prometheus' terms.
+"""Prometheus metrics of the service.
 
-Labels come from routes, loaded models and latentd's own words, never from a client's text: no
-stream of requests makes `/metrics` grow. A model's label is its bundle's name; versions stand in
-`latentd_model_info` alone, or every reload would begin new series.
+Labels come from routes, loaded models and fixed words, never from a client's text, so no stream
+of requests adds series without limit. The `model` label is the name of a bundle; versions are
+labels of `latentd_model_info` only, or every reload would start new series.
 
-Whether the numbers lie in this process or in files that several share is settled when this module
-is imported: by the environment variable `FOLDER`.
+Importing this module decides where the values are stored: in memory, or in files shared with
+other processes if the environment variable `FOLDER_VARIABLE` is set.
 """
 
 import contextlib
@@ -14,136 +14,123 @@ from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
-OTHER = "other"
-"""The operation of requests that no route of the API takes: unknown paths, static files."""
+OTHER_OPERATION = "other"
+"""Label of requests without an operation: unknown paths and static files."""
 
-FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-"""Names the folder that several workers share; see `service.observability.exposition`."""
+FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+"""The variable with the folder that workers share; see `service.observability.exposition`."""
+MODEL_INFO_NAME = "latentd_model_info"
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
-disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, with the time of its birth
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series per counter, its creation time
 REGISTRY = CollectorRegistry()
 REQUESTS = Counter(
     "latentd_requests_total",
-    "Requests answered, by operation and HTTP status.",
+    "Requests served, by operation and HTTP status.",
     ["operation", "status"],
     registry=REGISTRY,
 )
 REQUEST_SECONDS = Histogram(
     "latentd_request_seconds",
-    "Seconds from a request's head to the last of its answer.",
+    "Seconds from the request line to the end of the response, by operation.",
     ["operation"],
     buckets=_SECONDS,
     registry=REGISTRY,
 )
 IN_FLIGHT = Gauge(
     "latentd_in_flight",
-    "Requests that are being answered, the scrape itself among them.",
+    "Requests in progress, including the scrape.",
     multiprocess_mode="livesum",
     registry=REGISTRY,
 )
 QUEUE_WAITING = Gauge(
     "latentd_queue_waiting",
-    "Pieces of work that wait for an inference thread.",
+    "Queued requests that wait for an inference thread.",
     multiprocess_mode="livesum",
     registry=REGISTRY,
 )
 IMAGES = Counter(
     "latentd_images_total",
-    "Images or latents worked on, by operation and model.",
+    "Images or latents processed, by operation and model.",
     ["operation", "model"],
     registry=REGISTRY,
 )
 INFERENCE_SECONDS = Histogram(
     "latentd_inference_seconds",
-    "Seconds that a network ran for one request, alone or together with others.",
+    "Seconds of network runs, observed once per request of a batch.",
     ["model", "network", "backend"],
     buckets=_SECONDS,
     registry=REGISTRY,
 )
 MODEL_INFO = Gauge(
-    "latentd_model_info",
-    "1 for every model that is served.",
+    MODEL_INFO_NAME,
+    "Loaded models; the value is 1.",
     ["model", "version", "backend", "digest"],
     multiprocess_mode="livemax",
     registry=REGISTRY,
 )
 ERRORS = Counter(
     "latentd_errors_total",
-    "Errors answered, by kind: the last word of the problem's type.",
+    "Error responses, by kind: the last part of the problem type.",
     ["kind"],
     registry=REGISTRY,
 )
 RELOADS = Counter(
     "latentd_reloads_total",
-    "Models loaded, or refused, while the service ran.",
+    "Models loaded or rejected after the start, by outcome.",
     ["outcome"],
     registry=REGISTRY,
 )
 LOGS_DROPPED = Counter(
     "latentd_logs_dropped_total",
-    "Log lines lost because standard error did not take them.",
+    "Log lines dropped because they could not be written to standard error.",
     registry=REGISTRY,
 )
 for _outcome in ("loaded", "refused"):
-    RELOADS.labels(_outcome)  # there from the start, at 0, so that an alert sees the first rise
+    RELOADS.labels(_outcome)  # exported as 0 from the start, so that alerts see the first increase
 
-
-@cache
-def _requests(operation: str, status: int) -> Counter:
-    return REQUESTS.labels(operation, status)
-
-
-@cache
-def _request_seconds(operation: str) -> Histogram:
-    return REQUEST_SECONDS.labels(operation)
-
-
-@cache
-def _images(operation: str, model: str) -> Counter:
-    return IMAGES.labels(operation, model)
-
-
-@cache
-def _inference_seconds(model: str, network: str, backend: str) -> Histogram:
-    return INFERENCE_SECONDS.labels(model, network, backend)
+# Looking up a labelled series takes a lock and a tuple of strings; these do it once.
+_requests = cache(REQUESTS.labels)
+_request_seconds = cache(REQUEST_SECONDS.labels)
+_images = cache(IMAGES.labels)
+_inference_seconds = cache(INFERENCE_SECONDS.labels)
 
 
 def count_request(operation: str, status: int, seconds: float) -> None:
-    """Count an answered request.
+    """Count a request and observe its duration.
 
     Args:
-        operation: The route's name, or `OTHER`.
-        status: Of HTTP.
-        seconds: How long it took.
+        operation: Name of the route, or `OTHER_OPERATION`.
+        status: HTTP status.
+        seconds: Duration.
     """
     _requests(operation, status).inc()
     _request_seconds(operation).observe(seconds)
 
 
 def count_images(operation: str, model: str, count: int) -> None:
-    """Count images or latents that an operation worked on with a bundle's networks."""
+    """Count images or latents that an operation processed with the networks of a bundle."""
     _images(operation, model).inc(count)
 
 
-def time_inference(model: str, network: str, backend: str, seconds: float) -> None:
-    """Note the duration of a network's run."""
+def observe_inference(model: str, network: str, backend: str, seconds: float) -> None:
+    """Observe the duration of a network run."""
     _inference_seconds(model, network, backend).observe(seconds)
 
 
 def count_error(kind: str) -> None:
-    """Count an error by its slug."""
+    """Count an error response by the slug of its problem type."""
     ERRORS.labels(kind).inc()
 
 
-def show_model(model: str, version: int, backend: str, digest: str) -> None:
-    """Tell that a model is served from now on."""
+def add_model_info(model: str, version: int, backend: str, digest: str) -> None:
+    """Export the series of a loaded model."""
     MODEL_INFO.labels(model, version, backend, digest).set(1)
 
 
-def hide_model(model: str, version: int, backend: str, digest: str) -> None:
-    """Tell that a model is served no more."""
-    if FOLDER in os.environ:  # a shared file forgets nothing; zeros are left out when read
+def remove_model_info(model: str, version: int, backend: str, digest: str) -> None:
+    """Stop exporting the series of a model."""
+    if FOLDER_VARIABLE in os.environ:  # shared files keep every series; the exposition skips zeros
         MODEL_INFO.labels(model, version, backend, digest).set(0)
     else:
         with contextlib.suppress(KeyError):

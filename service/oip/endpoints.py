@@ -1,37 +1,41 @@
-"""The Open Inference Protocol (KServe's and Triton's "v2"), under `/v2`.
+"""The Open Inference Protocol (the "v2" of KServe and Triton), under `/v2`.
 
-Each network of a bundle is a model `<bundle>.<network>`, with the bundle's versions. The public
+Each network of a bundle is a model `<bundle>.<network>` with the bundle's versions. The public
 client `tritonclient[http]` works unmodified.
 """
 
+from dataclasses import dataclass
 from http import HTTPStatus
 from math import prod
-from typing import Annotated, cast, get_args
+from typing import Annotated, cast
 
 from fastapi import APIRouter, Depends, Path, Request, Response
 
-from service.api.openapi import OIP_UNKNOWN, describe_inference
-from service.api.request_context import Engine, predict_reading, read_head, receive_body, watch
+from service.api.engine import get_context, get_engine
+from service.api.handler import name_model, read_plain_body
+from service.api.openapi import OCTETS, OIP_NOT_FOUND, describe_inference
 from service.artifact import TensorSpec
 from service.artifact.manifest import NetworkName
-from service.codecs.responses import JSON, give_json
+from service.codecs.request_body import predict_decoding
+from service.codecs.responses import JSON, respond_json
 from service.errors import ModelNotFoundError
+from service.http.limits import Limits
+from service.inference.batching import Work
 from service.inference.model import Model
+from service.inference.operations import Steps
 from service.observability.metrics import count_images
-from service.oip.tensors import DATATYPE, LENGTH_HEADER, read_inference, write_inference
+from service.oip.tensors import DATATYPE, LENGTH_HEADER, encode_outputs, parse_inference
 
 router = APIRouter(prefix="/v2", tags=["open inference protocol"])
 
 _EXTENSIONS = ("binary_tensor_data", "model_configuration", "model_repository")
-_NETWORKS = get_args(NetworkName)
-_PLATFORMS = {"onnx": "onnxruntime_onnx", "torchscript": "pytorch_libtorch"}
 _CONFIG_TYPE = "TYPE_FP32"
 
 ModelPath = Annotated[str, Path(description="`<bundle>.<network>`, as in `mnist.encoder`.")]
 
 
 async def _find_version(request: Request) -> str:
-    """Return the version in the path, or "". Not a plain function: that would take a thread."""
+    """Return the version in the path, or "". A coroutine, since a function would use a thread."""
     version: str = request.path_params.get("version", "")
     return version
 
@@ -41,114 +45,123 @@ Version = Annotated[str, Depends(_find_version)]
 
 @router.get("/health/live")
 async def is_live() -> dict[str, bool]:
-    """Tell that the process answers."""
+    """Report that the process responds."""
     return {"live": True}
 
 
 @router.get("/health/ready", responses={"503": {"description": "Not ready."}})
 async def is_ready(request: Request) -> Response:
-    """Tell whether every model that should be served is loaded: 200 or 503."""
-    ready = not _engine(request).missing
-    response = give_json({"ready": ready})
+    """Report whether every required model is loaded, 200 or 503."""
+    ready = not get_engine(request).missing
+    response = respond_json({"ready": ready})
     response.status_code = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
     return response
 
 
 @router.get("")
 async def describe_server(request: Request) -> Response:
-    """Name the server, its version and the extensions it speaks."""
-    return give_json({"name": "latentd", "version": request.app.version, "extensions": _EXTENSIONS})
+    """Return the name, the version and the protocol extensions of the server."""
+    return respond_json(
+        {"name": "latentd", "version": request.app.version, "extensions": _EXTENSIONS}
+    )
 
 
-@router.get("/models/{name}", responses=OIP_UNKNOWN)
-@router.get("/models/{name}/versions/{version}", responses=OIP_UNKNOWN)
+@router.get("/models/{name}", responses=OIP_NOT_FOUND)
+@router.get("/models/{name}/versions/{version}", responses=OIP_NOT_FOUND)
 async def describe_network(request: Request, name: ModelPath, version: Version) -> Response:
-    """Tell a network's tensors and the versions that are served."""
+    """Return the tensors and the loaded versions of a network."""
     model, network = _find(request, name, version)
     spec = model.manifest.networks[network]
-    versions = _engine(request).registry.list_versions(model)
-    return give_json(
+    versions = get_engine(request).registry.list_versions(model)
+    return respond_json(
         {
             "name": name,
             "versions": [str(number) for number in sorted(versions)],
-            "platform": _PLATFORMS[model.backend],
+            "platform": model.platform,
             "inputs": [_describe_tensor(spec.input)],
             "outputs": [_describe_tensor(tensor) for tensor in spec.outputs],
         }
     )
 
 
-@router.get("/models/{name}/config", responses=OIP_UNKNOWN)
-@router.get("/models/{name}/versions/{version}/config", responses=OIP_UNKNOWN)
+@router.get("/models/{name}/config", responses=OIP_NOT_FOUND)
+@router.get("/models/{name}/versions/{version}/config", responses=OIP_NOT_FOUND)
 async def configure_network(request: Request, name: ModelPath, version: Version) -> Response:
-    """Tell a network's configuration in Triton's form."""
+    """Return the configuration of a network in Triton's form."""
     model, network = _find(request, name, version)
     spec = model.manifest.networks[network]
-    return give_json(
+    return respond_json(
         {
             "name": name,
-            "platform": _PLATFORMS[model.backend],
+            "platform": model.platform,
             "backend": model.backend,
-            "max_batch_size": _engine(request).limits.images,
+            "max_batch_size": get_engine(request).limits.images,
             "input": [_configure_tensor(spec.input)],
             "output": [_configure_tensor(tensor) for tensor in spec.outputs],
         }
     )
 
 
-@router.get("/models/{name}/ready", responses=OIP_UNKNOWN)
-@router.get("/models/{name}/versions/{version}/ready", responses=OIP_UNKNOWN)
+@router.get("/models/{name}/ready", responses=OIP_NOT_FOUND)
+@router.get("/models/{name}/versions/{version}/ready", responses=OIP_NOT_FOUND)
 async def is_network_ready(request: Request, name: ModelPath, version: Version) -> Response:
-    """Tell that a network is loaded and warmed; 404 where it is not served."""
+    """Report that a network is loaded and warmed up; 404 if it is not loaded."""
     _find(request, name, version)
-    return give_json({"name": name, "ready": True})
+    return respond_json({"name": name, "ready": True})
 
 
 @router.post("/models/{name}/infer", **describe_inference())
 @router.post("/models/{name}/versions/{version}/infer", **describe_inference())
 async def infer(request: Request, name: ModelPath, version: Version) -> Response:
-    """Run a network on a batch, with tensors in JSON or as bytes."""
-    engine = _engine(request)
+    """Run a network on a batch, with tensors in JSON or in binary form."""
+    engine, context = get_engine(request), get_context(request)
     model, network = _find(request, name, version)
-    body = await receive_body(request, read_head(request), engine)
-    header_length = request.headers.get(LENGTH_HEADER)
-
-    def work() -> Response:
-        spec = model.manifest.networks[network]
-        inference = read_inference(body, header_length, spec, engine.limits)
-        engine.limits.check("images", len(inference.batch))
-        arrays = model.run(network, inference.batch)
-        count_images("infer", model.bundle.name, len(inference.batch))
-        named = {output.name: array for output, array in zip(spec.outputs, arrays, strict=True)}
-        content, length = write_inference(inference, named, name, model.bundle.version)
-        if length is None:
-            return Response(content, media_type=JSON)
-        headers = {LENGTH_HEADER: str(length)}
-        return Response(content, media_type="application/octet-stream", headers=headers)
-
-    # The smallest an image can be is a byte a number; the batch is known only after parsing.
-    most = len(body) // prod(model.manifest.networks[network].input.shape)
-    form = JSON if header_length is None else ""
-    seconds = predict_reading(body, form) + most * model.seconds[network]
-    return await engine.answer(model, work, seconds, watch(request))
+    body = await read_plain_body(context, engine)
+    json_length = request.headers.get(LENGTH_HEADER)
+    # An image takes at least one byte per number; the batch size is known only after parsing.
+    images = len(body) // prod(model.manifest.networks[network].input.shape)
+    cost = predict_decoding(JSON if json_length is None else OCTETS, len(body))
+    steps = _infer(model, network, _InferenceBody(name, body, json_length), engine.limits)
+    work = Work(steps, cost + images * model.seconds[network], model, network, images)
+    work.trace = context.trace
+    return name_model(await engine.scheduler.run(work, context), model, context)
 
 
-def _engine(request: Request) -> Engine:
-    engine: Engine = request.app.state.engine
-    return engine
+@dataclass(frozen=True, slots=True)
+class _InferenceBody:
+    name: str
+    """Name of the network's model in the protocol."""
+    content: bytes
+    json_length: str | None
+
+
+def _infer(
+    model: Model, network: NetworkName, body: _InferenceBody, limits: Limits
+) -> Steps[Response]:
+    spec = model.manifest.networks[network]
+    inference = parse_inference(body.content, body.json_length, spec, limits)
+    limits.check("images", len(inference.batch))
+    arrays = yield network, inference.batch
+    count_images("infer", model.bundle.name, len(inference.batch))
+    outputs = {output.name: array for output, array in zip(spec.outputs, arrays, strict=True)}
+    content, length = encode_outputs(inference, outputs, body.name, model.bundle.version)
+    if length is None:
+        return Response(content, media_type=JSON)
+    return Response(content, media_type=OCTETS, headers={LENGTH_HEADER: str(length)})
 
 
 def _find(request: Request, name: str, version: str) -> tuple[Model, NetworkName]:
-    """Return the model and the network that a name and a version (or "") stand for.
+    """Return the model and the network for a name and a version (or "").
 
     Raises:
-        ModelNotFoundError: there is no such bundle, version or network.
+        ModelNotFoundError: the bundle, version or network is not loaded.
     """
     bundle, _, network = name.rpartition(".")
-    model = _engine(request).registry.find(f"{bundle}@{version}" if version else bundle or name)
+    reference = f"{bundle}@{version}" if version else bundle or name
+    model = get_engine(request).registry.find(reference)
     if network not in model.networks:
-        served = ", ".join(f"{model.bundle.name}.{known}" for known in model.networks)
-        raise ModelNotFoundError(f"no model {name!r:.80} is served; there are {served}")
+        names = ", ".join(f"{model.bundle.name}.{known}" for known in model.networks)
+        raise ModelNotFoundError(f"Unknown model {name!r:.80}; available: {names}.")
     return model, cast("NetworkName", network)
 
 

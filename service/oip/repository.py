@@ -1,8 +1,7 @@
 """The model repository extension of the Open Inference Protocol: index, load and unload.
 
-`load` and `unload` are there only where the setting `repository_control` is on. They take a
-bundle, by its name or that of any of its networks, and nothing else: no address, path or
-configuration to load from.
+`load` and `unload` exist only with the setting `repository_control`. They accept a bundle, by its
+name or that of any of its networks, and no URL, path or configuration to load from.
 """
 
 import asyncio
@@ -11,25 +10,27 @@ from typing import Annotated, Any, TypeVar, get_args
 from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from service.api.engine import get_context, get_engine
+from service.api.handler import read_plain_body
 from service.api.openapi import OIP_ERRORS
-from service.api.request_context import Engine, read_head, receive_body
 from service.api.schemas import RepositoryEntry
 from service.artifact.manifest import NetworkName
-from service.codecs.request_body import read_members
-from service.codecs.responses import JSON, give_json
-from service.errors import Flaw, InvalidInputError
-from service.inference.registry import Listing
+from service.codecs.request_body import parse_json_object
+from service.codecs.responses import JSON, respond_json
+from service.errors import InvalidInputError, Violation
+from service.inference.snapshot import VersionState
 
 _TAGS = ["open inference protocol"]
 router = APIRouter(prefix="/v2/repository", tags=[*_TAGS])
 control = APIRouter(prefix="/v2/repository", tags=[*_TAGS])
-"""The routes that change what is served."""
+"""The routes that load and unload models."""
 
 _NETWORKS = frozenset(get_args(NetworkName))
 _EMPTY: dict[str, Any] = {"requestBody": {"content": {JSON: {"schema": {"type": "object"}}}}}
 
 BundlePath = Annotated[
-    str, Path(description="A bundle, or one of its networks (`<bundle>.<network>`) for the whole.")
+    str,
+    Path(description="A bundle, or any of its networks (`<bundle>.<network>`)."),
 ]
 
 
@@ -53,7 +54,9 @@ class _LoadRequest(_Members):
 
 
 class _UnloadParameters(_Members):
-    unload_dependents: bool = False  # said by the public client; here nothing depends on another
+    unload_dependents: bool = (
+        False  # sent by the public client; bundles do not depend on each other
+    )
 
 
 class _UnloadRequest(_Members):
@@ -69,47 +72,47 @@ class _UnloadRequest(_Members):
     },
 )
 async def index_repository(request: Request) -> Response:
-    """List each network of each bundle and whether it is served; `{"ready": true}` those alone."""
-    engine: Engine = request.app.state.engine
+    """List the networks of all bundles and their state; with `{"ready": true}` loaded ones only."""
+    engine = get_engine(request)
     only_ready = (await _read(request, _IndexRequest)).ready
     listings = [one for one in engine.registry.index() if one.is_ready or not only_ready]
-    return give_json([entry.model_dump() for one in listings for entry in _describe(one)])
+    return respond_json([entry.model_dump() for one in listings for entry in _describe(one)])
 
 
 @control.post("/models/{name}/load", responses=OIP_ERRORS, openapi_extra=_EMPTY)
 async def load_bundle(request: Request, name: BundlePath) -> Response:
-    """Serve what the store holds of a bundle from now on; where it is refused the old serves on."""
-    engine: Engine = request.app.state.engine
+    """Load a bundle from the store; if it is rejected, the loaded version stays."""
+    engine = get_engine(request)
     await _read(request, _LoadRequest)
     await asyncio.to_thread(engine.registry.reload, _to_bundle(name))
-    return give_json({})
+    return respond_json({})
 
 
 @control.post("/models/{name}/unload", responses=OIP_ERRORS, openapi_extra=_EMPTY)
 async def unload_bundle(request: Request, name: BundlePath) -> Response:
-    """Serve a bundle no more until it is loaded again."""
-    engine: Engine = request.app.state.engine
+    """Unload a bundle until it is loaded again."""
+    engine = get_engine(request)
     await _read(request, _UnloadRequest)
     await asyncio.to_thread(engine.registry.unload, _to_bundle(name))
-    return give_json({})
+    return respond_json({})
 
 
 async def _read(request: Request, form: type[M]) -> M:
-    """Return what a request says; an empty body says nothing.
+    """Return the members of a request; an empty body is an empty object.
 
     Raises:
-        InvalidInputError: it says what is not taken, as where to load from.
+        InvalidInputError: it has other members, such as a path to load from.
     """
-    engine: Engine = request.app.state.engine
-    body = await receive_body(request, read_head(request), engine)
+    engine = get_engine(request)
+    body = await read_plain_body(get_context(request), engine)
     if request.query_params:
-        raise InvalidInputError(Flaw("", "no query parameters are taken"))
+        raise InvalidInputError(Violation("", "Expected no query parameters."))
     try:
-        return form.model_validate(read_members(body, engine.limits) if body else {})
+        return form.model_validate(parse_json_object(body, engine.limits) if body else {})
     except ValidationError as error:
         found = [(".".join(str(part) for part in one["loc"]), one["msg"]) for one in error.errors()]
-        flaws = [Flaw("", f"{place:.80}: {message}") for place, message in found]
-        raise InvalidInputError(*flaws) from error
+        violations = [Violation("", f"{place:.80}: {message}") for place, message in found]
+        raise InvalidInputError(*violations) from error
 
 
 def _to_bundle(name: str) -> str:
@@ -117,7 +120,7 @@ def _to_bundle(name: str) -> str:
     return bundle if network in _NETWORKS else name
 
 
-def _describe(listing: Listing) -> list[RepositoryEntry]:
+def _describe(listing: VersionState) -> list[RepositoryEntry]:
     names = [f"{listing.name}.{network}" for network in listing.networks] or [listing.name]
     return [
         RepositoryEntry(

@@ -1,7 +1,7 @@
-"""The Open Inference Protocol's wire form: tensors in JSON, or as bytes after it.
+"""Inference requests and responses of the Open Inference Protocol, KServe's "predict v2".
 
-The protocol is KServe's "predict v2", the bytes its binary tensor extension, as Triton speaks it:
-little-endian, row-major, after a JSON part whose length stands in a header.
+Tensors are JSON numbers, or binary (Triton's binary tensor extension): little-endian and row-major,
+after a JSON part whose length is in a header.
 """
 
 from dataclasses import dataclass
@@ -15,10 +15,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from service.artifact import NetworkSpec, TensorSpec
 from service.artifact.tensor_files import Floats
 from service.codecs.image_batches import read_numbers
-from service.codecs.request_body import read_members
-from service.errors import Flaw, InvalidInputError, MalformedInputError
+from service.codecs.request_body import parse_json_object
+from service.errors import InvalidInputError, MalformedInputError, Violation
 from service.http.limits import Limits
-from service.http.problems import to_flaws
+from service.http.problems import to_violations
+from service.http.request_context import parse_length
 
 LENGTH_HEADER = "Inference-Header-Content-Length"
 DATATYPE = "FP32"
@@ -29,11 +30,11 @@ Dimension = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(strict=True)  # members of extensions that are not spoken are ignored
+    model_config = ConfigDict(strict=True)  # members of unsupported extensions are ignored
 
 
 class InferInput(_Part):
-    """An input tensor of a request; its numbers are in `data`, or among the bytes."""
+    """An input tensor; its numbers are in `data` or in binary form after the JSON part."""
 
     name: Name
     shape: Annotated[list[Dimension], Field(max_length=8)]
@@ -43,7 +44,7 @@ class InferInput(_Part):
 
 
 class InferOutput(_Part):
-    """An output that is asked for."""
+    """A requested output."""
 
     name: Name
     parameters: dict[str, Any] = {}
@@ -60,83 +61,96 @@ class InferRequest(_Part):
 
 @dataclass(frozen=True, slots=True)
 class Inference:
-    """A request that was understood: the batch, and which outputs to give how."""
+    """A parsed request."""
 
     id: str | None
     batch: Floats
     """(N, *input shape)."""
     outputs: tuple[tuple[str, bool], ...]
-    """Name of each wanted output, and whether as bytes."""
+    """Name of each requested output, and whether it is binary."""
 
 
-def read_inference(
-    body: bytes, header_length: str | None, spec: NetworkSpec, limits: Limits
+def parse_inference(
+    body: bytes, json_length: str | None, spec: NetworkSpec, limits: Limits
 ) -> Inference:
-    """Read an inference request for a network.
+    """Parse an inference request.
 
     Args:
-        body: JSON, followed by tensors as bytes where `header_length` says so.
-        header_length: The header `Inference-Header-Content-Length`; None where there is none.
+        body: JSON, followed by binary tensors if `json_length` is given.
+        json_length: The header `Inference-Header-Content-Length`; None without one.
         spec: The network.
-        limits: What one request may hold.
+        limits: The bounds on one request.
 
     Raises:
         LimitExceededError: the JSON is too long, or has too many values.
-        MalformedInputError: the JSON or the lengths are broken.
-        InvalidInputError: names, shapes, types or numbers that are not the network's.
+        MalformedInputError: invalid JSON or inconsistent lengths.
+        InvalidInputError: names, shapes, types or numbers do not match the network.
     """
-    split = _read_length(header_length, len(body))
+    split = _parse_length(json_length, len(body))
     try:
-        request = InferRequest.model_validate(read_members(body[:split], limits))
+        request = InferRequest.model_validate(parse_json_object(body[:split], limits))
     except ValidationError as error:
-        flaws = to_flaws(error.errors())
-        raise InvalidInputError(*flaws) from error
+        violations = to_violations(error.errors())
+        raise InvalidInputError(*violations) from error
     if len(request.inputs) != 1 or request.inputs[0].name != spec.input.name:
-        raise InvalidInputError(Flaw("/inputs", f"exactly one input {spec.input.name!r} is wanted"))
+        raise InvalidInputError(
+            Violation("/inputs", f"Expected exactly one input, {spec.input.name!r}.")
+        )
     batch = _read_tensor(request.inputs[0], body[split:], spec.input)
     return Inference(request.id, batch, _choose_outputs(request, spec))
 
 
-def _read_length(header: str | None, most: int) -> int:
+def _parse_length(header: str | None, size: int) -> int:
     if header is None:
-        return most
-    if not (header.isascii() and header.isdecimal()) or int(header) > most:
-        raise MalformedInputError(f"{LENGTH_HEADER} must be a length within the body")
-    return int(header)
+        return size
+    length = parse_length(header)
+    if length is None or length > size:
+        raise MalformedInputError(
+            f"{LENGTH_HEADER} must be at most the length of the body, {size}, got {header!r:.40}."
+        )
+    return length
 
 
 def _read_tensor(tensor: InferInput, rest: bytes, spec: TensorSpec) -> Floats:
     shape = tuple(tensor.shape)
-    wanted = f"{DATATYPE} of N x {' x '.join(str(size) for size in spec.shape)}"
+    expected = f"{DATATYPE} of shape (N, {', '.join(str(size) for size in spec.shape)})"
     if tensor.datatype != DATATYPE or shape[1:] != spec.shape or not shape[0]:
         raise InvalidInputError(
-            Flaw("/inputs/0", f"{wanted} is wanted, got {tensor.datatype} of {list(shape)}")
+            Violation("/inputs/0", f"Expected {expected}, got {tensor.datatype:.40} of {shape}.")
         )
     if any(name.startswith("shared_memory") for name in tensor.parameters):
-        raise InvalidInputError(Flaw("/inputs/0/parameters", "shared memory is not offered"))
+        raise InvalidInputError(
+            Violation("/inputs/0/parameters", "Shared memory is not supported.")
+        )
     size = tensor.parameters.get("binary_data_size")
     if (size is None) == (tensor.data is None):
-        raise InvalidInputError(Flaw("/inputs/0", "either 'data' or 'binary_data_size' is wanted"))
+        raise InvalidInputError(
+            Violation("/inputs/0", "Expected either 'data' or 'binary_data_size'.")
+        )
     if size is None:
         return _read_data(tensor.data, shape, len(rest))
     if type(size) is not int or size != prod(shape) * 4 or size != len(rest):
-        raise MalformedInputError("binary_data_size, the shape and the bytes sent disagree")
+        raise MalformedInputError(
+            "binary_data_size, the shape and the binary data are inconsistent."
+        )
     return _check(np.frombuffer(rest, dtype="<f4").reshape(shape))
 
 
 def _read_data(data: object, shape: tuple[int, ...], rest: int) -> Floats:
     if rest:
-        raise MalformedInputError("there are bytes after the JSON that no input claims")
+        raise MalformedInputError("The body has binary data that belongs to no input.")
     numbers = read_numbers(data, "/inputs/0/data")
     if numbers.size != prod(shape) or numbers.shape not in {shape, (numbers.size,)}:
-        raise InvalidInputError(Flaw("/inputs/0/data", "the data do not fill the shape"))
+        raise InvalidInputError(
+            Violation("/inputs/0/data", "The number of values does not match the shape.")
+        )
     with np.errstate(over="ignore"):
         return _check(numbers.reshape(shape).astype(np.float32))
 
 
 def _check(batch: Floats) -> Floats:
     if not np.isfinite(batch).all():
-        raise InvalidInputError(Flaw("/inputs/0/data", "numbers must be finite float32"))
+        raise InvalidInputError(Violation("/inputs/0/data", "Expected finite float32 numbers."))
     return np.ascontiguousarray(batch, dtype=np.float32)
 
 
@@ -147,12 +161,14 @@ def _choose_outputs(request: InferRequest, spec: NetworkSpec) -> tuple[tuple[str
         return tuple((name, by_default) for name in known)
     names = [output.name for output in request.outputs]
     if len(set(names)) != len(names) or not set(names) <= set(known):
-        raise InvalidInputError(Flaw("/outputs", f"outputs must be some of {', '.join(known)}"))
+        raise InvalidInputError(
+            Violation("/outputs", f"Expected distinct outputs of {', '.join(known)}.")
+        )
     for output in request.outputs:
-        refused = {name for name in output.parameters if name != "binary_data"}
-        if refused:
+        unsupported = {name for name in output.parameters if name != "binary_data"}
+        if unsupported:
             raise InvalidInputError(
-                Flaw("/outputs", f"the parameter {min(refused)!r:.80} is not offered")
+                Violation("/outputs", f"Unsupported parameter {min(unsupported)!r:.80}.")
             )
     return tuple(
         (output.name, output.parameters.get("binary_data", by_default) is True)
@@ -160,16 +176,16 @@ def _choose_outputs(request: InferRequest, spec: NetworkSpec) -> tuple[tuple[str
     )
 
 
-def write_inference(
+def encode_outputs(
     inference: Inference, arrays: dict[str, Floats], model: str, version: int
 ) -> tuple[bytes, int | None]:
-    """Return the body of an inference answer, and the length of its JSON part if bytes follow.
+    """Return the body of a response, and the length of its JSON part if binary data follows.
 
     Args:
         inference: The request.
         arrays: Every output of the network by name, (N, *shape) float32.
-        model: The name to answer with.
-        version: The version that answered.
+        model: The model's name in the response.
+        version: Its version.
     """
     outputs: list[dict[str, object]] = []
     blobs: list[bytes] = []
@@ -182,9 +198,9 @@ def write_inference(
         else:
             output["data"] = array.ravel()
         outputs.append(output)
-    answer: dict[str, object] = {"model_name": model, "model_version": str(version)}
+    response: dict[str, object] = {"model_name": model, "model_version": str(version)}
     if inference.id is not None:
-        answer["id"] = inference.id
-    answer["outputs"] = outputs
-    header = orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
+        response["id"] = inference.id
+    response["outputs"] = outputs
+    header = orjson.dumps(response, option=orjson.OPT_SERIALIZE_NUMPY)
     return b"".join([header, *blobs]), len(header) if blobs else None

@@ -1,6 +1,10 @@
-"""The backends, each in a file of its own behind `Runtime`; add one as a file and a line here."""
+"""Backends that run networks, one module per stored form behind the `Runtime` protocol.
 
-from collections.abc import Callable
+To add a backend: write `service/runtimes/<form>.py` with a `RUNTIME` class, and add `<form>` to
+`GraphFormat` in `service/artifact/manifest.py`.
+"""
+
+import importlib
 
 from service.artifact.manifest import GraphFormat
 from service.errors import MissingExtraError
@@ -9,34 +13,17 @@ from service.runtimes.base import Floats, Network, Runtime
 __all__ = ["Floats", "Network", "Runtime", "open_runtime"]
 
 
-def _open_onnx(threads: int) -> Runtime:
-    from service.runtimes.onnx import OnnxRuntime  # noqa: PLC0415 - loads onnxruntime
-
-    return OnnxRuntime(threads)
-
-
-def _open_torchscript(threads: int) -> Runtime:
-    try:
-        from service.runtimes.torchscript import (  # noqa: PLC0415 - torch is an extra
-            TorchScriptRuntime,
-        )
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            "the torchscript backend needs torch: pip install 'latentd[torchscript]'"
-        ) from error
-    return TorchScriptRuntime(threads)
-
-
-_RUNTIMES: dict[GraphFormat, Callable[[int], Runtime]] = {
-    "onnx": _open_onnx,
-    "torchscript": _open_torchscript,
-}
-
-
 def open_runtime(backend: GraphFormat, threads: int) -> Runtime:
-    """Return a backend that uses `threads` threads within one run.
+    """Import a backend and return it with `threads` threads per run.
 
     Raises:
-        MissingExtraError: its library is not installed; the text names the extra.
+        MissingExtraError: its library is not installed; the text names the extra to install.
     """
-    return _RUNTIMES[backend](threads)
+    try:
+        module = importlib.import_module(f"service.runtimes.{backend}")
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"the {backend} backend needs {error.name}: pip install 'latentd[{backend}]'"
+        ) from error
+    runtime: Runtime = module.RUNTIME(threads)
+    return runtime

@@ -1,4 +1,4 @@
-"""What a backend is to the service: it turns a stored graph into something that runs."""
+"""The protocols of a backend: a runtime loads stored graphs into networks."""
 
 from typing import Protocol, TypeAlias
 
@@ -12,7 +12,7 @@ Floats: TypeAlias = NDArray[np.float32]
 
 
 class Network(Protocol):
-    """A loaded graph. Called by `service.inference`, from several threads at once."""
+    """A loaded graph. Called by `service.inference` from several threads at once."""
 
     def run(self, batch: Floats) -> list[Floats]:
         """Run the graph.
@@ -33,10 +33,12 @@ class Runtime(Protocol):
 
     format: GraphFormat
     """The stored form that this backend reads."""
+    platform: str
+    """Name of the backend and form in `/v2` metadata, as Triton Inference Server spells it."""
 
     def load(self, graph: bytes, spec: NetworkSpec) -> Network:
-        """Load a graph from bytes whose checksum was verified.
+        """Load a graph from bytes with a verified checksum.
 
         Raises:
-            ArtifactError: the backend refuses the graph, or its tensors are not those of `spec`.
+            ArtifactError: the backend rejects the graph, or its tensors differ from `spec`.
         """

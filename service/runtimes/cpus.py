@@ -1,4 +1,4 @@
-"""How many CPUs this process may really use."""
+"""The number of CPUs available to this process."""
 
 import math
 import os
@@ -6,13 +6,13 @@ from pathlib import Path
 
 
 def count_cpus(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
-    """Return the CPUs of the affinity mask or of the container's quota, whichever is fewer.
+    """Return the size of the affinity mask or the container's CPU quota, whichever is smaller.
 
-    A container limited to half a CPU on a host of 64 cores has an affinity of 64: a thread for
-    each core would spend the quota on waiting for each other.
+    A container limited to half a CPU on a host of 64 cores has an affinity mask of 64: one thread
+    per core would spend the quota on waiting for each other.
 
     Args:
-        cgroup: Where the control group's files are mounted (version 2, else version 1).
+        cgroup: Mount point of the control groups (version 2, else version 1).
     """
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     quota = _read_quota(cgroup)
@@ -20,16 +20,13 @@ def count_cpus(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
 
 
 def _read_quota(cgroup: Path) -> float | None:
-    """Return the CPU quota in CPUs, or None where there is none."""
+    """Return the CPU quota in CPUs; None without a quota."""
     try:
-        fields = (cgroup / "cpu.max").read_text().split()
+        quota, period = (cgroup / "cpu.max").read_text().split()
     except OSError:
         try:
-            fields = [
-                (cgroup / "cpu" / f"cpu.cfs_{part}_us").read_text().strip()
-                for part in ("quota", "period")
-            ]
+            quota = (cgroup / "cpu" / "cpu.cfs_quota_us").read_text().strip()
+            period = (cgroup / "cpu" / "cpu.cfs_period_us").read_text()
         except OSError:
             return None
-    limit, period = fields
-    return int(limit) / int(period) if limit not in {"max", "-1"} else None
+    return int(quota) / int(period) if quota not in {"max", "-1"} else None

@@ -3,8 +3,7 @@
 import os
 from typing import Any
 
-# From 1.29 on the Linux builds send usage data to their maker unless told otherwise by this
-# variable, which is read when the library is loaded.
+# Since 1.29 the Linux builds send usage data unless this is set before the library is loaded.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import onnxruntime
@@ -12,14 +11,16 @@ import onnxruntime
 from service.artifact import NetworkSpec
 from service.artifact.manifest import GraphFormat
 from service.errors import ArtifactError, InferenceError
-from service.runtimes.base import Floats
-from service.runtimes.onnx_validation import check_graph
+from service.runtimes.base import Floats, Runtime
+from service.runtimes.onnx_validation import validate_graph
 
-_ERRORS_ONLY = 3
+_LOG_FATAL = 4
+"""ONNX Runtime writes to standard error itself, where a full pipe would block the thread. The same
+errors are raised."""
 
 
 class OnnxNetwork:
-    """An ONNX Runtime session; `run` is safe from several threads."""
+    """An ONNX Runtime session; `run` is thread-safe."""
 
     def __init__(self, session: Any) -> None:  # noqa: ANN401 - onnxruntime has no types
         """Keep the session and its tensor names."""
@@ -31,8 +32,8 @@ class OnnxNetwork:
         """See `service.runtimes.base.Network.run`."""
         try:
             outputs: list[Floats] = self._session.run(self._outputs, {self._input: batch})
-        except Exception as error:  # onnxruntime's own errors share no other base
-            raise InferenceError("the network could not be run") from error
+        except Exception as error:  # exceptions of onnxruntime share no base class
+            raise InferenceError("ONNX Runtime failed to run the network") from error
         return outputs
 
 
@@ -40,37 +41,41 @@ class OnnxRuntime:
     """Loads ONNX graphs into sessions of `threads` threads each."""
 
     format: GraphFormat = "onnx"
+    platform: str = "onnxruntime_onnx"
 
     def __init__(self, threads: int) -> None:
         """Prepare the options that all sessions share."""
         self._options = onnxruntime.SessionOptions()
         self._options.intra_op_num_threads = threads
         self._options.inter_op_num_threads = 1
-        self._options.log_severity_level = _ERRORS_ONLY
-        # Idle threads that spin would take the CPU from the event loop and the other workers.
+        self._options.log_severity_level = _LOG_FATAL
+        # Spinning idle threads would take CPU time from the event loop and other workers.
         self._options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        # Not onnxruntime's own format, which it would tell by a few bytes: it was not checked.
+        # A few leading bytes would select the ORT format, which `validate_graph` does not check.
         self._options.add_session_config_entry("session.load_model_format", "ONNX")
 
     def load(self, graph: bytes, spec: NetworkSpec) -> OnnxNetwork:
         """See `service.runtimes.base.Runtime.load`."""
-        check_graph(graph)
+        validate_graph(graph)
         try:
             session = onnxruntime.InferenceSession(
                 graph, self._options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:
-            raise ArtifactError("onnxruntime refuses the graph") from error
+            raise ArtifactError("ONNX Runtime rejects the graph") from error
         _check_tensors(session, spec)
         return OnnxNetwork(session)
 
 
 def _check_tensors(session: Any, spec: NetworkSpec) -> None:  # noqa: ANN401 - as above
-    wanted = [(tensor.name, tensor.shape) for tensor in (spec.input, *spec.outputs)]
-    found = [
+    expected = [(tensor.name, tensor.shape) for tensor in (spec.input, *spec.outputs)]
+    actual = [
         (tensor.name, tuple(tensor.shape[1:]))
         for tensor in (*session.get_inputs(), *session.get_outputs())
         if tensor.type == "tensor(float)"
     ]
-    if found != wanted:
-        raise ArtifactError(f"the graph has tensors {found}, the manifest says {wanted}")
+    if actual != expected:
+        raise ArtifactError(f"expected float tensors {expected}, the graph has {actual}")
+
+
+RUNTIME: type[Runtime] = OnnxRuntime

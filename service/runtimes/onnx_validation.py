@@ -1,8 +1,8 @@
-"""ONNX graphs are looked through before onnxruntime sees them.
+"""Validation of ONNX graphs before ONNX Runtime loads them.
 
-A graph may name files to read weights from (external data), operators of a foreign library, and
-graphs within graphs; none of that is served. The wire form of protocol buffers is walked here
-without the `onnx` package, which serving does not need. What is not understood is refused.
+A graph can name files with weights (external data), operators of other libraries and nested
+graphs; these are rejected. The validation parses the protocol buffers wire format itself, because
+serving does not depend on the `onnx` package. Unknown content is rejected.
 """
 
 from collections.abc import Iterator
@@ -10,11 +10,10 @@ from itertools import islice
 
 from service.errors import ArtifactError
 
-MOST_FIELDS = 200_000
-"""Fields in a whole graph, its numbers not counted: ten thousand times those of a small one."""
+MAX_FIELDS = 200_000
+"""Limit of fields in a graph, without the numbers of tensors; shipped graphs have up to 600."""
 
-# Operators that compute numbers from numbers: nothing that holds a graph, runs a loop, draws at
-# random, or reads strings.
+# Operators that compute numbers from numbers: no nested graphs, loops, random numbers or strings.
 _OPERATORS = """
     Abs Add ArgMax ArgMin AveragePool BatchNormalization Cast Ceil Celu Clip Concat Constant
     ConstantOfShape Conv ConvTranspose DepthToSpace Div Dropout Elu Equal Erf Exp Expand Flatten
@@ -28,8 +27,8 @@ _OPERATORS = """
 OPERATORS = frozenset(_OPERATORS.split())
 _DOMAINS = frozenset({"", "ai.onnx"})
 
-# Field numbers of onnx.proto: the messages within each message, and what none may hold.
-_WITHIN: dict[str, dict[int, str]] = {
+# Field numbers of onnx.proto: the nested messages of each message, and the rejected fields.
+_NESTED: dict[str, dict[int, str]] = {
     "model": {7: "graph"},
     "graph": {1: "node", 5: "tensor", 15: "sparse tensor"},
     "node": {5: "attribute"},
@@ -37,93 +36,93 @@ _WITHIN: dict[str, dict[int, str]] = {
     "sparse tensor": {1: "tensor", 2: "tensor"},
     "tensor": {},
 }
-_REFUSED: dict[tuple[str, int], str] = {
+_REJECTED: dict[tuple[str, int], str] = {
     ("model", 20): "training steps",
-    ("model", 25): "functions of its own",
-    ("attribute", 6): "a graph within a graph",
-    ("attribute", 11): "graphs within a graph",
+    ("model", 25): "local functions",
+    ("attribute", 6): "a nested graph",
+    ("attribute", 11): "nested graphs",
     ("tensor", 13): "external data",
     ("tensor", 14): "external data",
 }
 _TEXTS: dict[tuple[str, int], tuple[str, frozenset[str]]] = {
-    ("node", 4): ("the operator", OPERATORS),
-    ("node", 7): ("operators of", _DOMAINS),
+    ("node", 4): ("operator", OPERATORS),
+    ("node", 7): ("operator domain", _DOMAINS),
 }
 _VARINT, _EIGHT_BYTES, _LENGTH, _FOUR_BYTES = 0, 1, 2, 5
-_MOST_SHIFT = 63
-_MOST_TAG = 2**32
+_MAX_SHIFT = 63
+_MAX_TAG = 2**32
 
 
-def check_graph(content: bytes) -> None:
-    """Check that an ONNX graph is whole, keeps to itself and uses known operators only.
+def validate_graph(content: bytes) -> None:
+    """Check that an ONNX graph is complete, self-contained and uses known operators only.
 
     Raises:
-        ArtifactError: it does not; the text names what it holds.
+        ArtifactError: it is not; the text names the rejected content.
     """
-    count = sum(1 for _ in islice(_walk(memoryview(content), "model"), MOST_FIELDS + 1))
-    if count > MOST_FIELDS:
-        raise ArtifactError(f"the graph has more than {MOST_FIELDS} parts")
+    count = sum(1 for _ in islice(_walk(memoryview(content), "model"), MAX_FIELDS + 1))
+    if count > MAX_FIELDS:
+        raise ArtifactError(f"the graph has more than {MAX_FIELDS} fields")
 
 
 def _walk(content: memoryview, message: str) -> Iterator[None]:
-    """Check a message and those within, yielding once a field; no deeper than `_WITHIN` leads."""
-    place = 0
-    while place < len(content):
+    """Check a message and its nested messages; yield once per field. `_NESTED` bounds the depth."""
+    offset = 0
+    while offset < len(content):
         yield
-        number, value, place = _read_field(content, place)
-        refused = _REFUSED.get((message, number))
-        if refused is not None and value != 0:  # data_location may say 0, the default: inside
-            raise ArtifactError(f"the graph has {refused}, which is not served")
-        wanted = _TEXTS.get((message, number))
-        if wanted is not None:
-            _check_text(_as_bytes(value), *wanted)
-        within = _WITHIN[message].get(number)
-        if within is not None:
-            yield from _walk(_as_bytes(value), within)
+        number, value, offset = _read_field(content, offset)
+        rejected = _REJECTED.get((message, number))
+        if rejected is not None and value != 0:  # data_location 0, the default, is inside the file
+            raise ArtifactError(f"the graph has {rejected}, which is not allowed")
+        allowed = _TEXTS.get((message, number))
+        if allowed is not None:
+            _check_text(_as_bytes(value), *allowed)
+        nested = _NESTED[message].get(number)
+        if nested is not None:
+            yield from _walk(_as_bytes(value), nested)
 
 
-def _check_text(value: memoryview, what: str, known: frozenset[str]) -> None:
+def _check_text(value: memoryview, label: str, allowed: frozenset[str]) -> None:
     text = bytes(value[:64]).decode(errors="replace")
-    if text not in known or len(value) > len(text):
-        raise ArtifactError(f"the graph has {what} {text!r}, which is not served")
+    if text not in allowed or len(value) > len(text):
+        raise ArtifactError(f"the graph has the {label} {text!r}, which is not allowed")
 
 
 def _as_bytes(value: memoryview | int) -> memoryview:
     if isinstance(value, int):
-        raise ArtifactError("the graph is no valid ONNX file")
+        raise ArtifactError("the graph is not a valid ONNX file")
     return value
 
 
-def _read_field(content: memoryview, place: int) -> tuple[int, memoryview | int, int]:
-    """Return a field's number, its bytes or its varint, and where the next one begins."""
-    tag, place = _read_varint(content, place)
+def _read_field(content: memoryview, offset: int) -> tuple[int, memoryview | int, int]:
+    """Return the number of a field, its bytes or varint, and the offset of the next field."""
+    tag, offset = _read_varint(content, offset)
     number, kind = tag >> 3, tag & 7
-    if number == 0 or tag >= _MOST_TAG:
-        raise ArtifactError("the graph is no valid ONNX file")
+    if number == 0 or tag >= _MAX_TAG:
+        raise ArtifactError("the graph is not a valid ONNX file")
     if kind == _VARINT:
-        value, place = _read_varint(content, place)
-        return number, value, place
+        value, offset = _read_varint(content, offset)
+        return number, value, offset
     if kind == _LENGTH:
-        length, place = _read_varint(content, place)
+        length, offset = _read_varint(content, offset)
     elif kind in {_EIGHT_BYTES, _FOUR_BYTES}:
         length = 8 if kind == _EIGHT_BYTES else 4
-    else:  # groups, which ONNX has none of
-        raise ArtifactError("the graph is no valid ONNX file")
-    end = place + length
+    else:  # groups, which ONNX does not use
+        raise ArtifactError("the graph is not a valid ONNX file")
+    end = offset + length
     if end > len(content):
-        raise ArtifactError("the graph is cut short")
-    return number, content[place:end], end
+        raise ArtifactError("the graph is truncated")
+    return number, content[offset:end], end
 
 
-def _read_varint(content: memoryview, place: int) -> tuple[int, int]:
-    """Return a number of up to ten bytes, seven bits each, and where it ends."""
+def _read_varint(content: memoryview, offset: int) -> tuple[int, int]:
+    """Return a varint of up to ten bytes, seven bits each, and the offset of its end."""
     value = shift = 0
     while True:
-        if place >= len(content) or shift > _MOST_SHIFT:
-            raise ArtifactError("the graph is cut short")
-        byte = content[place]
+        if offset >= len(content) or shift > _MAX_SHIFT:
+            raise ArtifactError("the graph is truncated")
+        byte = content[offset]
         value |= (byte & 0x7F) << shift
-        place += 1
+        offset += 1
         shift += 7
-        if byte < 0x80:  # noqa: PLR2004 - the bit that says that more follow
-            return value, place
+        if byte < 0x80:  # noqa: PLR2004 - the continuation bit
+            return value, offset

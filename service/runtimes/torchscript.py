@@ -1,8 +1,7 @@
-"""TorchScript: the second backend, and the only place in the service that imports torch.
+"""TorchScript: the optional backend, and the only module of the service that imports torch.
 
-A TorchScript file is a program: it is loaded only from a store that the operator trusts, and
-only when this backend was chosen. PyTorch deprecated the format in 2.11 in favour of
-`torch.export`; a `.pt2` backend would be one more file like this one.
+A TorchScript file is a program. It is loaded only if this backend is selected; the models store
+must be trusted. PyTorch deprecated the format in 2.11 in favour of `torch.export`.
 """
 
 import io
@@ -11,7 +10,7 @@ import warnings
 from collections.abc import Callable
 from typing import cast
 
-# Idle threads that spin would take the CPU from the event loop and the other workers.
+# Spinning idle threads would take CPU time from the event loop and other workers.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch
@@ -19,11 +18,11 @@ import torch
 from service.artifact import NetworkSpec
 from service.artifact.manifest import GraphFormat
 from service.errors import ArtifactError, InferenceError
-from service.runtimes.base import Floats
+from service.runtimes.base import Floats, Runtime
 
 
 class TorchScriptNetwork:
-    """A frozen TorchScript module; `run` is safe from several threads."""
+    """A frozen TorchScript module; `run` is thread-safe."""
 
     def __init__(self, module: torch.jit.ScriptModule) -> None:
         """Keep the module."""
@@ -35,18 +34,19 @@ class TorchScriptNetwork:
             with torch.inference_mode():
                 outputs = self._module(torch.from_numpy(batch))
         except RuntimeError as error:
-            raise InferenceError("the network could not be run") from error
+            raise InferenceError("TorchScript failed to run the network") from error
         tensors = outputs if isinstance(outputs, tuple) else (outputs,)
         return [tensor.numpy() for tensor in tensors]
 
 
 class TorchScriptRuntime:
-    """Loads TorchScript graphs; torch's thread count is one for the whole process."""
+    """Loads TorchScript graphs; torch has one thread count per process."""
 
     format: GraphFormat = "torchscript"
+    platform: str = "pytorch_libtorch"
 
     def __init__(self, threads: int) -> None:
-        """Set torch's threads."""
+        """Set the thread count of torch."""
         torch.set_num_threads(threads)
 
     def load(self, graph: bytes, spec: NetworkSpec) -> TorchScriptNetwork:
@@ -57,19 +57,22 @@ class TorchScriptRuntime:
                 load = cast("Callable[..., torch.jit.ScriptModule]", torch.jit.load)
                 module = load(io.BytesIO(graph), map_location="cpu")
         except RuntimeError as error:
-            raise ArtifactError("torch refuses the graph") from error
+            raise ArtifactError("torch rejects the graph") from error
         network = TorchScriptNetwork(module.eval())
         _check_shapes(network, spec)
         return network
 
 
 def _check_shapes(network: TorchScriptNetwork, spec: NetworkSpec) -> None:
-    """Run a batch of two zeros: TorchScript keeps no shapes to compare with the manifest's."""
+    """Run a batch of two zeros, because TorchScript files do not declare shapes."""
     try:
         outputs = network.run(torch.zeros(2, *spec.input.shape).numpy())
     except InferenceError as error:
-        raise ArtifactError("the graph does not take the manifest's input") from error
-    found = [output.shape[1:] for output in outputs]
-    wanted = [output.shape for output in spec.outputs]
-    if found != wanted:
-        raise ArtifactError(f"the graph gives shapes {found}, the manifest says {wanted}")
+        raise ArtifactError(f"the graph does not run on inputs of {spec.input.shape}") from error
+    actual = [output.shape[1:] for output in outputs]
+    expected = [output.shape for output in spec.outputs]
+    if actual != expected:
+        raise ArtifactError(f"expected outputs of shapes {expected}, the graph has {actual}")
+
+
+RUNTIME: type[Runtime] = TorchScriptRuntime

@@ -1,11 +1,10 @@
-"""One client's connection: how long and how large a request may be, and which HTTP it speaks.
+"""Timeouts and size limits of one client's connection.
 
-uvicorn waits for ever for a head or a body, and takes a head of any size.
+uvicorn waits without a limit for a request, and accepts a head of any size.
 """
 
 import math
-import re
-import secrets
+import socket
 from asyncio import AbstractEventLoop
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -13,53 +12,55 @@ from typing import Any
 
 import httptools
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.server import ServerState
 
-from service.api.request_context import Lifecycle
-from service.http.access_log import note_refusal
-from service.http.problems import REFUSAL, Kind, name_status, write_oip_error, write_problem
-
-HEAD_BYTES = 32 * 1024
-"""Bytes of a request's line and headers."""
-URI_BYTES = 8 * 1024
-"""Bytes of its path and query (RFC 9110, section 4.1, asks for at least 8000)."""
+from service.api.engine import Lifecycle
+from service.http.access_log import log_rejection
+from service.http.problems import REJECTION, describe_status
+from service.server.rejections import find_request_id, write_rejection
+from service.server.request_head import (
+    HEAD_BYTES,
+    RejectedError,
+    check_head,
+    find_framing,
+    head_too_large,
+    uri_too_long,
+)
+from service.server.uvicorn_internals import ConnectionProtocol, ServerState
 
 _LINGER_SECONDS = 2.0
-"""How long a client may still send what nobody wants. Closing at once would reset the connection,
-and a client that is busy sending would lose the answer (RFC 9112, section 9.6)."""
-_FAREWELL_SECONDS = 0.5
-"""How long a quiet connection is kept when the server stops: a request may be on its way."""
-_HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+,;=-]*)(:[0-9]*)?")
+"""Time for a client to finish sending after it got its response. Closing at once would reset the
+connection, and the client could lose the response (RFC 9112, section 9.6)."""
+_IDLE_GRACE_SECONDS = 0.5
+"""Time that an idle connection stays open when the server stops: a request may be in transit."""
+_PROBE_SECONDS = 0.1
+"""Time from a client's end of stream to the test whether it closed or half-closed."""
+_CHUNK_FRAMING_BYTES = 20
+"""Length of a chunk's size in 16 hexadecimal digits and of two line ends."""
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """How long the server waits for clients."""
+class Timeouts:
+    """Seconds that the server waits for clients."""
 
     header_seconds: float = 10.0
-    """For the whole head of a request, from the connection or its first byte."""
+    """For the whole head of a request, from the start of the connection or its first byte."""
     body_seconds: float = 30.0
-    """For the whole body, from the end of the head; and for an answer to be taken."""
+    """For the whole body, from the end of the head; and for a client to read a response."""
     drain_seconds: float = 0.0
-    """For which it answers on after the signal to stop."""
+    """For further requests after the signal to stop."""
 
 
 class Config(uvicorn.Config):
-    """uvicorn's configuration, with what the connections need."""
+    """uvicorn's configuration and the timeouts of connections."""
 
-    def __init__(self, application: Any, patience: Patience, **options: Any) -> None:  # noqa: ANN401 - as uvicorn
-        """Add to uvicorn's options; WebSockets are not spoken."""
+    def __init__(self, application: Any, timeouts: Timeouts, **options: Any) -> None:  # noqa: ANN401 - as uvicorn
+        """Configure connections with limits, and no WebSockets; `options` are uvicorn's."""
         super().__init__(application, http=BoundedProtocol, ws="none", **options)
-        self.patience = patience
+        self.timeouts = timeouts
 
 
-class RefusedError(Exception):
-    """Stops the parser; the protocol has written down why."""
-
-
-class BoundedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol with bounds; the server calls `check` several times a second."""
+class BoundedProtocol(ConnectionProtocol):
+    """uvicorn's protocol with limits; the server calls `check` ten times a second."""
 
     def __init__(
         self,
@@ -68,192 +69,188 @@ class BoundedProtocol(HttpToolsProtocol):
         app_state: dict[str, Any],
         _loop: AbstractEventLoop | None = None,
     ) -> None:
-        """Prepare for a connection, as uvicorn does."""
+        """Initialize the limits of a connection; the parameters are uvicorn's."""
         super().__init__(config, server_state, app_state, _loop)
-        self.access_log = False  # it would show the query; the application has a log of its own
-        self.url = b""
-        self._patience = config.patience
-        self._lifecycle: Lifecycle = app_state.get("lifecycle") or Lifecycle()
-        self._began = self.loop.time()
-        """When the head that is awaited began, or could begin."""
-        self._deadline = self._began + config.patience.header_seconds
+        self._timeouts = config.timeouts
+        self._lifecycle: Lifecycle = app_state.setdefault("lifecycle", Lifecycle())
+        self._head_start = self.loop.time()
+        self._deadline = self._head_start + config.timeouts.header_seconds
         self._write_deadline = math.inf
+        self._probe_at = math.inf
         self._in_head = True
-        self._has_moved = False
-        self._unfinished_bytes = 0
-        self._fault: tuple[HTTPStatus, str] | None = None
-        self._is_refused = False
-        self._is_leaving = False
+        self._overhead_bytes = 0
+        """Bytes of an incomplete head, or of a body's chunk extensions and trailers."""
+        self._ignored_upgrade_framing = b""
+        self._error: RejectedError | None = None
+        self._is_rejected = self._is_probed = False
+        self._is_stopping = False
 
     def check(self, now: float) -> None:
-        """Hang up on a client that takes too long; `now` is the event loop's time."""
+        """Close the connection of a client that exceeds a timeout; `now` is the loop's time."""
         if self.transport.get_write_buffer_size() == 0:
             self._write_deadline = math.inf
         elif now >= self._write_deadline:
             self.transport.abort()
         else:
-            self._write_deadline = min(self._write_deadline, now + self._patience.body_seconds)
+            self._write_deadline = min(self._write_deadline, now + self._timeouts.body_seconds)
+        if now >= self._probe_at:
+            self._probe()
         if now >= self._deadline:
             self._deadline = math.inf
-            self._expire()
+            self._handle_timeout()
 
-    def _expire(self) -> None:
-        is_quiet = self._in_head and not self._unfinished_bytes
-        is_answered = not self._in_head and self.cycle.response_complete
-        if is_quiet or is_answered or self._is_refused:
+    def _handle_timeout(self) -> None:
+        is_idle = self._in_head and not self._overhead_bytes
+        has_responded = not self._in_head and not self.is_responding
+        if is_idle or has_responded or self._is_rejected:
             self.transport.close()
         else:
-            part = "headers" if self._in_head else "body"
-            self._refuse(HTTPStatus.REQUEST_TIMEOUT, f"the {part} did not arrive in time")
+            part = "header" if self._in_head else "body"
+            seconds = getattr(self._timeouts, f"{part}_seconds")
+            detail = (
+                f"Expected the whole {part} within {seconds:g} seconds "
+                f"(setting LATENTD_{part.upper()}_SECONDS)."
+            )
+            self._reject(RejectedError(HTTPStatus.REQUEST_TIMEOUT, detail))
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes from the client."""
-        if self._is_refused:
+        """Parse bytes from the client, within the limits on time and size."""
+        if self._is_rejected:
             return
         if self._in_head and self._deadline == math.inf:  # a further request on the connection
-            self._began = self.loop.time()
-            self._deadline = self._began + self._patience.header_seconds
-        self._has_moved = False
-        self._feed(data)
-        if not self._has_moved and self._in_head and not self._is_refused:
-            # What the parser holds back shows in no callback.
-            self._unfinished_bytes += len(data)
-            if self._unfinished_bytes > HEAD_BYTES:
-                self._refuse(*_name_excess(is_uri=not self.headers))
+            self._head_start = self.loop.time()
+            self._deadline = self._head_start + self._timeouts.header_seconds
+        self._overhead_bytes += len(data)
+        self.stop_keep_alive_timer()
+        self._parse(data)
+        if self._overhead_bytes > HEAD_BYTES and not self._is_rejected:
+            self._reject(self._describe_excess())
 
-    def _feed(self, data: bytes) -> None:
-        """Parse, as uvicorn does, but for its line in the log: a refusal has one of its own."""
-        self._unset_keepalive_if_required()
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserError:
-            self._refuse(*(self._fault or (HTTPStatus.BAD_REQUEST, "this is no HTTP/1.1")))
-        except httptools.HttpParserUpgrade:
-            pass  # an offer that is passed over is no fault
+    def _parse(self, data: bytes) -> None:
+        """Parse bytes; ignore an offer to upgrade and parse the rest as HTTP/1.1."""
+        is_parsed = False
+        while not is_parsed and not self._is_rejected:
+            try:
+                self.parser.feed_data(data)
+                is_parsed = True
+            except httptools.HttpParserUpgrade as upgrade:
+                data = data[upgrade.args[0] :]
+                framing, self._ignored_upgrade_framing = self._ignored_upgrade_framing, b""
+                self.restart_parser(b"POST / HTTP/1.1\r\n" + framing + b"\r\n" if framing else b"")
+            except httptools.HttpParserError as error:
+                detail = f"Expected a request in HTTP/1.1; the parser reports: {error}."
+                self._reject(self._error or RejectedError(HTTPStatus.BAD_REQUEST, detail))
 
     def on_headers_complete(self) -> None:
-        """Start to answer a request that may be answered."""
-        self._check_head()
-        self._in_head = False
-        self._has_moved = True
-        self._unfinished_bytes = 0
-        self._deadline = self.loop.time() + self._patience.body_seconds
+        """Check the head of a request and start the application."""
+        if not self._in_head:  # the parser restarts after an ignored upgrade
+            return
+        is_upgrade = self.parser.should_upgrade()
+        try:
+            version = self.parser.get_http_version()
+            method = self.parser.get_method()
+            check_head(method, self.url, version, self.headers, is_upgrade=is_upgrade)
+        except RejectedError as error:
+            self._error = error
+            raise
         super().on_headers_complete()
-        if self._is_leaving or self._lifecycle.draining:
-            self.cycle.keep_alive = False  # the client's next connection may go elsewhere
+        self._in_head = False
+        self._overhead_bytes = 0
+        self._deadline = self.loop.time() + self._timeouts.body_seconds
+        if is_upgrade:
+            self._ignored_upgrade_framing = find_framing(self.headers)
+        self.headers = []  # trailers would join the headers of the request
+        if self._is_stopping or self._lifecycle.draining:
+            self.close_after_response()  # the client's next connection may reach another process
 
-    def _check_head(self) -> None:
-        if len(self.url) > URI_BYTES:
-            self._stop(*_name_excess(is_uri=True))
-        if sum(len(name) + len(value) + len(": \r\n") for name, value in self.headers) > HEAD_BYTES:
-            self._stop(*_name_excess(is_uri=False))
-        version = self.parser.get_http_version()
-        if version not in {"1.1", "1.0"}:
-            is_newer = version > "1.1"
-            status = HTTPStatus.HTTP_VERSION_NOT_SUPPORTED if is_newer else HTTPStatus.BAD_REQUEST
-            self._stop(status, "HTTP/1.1 is spoken here")
-        hosts = [value for name, value in self.headers if name == b"host"]
-        if len(hosts) > 1 or (version == "1.1" and not hosts):
-            self._stop(HTTPStatus.BAD_REQUEST, "one Host header is wanted")
-        if hosts and not _HOST.fullmatch(hosts[0]):
-            self._stop(HTTPStatus.BAD_REQUEST, "the Host header holds no host")
-        if self.parser.should_upgrade():
-            self._check_upgrade()
-
-    def _check_upgrade(self) -> None:
-        """Refuse another protocol, but for the offer (`h2c`) that some clients make at first.
-
-        The parser takes a body after such an offer for the other protocol's first bytes.
-        """
-        headers = dict(self.headers)
-        has_body = headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
-        is_socket = headers.get(b"upgrade", b"").lower() == b"websocket"
-        if has_body or is_socket or self.parser.get_method() == b"CONNECT":
-            self._stop(HTTPStatus.UPGRADE_REQUIRED, "only HTTP/1.1 is spoken here, without upgrade")
+    def on_body(self, body: bytes) -> None:
+        """Pass on a part of the body."""
+        self._overhead_bytes = max(0, self._overhead_bytes - len(body) - _CHUNK_FRAMING_BYTES)
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """End a request."""
+        """Finish a request, unless the parser mistakes its body for another protocol."""
+        if self._ignored_upgrade_framing:
+            return
         super().on_message_complete()
-        self.url, self.headers = b"", []  # what comes next may be no request at all
+        self.url, self.headers = b"", []
         self._in_head = True
-        self._has_moved = True
-        self._began = self.loop.time()
+        self._overhead_bytes = 0
+        self._head_start = self.loop.time()
         self._deadline = math.inf
 
     def on_response_complete(self) -> None:
-        """Wait for the next request, or not long for the rest of a body that nobody read."""
+        """Wait for the next request, or for a short time for the rest of an unread body."""
         super().on_response_complete()
         if not self._in_head:
             self._deadline = min(self._deadline, self.loop.time() + _LINGER_SECONDS)
 
+    # asyncio keeps the transport open for True; uvicorn's method returns None.
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Keep the connection open for a client that half-closes it after its request."""
+        if not self._in_head or not self.is_responding or self._is_rejected:
+            return False
+        self.close_after_response()
+        self._probe_at = self.loop.time() + _PROBE_SECONDS
+        return True
+
+    def _probe(self) -> None:
+        """Abort if the client closed the connection instead of half-closing it.
+
+        Both look the same until the server writes: a closed socket replies with a reset. The
+        probe is an interim response (RFC 9110, section 15.2), which clients have to ignore.
+        """
+        if self.transport.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            self.transport.abort()
+        elif self.can_send_interim_response and not self._is_probed:
+            self._is_probed = True
+            self.transport.write(b"HTTP/1.1 102 Processing\r\n\r\n")
+
     def shutdown(self) -> None:
-        """Finish what was begun; what may be on its way has a moment to arrive."""
-        self._is_leaving = True
-        if self.cycle is not None and not self.cycle.response_complete:
-            super().shutdown()
+        """Close after the pending response; leave an idle connection open for a moment."""
+        self._is_stopping = True
+        if self.is_responding:
+            self.close_after_response()
         else:
-            self._deadline = min(self._deadline, self.loop.time() + _FAREWELL_SECONDS)
+            self._deadline = min(self._deadline, self.loop.time() + _IDLE_GRACE_SECONDS)
 
-    def _stop(self, status: HTTPStatus, detail: str) -> None:
-        """Stop the parser."""
-        self._fault = (status, detail)
-        raise RefusedError
+    def _describe_excess(self) -> RejectedError:
+        if not self._in_head:
+            detail = f"Expected chunk extensions and trailers of at most {HEAD_BYTES} bytes."
+            return RejectedError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, detail)
+        return head_too_large() if self.headers else uri_too_long()
 
-    def _refuse(self, status: HTTPStatus, detail: str) -> None:
-        """Answer an error where that is still possible, and read no more."""
-        self._is_refused = True
+    def _reject(self, error: RejectedError) -> None:
+        """Respond with an error where the protocol still permits it, and ignore further bytes."""
+        self._is_rejected = True
         now = self.loop.time()
         self._deadline = now + _LINGER_SECONDS
-        kind, cycle = name_status(status), self.cycle
-        if not self._in_head and cycle.response_complete:  # there is no second answer
+        problem = describe_status(error.status)
+        if not self.is_responding and self._in_head:
+            request_id = log_rejection(self._describe(), problem, now - self._head_start)
+            self._respond(error, request_id)
+        elif not self.is_responding:  # the response was sent before the end of the body
             self.transport.write_eof()
-        elif cycle is None or cycle.response_complete:
-            self._answer(kind, detail, note_refusal(self._describe(), kind, now - self._began))
-        elif self._in_head and not self.pipeline:  # an earlier request is being answered
-            cycle.keep_alive = False
+        elif self._in_head:  # an earlier request waits for its response
+            self.close_after_response()
             self._deadline = math.inf
+        elif (state := self.cancel_request(REJECTION, problem)) is not None:
+            # After the application, which wakes up now, has logged the request.
+            self.loop.call_soon(self._respond_after_log, error, state)
         else:
-            cycle.scope["state"][REFUSAL] = kind
-            cycle.disconnected = True
-            cycle.message_event.set()
-            if cycle.response_started or self.pipeline:
-                self.transport.close()
-            else:  # after the application, which has just been woken, has noted it
-                self.loop.call_soon(self._answer_for, cycle.scope["state"], kind, detail)
+            self.transport.close()
 
     def _describe(self) -> dict[str, Any]:
-        """Return what is known of a request whose head was not taken."""
+        """Return the known parts of a request whose head is incomplete or rejected."""
         path = self.url.partition(b"?")[0].decode("latin-1")
         method = self.parser.get_method().decode("latin-1") if path else "-"
         return {"type": "http", "method": method, "path": path, "headers": self.headers or []}
 
-    def _answer_for(self, state: dict[str, Any], kind: Kind, detail: str) -> None:
+    def _respond_after_log(self, error: RejectedError, state: dict[str, Any]) -> None:
         if not self.transport.is_closing():
-            self._answer(kind, detail, state.get("request_id") or secrets.token_hex(16))
+            self._respond(error, find_request_id(state))
 
-    def _answer(self, kind: Kind, detail: str, identifier: str) -> None:
+    def _respond(self, error: RejectedError, request_id: str) -> None:
         is_oip = self.url.startswith(b"/v2")
-        self.transport.write(_write_refusal(kind, detail, identifier, is_oip=is_oip))
+        self.transport.write(write_rejection(error, request_id, is_oip=is_oip))
         self.transport.write_eof()
-
-
-def _name_excess(*, is_uri: bool) -> tuple[HTTPStatus, str]:
-    if is_uri:
-        return HTTPStatus.REQUEST_URI_TOO_LONG, f"a path and query have at most {URI_BYTES} bytes"
-    return (
-        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-        f"a request's line and headers have at most {HEAD_BYTES} bytes",
-    )
-
-
-def _write_refusal(kind: Kind, detail: str, identifier: str, *, is_oip: bool) -> bytes:
-    """Return a whole answer, in the form that the application would give it."""
-    write = write_oip_error if is_oip else write_problem
-    status, media_type, content = write(kind, detail, identifier)
-    upgrade = "Upgrade: HTTP/1.1\r\n" if status == HTTPStatus.UPGRADE_REQUIRED else ""
-    head = (
-        f"HTTP/1.1 {status.value} {status.phrase}\r\n{upgrade}Connection: close\r\n"
-        f"Content-Type: {media_type}\r\nContent-Length: {len(content)}\r\n"
-        f"X-Content-Type-Options: nosniff\r\nX-Request-ID: {identifier}\r\n\r\n"
-    )
-    return head.encode("ascii") + content

@@ -1,4 +1,4 @@
-"""The whole application on a fake backend, behind a real server."""
+"""Fixtures: the whole application on a fake backend, behind a real server."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from service.artifact import ImageSpec
 from service.settings import Settings
 from tests.support.fakes import IMAGE, open_fake_backend, write_bundle
 from tests.support.image_files import make_png, to_base64
-from tests.support.problem_checks import check_refusal
+from tests.support.problem_checks import check_problem
 from tests.support.servers import TLS, run_server
 
 COLOUR = ImageSpec(channels=3, height=6, width=6, background=(0.0, 0.0, 0.0))
@@ -20,7 +20,7 @@ COLOUR = ImageSpec(channels=3, height=6, width=6, background=(0.0, 0.0, 0.0))
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with a full bundle in two versions, a colour one and a bare one."""
+    """A store with a full bundle in two versions, a colour bundle and a minimal bundle."""
     folder = tmp_path_factory.mktemp("store")
     write_bundle(folder, "full", image=IMAGE)
     write_bundle(folder, "full", image=IMAGE)
@@ -31,7 +31,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def settings(store: Path) -> Settings:
-    """Small limits, so that tests can pass them."""
+    """Low limits that tests can exceed."""
     return Settings(
         models_store=store,
         default_model="full",
@@ -59,21 +59,21 @@ def client(url: str) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-def refuse(
+def expect_problem(
     client: httpx.Client, caplog: pytest.LogCaptureFixture
 ) -> Iterator[Callable[..., dict[str, Any]]]:
-    """A sender of requests that must be refused: `refuse(status, path, **request)`.
+    """Return a function that sends a request and checks that its response is a problem.
 
-    Afterwards the service must live, have logged no traceback, and answer as it did before.
+    After the test the service must be alive, have logged no traceback and respond as before.
     """
-    good = {"json": {"images": [to_base64(make_png(77))], "encoding": "array"}}
-    before = client.post("/v1/reconstruct", **good).content
+    valid = {"json": {"images": [to_base64(make_png(77))], "encoding": "array"}}
+    before = client.post("/v1/reconstruct", **valid).content
 
     def send(status: int, path: str, method: str = "POST", **request: Any) -> dict[str, Any]:  # noqa: ANN401 - as httpx
-        return check_refusal(client.request(method, path, **request), status)
+        return check_problem(client.request(method, path, **request), status)
 
     yield send
 
     assert client.get("/livez").status_code == 200
-    assert client.post("/v1/reconstruct", **good).content == before
+    assert client.post("/v1/reconstruct", **valid).content == before
     assert [record for record in caplog.records if record.exc_info] == []

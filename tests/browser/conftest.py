@@ -1,4 +1,4 @@
-"""A real browser, on a fake backend for the documents and on the shipped bundles for play."""
+"""A real browser; the fake backend serves the documentation, the shipped bundles the playground."""
 
 import functools
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ from service.settings import Settings
 from tests.support.browser_pages import Opener, open_page
 from tests.support.fakes import open_fake_backend, write_bundle
 from tests.support.mapped_bundles import copy_with_maps
-from tests.support.requirements import need_program
+from tests.support.requirements import require_program
 from tests.support.servers import run_server
 
-_QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
+_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
 _MAP_POINTS = 300
 
 
@@ -33,7 +33,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def playground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The base URL of a service with the shipped bundles, run by onnxruntime."""
+    """The base URL of a service with the shipped bundles on onnxruntime."""
     store = tmp_path_factory.mktemp("models_store")
     copy_with_maps(store, _MAP_POINTS)
     settings = Settings(models_store=store, default_model="mnist", threads=1, max_samples=80)
@@ -41,19 +41,19 @@ def playground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"{base}/"
 
 
-# Not for the session: while it is open an event loop runs in the main thread, and tests that
-# start one of their own fail.
+# The scope is the module and not the session: Playwright runs an event loop in the main thread
+# while the browser is open, and tests that start another event loop fail.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Headless Chromium."""
-    path: Path | str = need_program("chromium")
+    path: Path | str = require_program("chromium")
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=_QUIET)
+        chromium = playwright.chromium.launch(executable_path=path, args=_FLAGS)
         yield chromium
         chromium.close()
 
 
 @pytest.fixture
 def visit(browser: Browser) -> Opener:
-    """Return `pages.open_page` with the browser given."""
+    """Return `open_page` bound to the browser."""
     return functools.partial(open_page, browser)

@@ -1,12 +1,12 @@
-"""The documentation pages in a real browser, with no internet."""
+"""The documentation pages in a real browser without internet access."""
 
 from playwright.sync_api import expect
 
 from tests.support.browser_pages import Opener
 
 
-def test_swagger_ui_tries_an_operation_out(visit: Opener, url: str) -> None:
-    """The docs page shows the operations, and the example of sample is answered when sent."""
+def test_swagger_ui_runs_the_example_of_sample(visit: Opener, url: str) -> None:
+    """The docs page lists the operations and runs the example of `sample`."""
     with visit(f"{url}/docs") as page:
         operation = page.locator("#operations-operations-sample")
         operation.locator("button.opblock-summary-control").click()
@@ -18,7 +18,7 @@ def test_swagger_ui_tries_an_operation_out(visit: Opener, url: str) -> None:
         expect(operation.locator(".live-responses-table")).to_contain_text('"seed": 7')
 
 
-def test_redoc_shows_the_operations(visit: Opener, url: str) -> None:
+def test_redoc_renders_the_document(visit: Opener, url: str) -> None:
     """The ReDoc page renders the OpenAPI document."""
     with visit(f"{url}/redoc") as page:
         expect(page.get_by_text("/v1/interpolate").first).to_be_attached()

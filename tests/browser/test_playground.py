@@ -1,4 +1,4 @@
-"""Each panel of the playground does its work, on a real server with the shipped bundles."""
+"""Each panel of the playground, on a real server with the shipped bundles."""
 
 import itertools
 import re
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.support.browser_pages import Opener, draw, read_picture, settle
+from tests.support.browser_pages import Opener, draw, read_image, wait_until_idle
 
 RING = [(0.5 + 0.2 * np.sin(angle), 0.5 - 0.3 * np.cos(angle)) for angle in np.linspace(0, 6.3, 13)]
 DIGITS = {
@@ -24,37 +24,37 @@ DIGITS = {
 
 @pytest.fixture
 def page(visit: Opener, playground: str) -> Iterator[Page]:
-    """The playground with MNIST."""
+    """The playground with the model `mnist`."""
     with visit(playground) as opened:
         yield opened
 
 
-def test_the_first_paint_needs_no_inference(page: Page) -> None:
-    """With the API silent the page is all there: its text, its panels and the pad."""
-    held: list[Route] = []
-    asked: list[str] = []
-    page.route("**/v1/models", lambda route: held.append(route))  # noqa: PLW0108 - a built-in is refused
-    page.on("request", lambda request: asked.append(request.method))
+def test_first_paint_requires_no_inference(page: Page) -> None:
+    """The text, the panels and the drawing pad show before the API responds."""
+    pending: list[Route] = []
+    methods: list[str] = []
+    page.route("**/v1/models", lambda route: pending.append(route))  # noqa: PLW0108 - Playwright rejects a built-in
+    page.on("request", lambda request: methods.append(request.method))
     page.reload()
 
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     expect(page.locator("#pad")).to_be_visible()
     expect(page.get_by_role("heading", level=2)).to_have_count(8)
-    assert len(held) == 1
-    assert set(asked) == {"GET"}
-    held[0].continue_()
+    assert len(pending) == 1
+    assert set(methods) == {"GET"}
+    pending[0].continue_()
     expect(page.locator("#reconstruction")).to_be_enabled()
-    settle(page)
+    wait_until_idle(page)
 
 
-def test_a_drawn_digit_is_recognised(page: Page) -> None:
-    """Strokes are centred and scaled as MNIST's are, so that a small one aside is read too."""
+def test_drawn_digit_is_classified(page: Page) -> None:
+    """Strokes are centred and scaled as in MNIST, so a small off-centre digit is classified too."""
     for digit, size in itertools.product(DIGITS, (1, 0.45)):
         draw(page, DIGITS[digit], size)
-        settle(page)
+        wait_until_idle(page)
         expect(page.locator(".bars .likeliest > :first-child")).to_have_text(digit)
 
-    pixels = read_picture(page, "#original").astype(float)
+    pixels = read_image(page, "#original").astype(float)
     rows, columns = np.nonzero(pixels)
     centre = np.average(np.indices((28, 28)).reshape(2, -1), axis=1, weights=pixels.ravel())
     assert pixels.shape == (28, 28)
@@ -62,8 +62,8 @@ def test_a_drawn_digit_is_recognised(page: Page) -> None:
     assert np.abs(centre - 13.5).max() <= 0.5
 
 
-def test_reconstruction_tells_the_strange_from_the_familiar(page: Page) -> None:
-    """A sample of the model is familiar to it, a scribble is not; the error map shows where."""
+def test_reconstruction_separates_samples_from_scribbles(page: Page) -> None:
+    """A sample has a low anomaly percentile, and a scribble a high one with a coloured map."""
     percentile = page.locator("#percentile")
     familiar = float(percentile.inner_text())
     draw(page, [[(0.1, 0.1), (0.9, 0.9), (0.1, 0.9), (0.9, 0.1), (0.5, 0.05), (0.5, 0.95)]])
@@ -80,25 +80,25 @@ def test_reconstruction_tells_the_strange_from_the_familiar(page: Page) -> None:
     assert float(page.locator("#mse").inner_text()) > 0.01
 
 
-def test_noise_is_added_and_taken_away(page: Page) -> None:
-    """What comes back is nearer to the picture than what was spoiled, and more so with noise."""
+def test_denoising_reduces_the_error(page: Page) -> None:
+    """Denoising reduces the error of a noisy image, and more so for more noise."""
     gains = []
     for level in ("0.2", "0.6"):
         page.locator("#noise").fill(level)
         expect(page.locator("#noise-value")).to_have_text(f"{level}0")
-        settle(page)
-        picture, noisy, clean = (
-            read_picture(page, selector) / 255
+        wait_until_idle(page)
+        original, noisy, denoised = (
+            read_image(page, selector) / 255
             for selector in ("#original", "#noisy img", "#denoised img")
         )
-        gains.append(np.mean((noisy - picture) ** 2) - np.mean((clean - picture) ** 2))
+        gains.append(np.mean((noisy - original) ** 2) - np.mean((denoised - original) ** 2))
 
     assert 0 < gains[0] < gains[1]
 
 
-def test_a_slider_decodes_live_and_keeps_one_request_in_flight(page: Page) -> None:
-    """While the service is slow stale positions are skipped, and the last one is decoded."""
-    before = read_picture(page, "#decoded img")
+def test_slider_keeps_one_request_in_flight(page: Page) -> None:
+    """A slider keeps one request in flight, skips stale positions and decodes the last one."""
+    before = read_image(page, "#decoded img")
     page.evaluate(
         """() => {
             const send = window.fetch;
@@ -123,7 +123,7 @@ def test_a_slider_decodes_live_and_keeps_one_request_in_flight(page: Page) -> No
             }
         }"""
     )
-    settle(page)
+    wait_until_idle(page)
 
     sent = page.evaluate("sent")
     latents = sent["latents"]
@@ -131,14 +131,14 @@ def test_a_slider_decodes_live_and_keeps_one_request_in_flight(page: Page) -> No
     assert 2 <= len(latents) < 30
     assert latents[-1][0] == pytest.approx(float(slider.input_value()))
     assert latents[-1][0] == pytest.approx(float(slider.get_attribute("max") or "nan"))
-    assert (read_picture(page, "#decoded img") != before).any()
+    assert (read_image(page, "#decoded img") != before).any()
     page.locator("#code-back").click()
-    settle(page)
-    assert (read_picture(page, "#decoded img") == before).all()
+    wait_until_idle(page)
+    assert (read_image(page, "#decoded img") == before).all()
 
 
-def test_the_other_space_has_other_numbers(page: Page) -> None:
-    """With the VAE's space the sliders and the text change, and its networks answer."""
+def test_space_selection_changes_the_latents(page: Page) -> None:
+    """Selecting the VAE's space changes the sliders, the text and the requests."""
     with page.expect_request("**/v1/reconstruct?*space=vae*"):
         page.locator("#space").select_option("vae")
 
@@ -146,35 +146,35 @@ def test_the_other_space_has_other_numbers(page: Page) -> None:
     size = int(sizes[1].removeprefix("vae (").removesuffix(")"))
     expect(page.locator(".sliders input")).to_have_count(size)
     expect(page.get_by_role("heading", level=1)).to_contain_text(f"{size} numbers")
-    settle(page)
+    wait_until_idle(page)
     assert page.locator(".error:visible").count() == 0
 
 
-def test_the_walk_is_between_any_two_pictures(page: Page) -> None:
-    """The strip has the pictures that were sent to it at its ends, and as many steps as asked."""
+def test_interpolation_between_two_selected_images(page: Page) -> None:
+    """The strip has the selected images at its ends and the selected number of steps."""
     page.locator("#batches .picture").nth(3).click()
     page.get_by_role("menuitem", name="Start the walk here").click()
-    settle(page)
+    wait_until_idle(page)
     page.locator("#steps").fill("5")
     expect(page.locator(".strip .picture")).to_have_count(5)
-    settle(page)
+    wait_until_idle(page)
 
-    wanted = read_picture(page, "#batches .picture >> nth=3 >> img").astype(float)
-    start = read_picture(page, ".strip .picture >> nth=0 >> img").astype(float)
-    end = read_picture(page, ".strip .picture >> nth=4 >> img").astype(float)
-    assert np.abs(start - wanted).mean() < 16
-    assert np.abs(end - wanted).mean() > 25
+    sent_image = read_image(page, "#batches .picture >> nth=3 >> img").astype(float)
+    start = read_image(page, ".strip .picture >> nth=0 >> img").astype(float)
+    end = read_image(page, ".strip .picture >> nth=4 >> img").astype(float)
+    assert np.abs(start - sent_image).mean() < 16
+    assert np.abs(end - sent_image).mean() > 25
 
 
-def test_sources_make_pictures_side_by_side(page: Page) -> None:
-    """Every chosen source answers with as many as asked; the class and the seed are obeyed."""
+def test_each_selected_source_generates_images(page: Page) -> None:
+    """Each selected source generates the number of images, with the selected class and seed."""
     names = page.locator("#sources .chip").all_inner_texts()
     for box in page.locator("#sources input").all():
         box.check()
     page.locator("#count").fill("6")
     page.locator("#class").select_option("4")
     page.locator("#generate-form button.main").click()
-    settle(page)
+    wait_until_idle(page)
 
     assert page.locator(".batch h3").all_inner_texts() == names
     expect(page.locator(".batch .picture")).to_have_count(6 * len(names))
@@ -185,20 +185,20 @@ def test_sources_make_pictures_side_by_side(page: Page) -> None:
     expect(page.locator(".bars .likeliest > :first-child")).to_have_text("4")
     page.locator("#seed").fill("8")
     page.locator("#seed").press("Enter")
-    settle(page)
+    wait_until_idle(page)
     assert density.first.locator("img").get_attribute("src") != first
     page.locator("#seed").fill("7")
     page.locator("#seed").press("Enter")
-    settle(page)
+    wait_until_idle(page)
     assert density.first.locator("img").get_attribute("src") == first
 
 
-def test_another_model_takes_over(page: Page) -> None:
-    """Every panel changes with the model, the drawing stays, and the address says which it is."""
+def test_model_selection_updates_every_panel(page: Page) -> None:
+    """Selecting a model updates every panel and the address, and keeps the drawing."""
     draw(page, DIGITS["7"])
     page.locator("#model").select_option("fashion-mnist")
     expect(page.locator(".bars li > :first-child").first).to_have_text("T-shirt/top")
-    settle(page)
+    wait_until_idle(page)
 
     assert re.search(r"#fashion-mnist@\d+$", page.url)
     assert page.locator(".error:visible").count() == 0

@@ -1,4 +1,4 @@
-"""The latent map: pointing, picking, zooming and flattening, by mouse, finger and keys."""
+"""The latent map: hovering, selecting, zooming and projections, by mouse and keyboard."""
 
 import re
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.browser_pages import Opener, draw, settle
+from tests.support.browser_pages import Opener, draw, wait_until_idle
 
 COUNT_INK = """canvas => {
     const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
@@ -16,33 +16,33 @@ COUNT_INK = """canvas => {
 
 @pytest.fixture
 def page(visit: Opener, playground: str) -> Iterator[Page]:
-    """The playground with MNIST, its map in view."""
+    """The playground with the model `mnist`, scrolled to its map."""
     with visit(playground) as opened:
         opened.locator("#map").scroll_into_view_if_needed()
-        settle(opened)
+        wait_until_idle(opened)
         yield opened
 
 
 def find_dot(page: Page) -> tuple[float, float]:
-    """Point at a dot of the map, going along rows; return where it was found."""
+    """Hover over the map row by row until the preview shows; return that position."""
     box = page.locator("#map-canvas").bounding_box()
     assert box is not None
     for row in range(3, 8):
         for column in range(20, 81, 4):
-            place = (
+            position = (
                 box["x"] + column / 100 * box["width"],
                 box["y"] + row / 10 * box["height"],
             )
-            page.mouse.move(*place)
+            page.mouse.move(*position)
             if page.locator("#map-preview").is_visible():
-                return place
-    raise AssertionError("no dot was found")
+                return position
+    raise AssertionError("No dot found on the map.")
 
 
-def test_pointing_at_a_dot_shows_its_picture(page: Page) -> None:
-    """The decoded picture and its class show while a dot is pointed at, and go with the pointer."""
+def test_hovering_a_dot_shows_its_image(page: Page) -> None:
+    """Hovering a dot shows its decoded image and class; leaving the dot hides them."""
     find_dot(page)
-    settle(page)
+    wait_until_idle(page)
 
     expect(page.locator("#map-preview img")).to_have_attribute(
         "src", re.compile("^data:image/png;base64,iVBOR")
@@ -52,15 +52,15 @@ def test_pointing_at_a_dot_shows_its_picture(page: Page) -> None:
     expect(page.locator("#map-preview")).to_be_hidden()
 
 
-def test_two_dots_make_a_walk(page: Page) -> None:
-    """Picking two dots changes both ends of the strip."""
+def test_two_dots_set_the_ends_of_the_interpolation(page: Page) -> None:
+    """Selecting two dots sets both ends of the interpolation strip."""
     before = page.locator(".strip img").evaluate_all("pictures => pictures.map(p => p.src)")
     page.mouse.click(*find_dot(page))
-    settle(page)
+    wait_until_idle(page)
     between = page.locator(".strip img").evaluate_all("pictures => pictures.map(p => p.src)")
     page.locator("#map-canvas").press("ArrowRight")
     page.locator("#map-canvas").press("Enter")
-    settle(page)
+    wait_until_idle(page)
     after = page.locator(".strip img").evaluate_all("pictures => pictures.map(p => p.src)")
 
     assert before[0] != between[0]
@@ -69,21 +69,21 @@ def test_two_dots_make_a_walk(page: Page) -> None:
     assert between[-1] != after[-1]
 
 
-def test_the_map_is_read_aloud_and_walked_with_keys(page: Page) -> None:
-    """Arrow keys go from dot to dot, and what is there is told to screen readers."""
+def test_map_works_with_keys_and_screen_readers(page: Page) -> None:
+    """The arrow keys move between dots, and a text describes the dot to screen readers."""
     canvas = page.locator("#map-canvas")
-    told = set()
+    descriptions = set()
     for key in ("ArrowRight", "ArrowUp", "ArrowRight", "ArrowDown"):
         canvas.press(key)
-        settle(page)
-        told.add(page.locator("#map-said").inner_text())
+        wait_until_idle(page)
+        descriptions.add(page.locator("#map-said").inner_text())
 
-    assert len(told) >= 3
-    assert all(re.fullmatch(r"\d \d+ of \d+", text) for text in told)
+    assert len(descriptions) >= 3
+    assert all(re.fullmatch(r"\d \d+ of \d+", text) for text in descriptions)
 
 
-def test_it_zooms_and_pans(page: Page) -> None:
-    """Buttons, keys, the wheel and dragging move the map; zero shows all of it again."""
+def test_map_zooms_and_pans(page: Page) -> None:
+    """Buttons, keys, the wheel and dragging move the map; zero resets the view."""
     canvas = page.locator("#map-canvas")
     whole = canvas.evaluate(COUNT_INK)
     for zoom in (
@@ -94,8 +94,8 @@ def test_it_zooms_and_pans(page: Page) -> None:
         zoom()
         page.wait_for_timeout(50)
         assert canvas.evaluate(COUNT_INK) != pytest.approx(whole, rel=0.05)
-        canvas.press("0")
-        assert canvas.evaluate(COUNT_INK) == pytest.approx(whole, rel=0.05)  # one may be pointed at
+        canvas.press("0")  # the view can differ by the highlight of one dot
+        assert canvas.evaluate(COUNT_INK) == pytest.approx(whole, rel=0.05)
     box = canvas.bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
@@ -106,25 +106,25 @@ def test_it_zooms_and_pans(page: Page) -> None:
     page.locator("#zoom-all").click()
 
 
-def test_both_projections_place_the_current_picture(page: Page) -> None:
-    """By PCA and by t-SNE the cross moves when another digit is drawn, and while a slider is."""
+def test_projections_show_the_current_image(page: Page) -> None:
+    """In PCA and t-SNE the marker moves with a new drawing and with a slider."""
     for projection in ("pca", "tsne"):
         page.locator("#projection").select_option(projection)
         shots = []
         for strokes in ([[(0.5, 0.2), (0.5, 0.8)]], [[(0.3, 0.2), (0.7, 0.2), (0.4, 0.8)]]):
             draw(page, strokes)
-            settle(page)
+            wait_until_idle(page)
             shots.append(page.locator("#map-canvas").evaluate("canvas => canvas.toDataURL()"))
         page.get_by_role("slider", name="Number 1", exact=True).press("End")
-        settle(page)
+        wait_until_idle(page)
         shots.append(page.locator("#map-canvas").evaluate("canvas => canvas.toDataURL()"))
         assert len(set(shots)) == 3
 
 
-def test_a_space_without_a_map_hides_it(page: Page) -> None:
-    """The panel is there for spaces that have a map, and only for them."""
+def test_map_is_hidden_for_a_space_without_one(page: Page) -> None:
+    """The panel is visible only for spaces with a map."""
     model = page.request.get(page.url.split("#")[0] + "v1/models/mnist").json()
     for space in ("vae", "autoencoder"):
         page.locator("#space").select_option(space)
-        settle(page)
+        wait_until_idle(page)
         expect(page.locator("#map")).to_be_visible(visible=space in model["maps"])

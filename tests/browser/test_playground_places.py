@@ -1,4 +1,4 @@
-"""The playground behind keys and prefixes, over bundles of other kinds, and in trouble."""
+"""The playground with API keys, path prefixes, other bundles and failures."""
 
 import contextlib
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from service.app import build_registry, create_app
 from service.artifact import ImageSpec
 from service.http.api_keys import INFER, make_key
 from service.settings import Settings
-from tests.support.browser_pages import Opener, draw, read_picture, settle
+from tests.support.browser_pages import Opener, draw, read_image, wait_until_idle
 from tests.support.fakes import open_fake_backend, write_bundle
 from tests.support.servers import run_server
 
@@ -25,18 +25,18 @@ SCRIBBLE = [[(0.2, 0.2), (0.8, 0.8)]]
 
 @contextlib.contextmanager
 def serve(store: Path, prefix: str = "", **settings: object) -> Iterator[str]:
-    """Serve a store with a fake backend; give the playground's address."""
-    chosen = Settings(models_store=store, **settings)  # type: ignore[arg-type]
-    registry = build_registry(chosen, open_fake_backend)
+    """Serve a store with a fake backend; yield the address of the playground."""
+    service_settings = Settings(models_store=store, **settings)  # type: ignore[arg-type]
+    registry = build_registry(service_settings, open_fake_backend)
     registry.load()
-    app = create_app(chosen, registry)
+    app = create_app(service_settings, registry)
     with run_server(Starlette(routes=[Mount(prefix, app)]) if prefix else app) as base:  # type: ignore[arg-type]
         yield f"{base}{prefix}/"
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A full grey bundle in two versions, a colour one, and one with an autoencoder alone."""
+    """A store with two versions of a full bundle, a colour bundle and a minimal bundle."""
     folder = tmp_path_factory.mktemp("store")
     write_bundle(folder, "full")
     write_bundle(folder, "full")
@@ -45,11 +45,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_key_is_asked_for_and_kept_in_the_tab(visit: Opener, store: Path) -> None:
-    """Where keys are set the page asks for one, says what is wrong with it, and then works."""
+def test_api_key_is_requested_and_kept_in_the_tab(visit: Opener, store: Path) -> None:
+    """The page requests an API key, reports an invalid one, and keeps the key in the tab only."""
     with (
         serve(store, default_model="full", api_keys=KEY.to_line()) as address,
-        visit(address, refusals=True) as page,
+        visit(address, allow_rejections=True) as page,
     ):
         expect(page.locator("#trouble")).to_have_text("no key was given")
         expect(page.locator("#key")).to_be_focused()
@@ -62,8 +62,10 @@ def test_a_key_is_asked_for_and_kept_in_the_tab(visit: Opener, store: Path) -> N
         page.reload()
         expect(page.locator("#reconstruction")).to_be_enabled()
 
-        kept = page.evaluate("[Object.values(localStorage), document.cookie, location.href]")
-        assert TEXT not in str(kept)
+        visible_state = page.evaluate(
+            "[Object.values(localStorage), document.cookie, location.href]"
+        )
+        assert TEXT not in str(visible_state)
         page.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
         page.locator("#reconstruct .foot button").nth(1).click()
         snippet = page.locator("#by-hand textarea").input_value()
@@ -71,8 +73,8 @@ def test_a_key_is_asked_for_and_kept_in_the_tab(visit: Opener, store: Path) -> N
         assert "LATENTD_KEY" in snippet
 
 
-def test_it_works_behind_a_prefix(visit: Opener, store: Path) -> None:
-    """Below another service's path the page finds its files and the API."""
+def test_playground_works_behind_a_path_prefix(visit: Opener, store: Path) -> None:
+    """Behind a path prefix the page finds its files and the API."""
     with (
         serve(store, "/tools/latentd", default_model="full") as address,
         visit(address) as page,
@@ -82,15 +84,15 @@ def test_it_works_behind_a_prefix(visit: Opener, store: Path) -> None:
         assert page.url == f"{address}docs"
 
 
-def test_colour_pictures_of_any_shape(visit: Opener, store: Path) -> None:
-    """A colour bundle is drawn on in colour, in its own shape, on its own background."""
+def test_colour_model_has_a_colour_pad(visit: Opener, store: Path) -> None:
+    """A colour model gets a colour pad with the shape and background of its images."""
     with (
         serve(store, default_model="colour") as address,
         visit(address) as page,
     ):
         draw(page, SCRIBBLE)
-        settle(page)
-        pixels = read_picture(page, "#original")
+        wait_until_idle(page)
+        pixels = read_image(page, "#original")
         box = page.locator("#pad").bounding_box()
 
         assert pixels.shape == (12, 20, 3)
@@ -102,8 +104,8 @@ def test_colour_pictures_of_any_shape(visit: Opener, store: Path) -> None:
         expect(page.locator("#centre-field")).to_be_hidden()
 
 
-def test_a_bundle_with_an_autoencoder_alone(visit: Opener, store: Path) -> None:
-    """Panels that a bundle cannot fill are not there, and the page says what it lacks."""
+def test_minimal_bundle_hides_panels(visit: Opener, store: Path) -> None:
+    """Panels without a network are hidden, and the page lists the missing networks."""
     with (
         serve(store, default_model="bare") as address,
         visit(address) as page,
@@ -112,13 +114,13 @@ def test_a_bundle_with_an_autoencoder_alone(visit: Opener, store: Path) -> None:
             expect(page.locator(panel)).to_be_hidden()
         expect(page.locator("#lacks")).to_contain_text("a classifier, a denoiser, a VAE")
         draw(page, SCRIBBLE)
-        settle(page)
-        assert read_picture(page, "#reconstruction img").shape == (8, 6)
+        wait_until_idle(page)
+        assert read_image(page, "#reconstruction img").shape == (8, 6)
         assert page.locator(".error:visible").count() == 0
 
 
-def test_an_older_version_can_be_chosen(visit: Opener, store: Path) -> None:
-    """All versions that are served are offered; the chosen one answers, and is in the address."""
+def test_older_version_can_be_selected(visit: Opener, store: Path) -> None:
+    """The page offers all loaded versions, and the selected one is in the address."""
     with (
         serve(store, default_model="full") as address,
         visit(address) as page,
@@ -126,20 +128,20 @@ def test_an_older_version_can_be_chosen(visit: Opener, store: Path) -> None:
         assert page.locator("#version option").all_inner_texts() == ["2", "1"]
         with page.expect_request("**/v1/reconstruct?model=full%401*"):
             page.locator("#version").select_option("1")
-        settle(page)
+        wait_until_idle(page)
         assert page.url.endswith("#full@1")
         page.reload()
-        settle(page)
+        wait_until_idle(page)
         expect(page.locator("#version")).to_have_value("1")
         page.goto(f"{address}#full@2")
         expect(page.locator("#version")).to_have_value("2")
 
 
-def test_errors_are_the_services_own_words(visit: Opener, store: Path) -> None:
-    """What the service refuses is told by its own detail, and goes when it works again."""
+def test_rejection_shows_the_detail_of_the_problem(visit: Opener, store: Path) -> None:
+    """A rejection shows the problem's detail until the next success."""
     with (
         serve(store, default_model="full", max_samples=65) as address,
-        visit(address, refusals=True) as page,
+        visit(address, allow_rejections=True) as page,
     ):
         page.locator("#count").fill("99")
         page.locator("#count").press("Enter")
@@ -153,10 +155,10 @@ def test_errors_are_the_services_own_words(visit: Opener, store: Path) -> None:
         expect(page.locator(".batch").first.locator(".picture")).to_have_count(9)
 
 
-def test_a_service_that_went_away(visit: Opener, store: Path) -> None:
-    """The page says so in the panel that asked, and its other panels stay."""
+def test_unreachable_service_shows_an_error_in_its_panel(visit: Opener, store: Path) -> None:
+    """An unreachable service shows an error in the requesting panel; other panels stay usable."""
     with serve(store, default_model="full") as address, visit(address) as page:
-        settle(page)
+        wait_until_idle(page)
         page.evaluate("() => { window.fetch = async () => { throw new TypeError('gone'); }; }")
         page.locator("#code-zero").click()
 
@@ -164,8 +166,8 @@ def test_a_service_that_went_away(visit: Opener, store: Path) -> None:
         expect(page.locator("#reconstruction")).to_be_enabled()
 
 
-def test_the_report_is_led_to(visit: Opener, store: Path) -> None:
-    """A bundle's report is one click away, and saved where a key is needed."""
+def test_report_is_linked(visit: Opener, store: Path) -> None:
+    """The page links to the report of the bundle."""
     with serve(store, default_model="full") as address, visit(address) as page:
         report = page.request.get(f"{address}v1/models/full").json()["report"]
         link = page.get_by_role("link", name="Report")

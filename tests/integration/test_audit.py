@@ -1,4 +1,4 @@
-"""The audit of packages: flaws fail it, the want of a database does not."""
+"""`deploy/audit.sh`: vulnerabilities fail the audit, an unreachable database does not."""
 
 import http.server
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FLAW = {
+VULNERABILITY = {
     "id": "TEST-1",
     "summary": "",
     "details": "",
@@ -25,24 +25,26 @@ FLAW = {
 
 
 class Database(http.server.BaseHTTPRequestHandler):
-    """Knows of one flaw in one package, as osv.dev would tell it."""
+    """HTTP handler of a database like osv.dev with one vulnerability of one package."""
 
     def do_POST(self) -> None:
-        """Answer a query."""
+        """Respond to a query."""
         query = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        answer = json.dumps({"vulns": [FLAW]} if query["package"]["name"] == "idna" else {})
+        response = json.dumps(
+            {"vulns": [VULNERABILITY]} if query["package"]["name"] == "idna" else {}
+        )
         self.send_response(200)
-        self.send_header("Content-Length", str(len(answer)))
+        self.send_header("Content-Length", str(len(response)))
         self.end_headers()
-        self.wfile.write(answer.encode())
+        self.wfile.write(response.encode())
 
     def log_message(self, *_: object) -> None:
-        """Keep quiet."""
+        """Discard the log."""
 
 
 @pytest.fixture
 def database() -> Iterator[str]:
-    """The address of a database."""
+    """The URL of a database."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Database) as server:
         threading.Thread(target=server.serve_forever).start()
         yield f"http://127.0.0.1:{server.server_port}/v1/query"
@@ -50,7 +52,7 @@ def database() -> Iterator[str]:
 
 
 def audit(pins: Path, database: str) -> subprocess.CompletedProcess[str]:
-    """Run the audit of a file of pinned packages."""
+    """Run the audit for a file of pinned packages."""
     venv = str(Path(sys.executable).parents[1])
     return subprocess.run(
         ["sh", "deploy/audit.sh", str(pins)],
@@ -64,26 +66,26 @@ def audit(pins: Path, database: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    ("pin", "status", "told"),
-    [("h11==0.16.0", 0, "No package has a known flaw"), ("idna==3.20", 1, "TEST-1")],
+    ("pin", "status", "message"),
+    [("h11==0.16.0", 0, "No package has a known vulnerability"), ("idna==3.20", 1, "TEST-1")],
 )
-def test_a_known_flaw_fails(
-    tmp_path: Path, database: str, pin: str, status: int, told: str
+def test_known_vulnerability_fails_the_audit(
+    tmp_path: Path, database: str, pin: str, status: int, message: str
 ) -> None:
-    """A flaw ends the audit with 1 and is named; without one it ends with 0."""
+    """A vulnerability ends the audit with 1 and its id; otherwise the audit ends with 0."""
     (tmp_path / "pins").write_text(pin)
 
-    done = audit(tmp_path / "pins", database)
+    completed = audit(tmp_path / "pins", database)
 
-    assert done.returncode == status, done.stderr
-    assert told in done.stdout + done.stderr
+    assert completed.returncode == status, completed.stderr
+    assert message in completed.stdout + completed.stderr
 
 
-def test_without_a_database_nothing_fails(tmp_path: Path) -> None:
-    """Where nobody answers the audit says so, and passes."""
+def test_unreachable_database_does_not_fail_the_audit(tmp_path: Path) -> None:
+    """An unreachable database is reported, and the audit ends with 0."""
     (tmp_path / "pins").write_text("h11==0.16.0")
 
-    done = audit(tmp_path / "pins", "http://127.0.0.1:9/v1/query")
+    completed = audit(tmp_path / "pins", "http://127.0.0.1:9/v1/query")
 
-    assert done.returncode == 0
-    assert "could not be audited" in done.stdout
+    assert completed.returncode == 0
+    assert "could not be audited" in completed.stdout

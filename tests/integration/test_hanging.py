@@ -1,8 +1,7 @@
-"""A worker whose event loop hangs while its threads live on is found out and replaced."""
+"""A blocked event loop: a supervisor replaces the worker, and a stop signal still ends it."""
 
 import contextlib
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -10,47 +9,74 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-import pytest
 
 from tests.support.servers import TLS, wait_until
+from tests.support.service_process import ROOT, find_free_port
 
-ROOT = Path(__file__).parents[2]
 
-
-@pytest.fixture
-def base() -> Iterator[str]:
-    """The URL of a service of two workers that can be made to hang."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    path = {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "tests.support.blocking_app", str(port)]
-    process = subprocess.Popen(command, cwd=ROOT, env=os.environ | path)
+@contextlib.contextmanager
+def start(workers: int) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Start a service whose event loops a request can block; yield the process and the URL."""
+    port = find_free_port()
+    base = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "tests.support.blocking_app", str(port), str(workers)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
+    )
     try:
-        wait_until(lambda: len(list_pids(f"http://127.0.0.1:{port}")) == 2, timeout=30)
-        yield f"http://127.0.0.1:{port}"
+        wait_until(lambda: len(list_pids(base)) == workers, timeout=30)
+        yield process, base
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.communicate(timeout=20)
 
 
 def list_pids(base: str) -> set[int]:
-    """Return the ids of the processes that answer."""
-    found = set()
+    """Return the ids of the processes that respond."""
+    pids = set()
     for _ in range(10):
         with contextlib.suppress(httpx.TransportError):
-            found.add(httpx.get(base, verify=TLS, timeout=1).json())
-    return found
+            pids.add(httpx.get(base, verify=TLS, timeout=1).json())
+    return pids
 
 
-def test_a_worker_that_hangs_is_replaced(base: str) -> None:
-    """Within some seconds two workers answer again, and the one that hung is none of them."""
-    before = list_pids(base)
+def block(base: str) -> None:
+    """Block the event loop of one worker."""
     with contextlib.suppress(httpx.TimeoutException):
         httpx.post(f"{base}/block", verify=TLS, timeout=1)
-    (hung,) = before - list_pids(base)
-    told = time.monotonic()
 
-    wait_until(lambda: len(list_pids(base) - {hung}) == 2, timeout=20)
 
-    assert not Path(f"/proc/{hung}/fd").exists()
-    assert time.monotonic() - told < 15
+def test_a_blocked_worker_is_replaced() -> None:
+    """Within some seconds two workers respond again, without the blocked one."""
+    with start(workers=2) as (_, base):
+        before = list_pids(base)
+        block(base)
+        (blocked,) = before - list_pids(base)
+        began = time.monotonic()
+
+        wait_until(lambda: len(list_pids(base) - {blocked}) == 2, timeout=20)
+
+        assert not Path(f"/proc/{blocked}/fd").exists()
+        assert time.monotonic() - began < 15
+
+
+def test_a_blocked_process_exits_after_the_grace_period() -> None:
+    """SIGTERM ends a process whose event loop is blocked, with a line in the log."""
+    with start(workers=1) as (process, base):
+        block(base)
+        process.terminate()
+        _, log = process.communicate(timeout=6)
+
+    assert process.returncode == 1
+    assert "grace period" in log
+
+
+def test_a_blocked_worker_ends_with_its_supervisor() -> None:
+    """SIGKILL to the supervisor ends a worker whose event loop is blocked."""
+    with start(workers=2) as (process, base):
+        pids = list_pids(base)
+        block(base)
+        process.kill()
+
+        wait_until(lambda: not any(Path(f"/proc/{pid}/fd").exists() for pid in pids), timeout=6)

@@ -1,4 +1,4 @@
-"""What an operator sees of the real command: metrics of all workers, logs, the dashboard."""
+"""Observability of the real command: metrics of all workers, logs and the dashboard."""
 
 import json
 import os
@@ -24,19 +24,19 @@ REQUESTS = 60
 
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file that `workers` writes its log to."""
+    """The log file of `workers`."""
     return tmp_path_factory.mktemp("log") / "log"
 
 
 @pytest.fixture(scope="module")
 def workers(log: Path) -> Iterator[Service]:
-    """A service of two workers."""
+    """A service with two worker processes."""
     with log.open("wb") as file, start(file, "--workers", "2") as service:
         yield service
 
 
-def test_two_workers_count_as_one(workers: Service) -> None:
-    """N requests to two processes are counted as N, whichever of them is asked."""
+def test_metrics_sum_over_workers(workers: Service) -> None:
+    """Both workers report the sum of the requests to both."""
     with ThreadPoolExecutor(8) as pool:
         statuses = [*pool.map(workers.classify, range(REQUESTS))]
     scrapes = [workers.read_metrics() for _ in range(6)]
@@ -54,8 +54,8 @@ def test_two_workers_count_as_one(workers: Service) -> None:
     assert runs == [REQUESTS]
 
 
-def test_a_killed_worker_breaks_nothing(workers: Service) -> None:
-    """After kill -9 of a worker the numbers go on from where they were, and nothing hangs."""
+def test_metrics_survive_a_killed_worker(workers: Service) -> None:
+    """After a worker is killed with SIGKILL, its counts remain and new requests succeed."""
     name = 'latentd_requests_total{operation="classify",status="200"}'
     before = workers.read_metrics()[name]
     killed = find_workers(workers)[0]
@@ -72,24 +72,24 @@ def test_a_killed_worker_breaks_nothing(workers: Service) -> None:
     assert after["latentd_in_flight"] == 1
 
 
-def test_the_dashboard_asks_for_what_there_is(workers: Service) -> None:
-    """Every metric and label in the dashboard's queries is in the metrics of a service."""
+def test_dashboard_queries_existing_metrics(workers: Service) -> None:
+    """Every metric and label in the dashboard's queries exists in `/metrics`."""
     workers.get("/nowhere")
     text = workers.get("/metrics").text
     queries = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
     queries += [variable["query"]["query"] for variable in DASHBOARD["templating"]["list"][1:]]
 
-    asked = {name for query in queries for name in re.findall(r"latentd_\w+", query)}
-    told = set(re.findall(r"^(latentd_\w+)[{ ]", text, re.MULTILINE))
+    queried = {name for query in queries for name in re.findall(r"latentd_\w+", query)}
+    exported = set(re.findall(r"^(latentd_\w+)[{ ]", text, re.MULTILINE))
     labels = {label for query in queries for label in re.findall(r"by \(([^)]+)\)", query)}
-    known = set(re.findall(r'[{,](\w+)="', text))
-    assert len(asked) >= 10
-    assert asked <= told
-    assert {label for group in labels for label in group.split(", ")} <= known
+    exported_labels = set(re.findall(r'[{,](\w+)="', text))
+    assert len(queried) >= 10
+    assert queried <= exported
+    assert {label for group in labels for label in group.split(", ")} <= exported_labels
 
 
-def test_the_dashboard_can_be_loaded() -> None:
-    """The file is a dashboard: a title, and panels with ids, places, queries and a data source."""
+def test_dashboard_is_valid() -> None:
+    """The dashboard has a title, and panels with ids, positions, queries and a data source."""
     panels = DASHBOARD["panels"]
 
     assert DASHBOARD["title"] == "latentd"
@@ -97,9 +97,9 @@ def test_the_dashboard_can_be_loaded() -> None:
     assert len({panel["id"] for panel in panels}) == len(panels) >= 8
     variables = {variable["name"] for variable in DASHBOARD["templating"]["list"]}
     assert set(re.findall(r"\$\{?([a-z]\w*)", json.dumps(panels))) <= variables
-    places = [panel["gridPos"] for panel in panels]
-    assert all(place["x"] + place["w"] <= 24 for place in places)
-    assert len({(place["x"], place["y"]) for place in places}) == len(panels)
+    positions = [panel["gridPos"] for panel in panels]
+    assert all(position["x"] + position["w"] <= 24 for position in positions)
+    assert len({(position["x"], position["y"]) for position in positions}) == len(panels)
     for panel in panels:
         assert panel["type"] in {"timeseries", "table"}
         assert [target["refId"] for target in panel["targets"]] == [*"ABCDEF"][
@@ -108,10 +108,12 @@ def test_the_dashboard_can_be_loaded() -> None:
         assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
 
 
-def test_the_metrics_are_documented() -> None:
-    """docs/observability.md has each metric with its type, labels and help."""
-    table = re.findall(r"^\| `(latentd_\w+)` \| (\w+) \| (.*?) \| (.*) \|$", PAGE, re.MULTILINE)
-    ours = [value for value in vars(metrics).values() if hasattr(value, "_labelnames")]
+def test_every_metric_is_documented() -> None:
+    """docs/observability.md lists each metric with its type, labels and help."""
+    documented = re.findall(
+        r"^\| `(latentd_\w+)` \| (\w+) \| (.*?) \| (.*) \|$", PAGE, re.MULTILINE
+    )
+    collectors = [value for value in vars(metrics).values() if hasattr(value, "_labelnames")]
     expected = {
         (
             metric._name + ("_total" if metric._type == "counter" else ""),
@@ -119,14 +121,14 @@ def test_the_metrics_are_documented() -> None:
             ", ".join(f"`{label}`" for label in metric._labelnames),
             metric._documentation,
         )
-        for metric in ours
+        for metric in collectors
     }
 
-    assert set(table) == expected
+    assert set(documented) == expected
 
 
-def test_every_line_of_the_log_is_an_object(workers: Service, log: Path) -> None:
-    """What the parent, the workers, uvicorn and we log is JSON, with the documented fields."""
+def test_every_log_line_is_json_with_documented_fields(workers: Service, log: Path) -> None:
+    """Every log line of the parent, the workers and uvicorn is JSON with documented fields."""
     workers.classify()
     records = [json.loads(line) for line in log.read_text().splitlines()]
 
@@ -139,8 +141,8 @@ def test_every_line_of_the_log_is_an_object(workers: Service, log: Path) -> None
     assert any(str(record.get("model")).startswith("mnist@") for record in access)
 
 
-def test_the_shared_folder_goes_with_the_service(tmp_path: Path) -> None:
-    """When the service has stopped nothing of its metrics is left, and its last words are read."""
+def test_shutdown_removes_the_metrics_folder(tmp_path: Path) -> None:
+    """Shutdown removes the folder with the shared metrics and writes the last log lines."""
     path = tmp_path / "log"
     with path.open("wb") as file, start(file, "--workers", "2", "--log-format", "text") as service:
         variables = Path(f"/proc/{find_workers(service)[0]}/environ").read_bytes().split(b"\0")
@@ -152,8 +154,8 @@ def test_the_shared_folder_goes_with_the_service(tmp_path: Path) -> None:
     assert "Stopping parent process" in path.read_text().splitlines()[-1]
 
 
-def test_a_blocked_log_blocks_nothing() -> None:
-    """With a log that nobody reads requests are answered all the same, and the service ends."""
+def test_blocked_log_does_not_block_requests() -> None:
+    """With a log pipe that is not read, requests succeed and the service shuts down."""
     reader, writer = os.pipe()
     try:
         with start(writer) as service, httpx.Client(base_url=service.url, verify=TLS) as client:

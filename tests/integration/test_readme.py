@@ -1,4 +1,4 @@
-"""Every command of the README, run as a user would run it, in a copy of the project."""
+"""The commands of the README work, in a copy of the project."""
 
 import os
 import re
@@ -25,6 +25,7 @@ COPIED = (
     "pyproject.toml",
     "constraints.txt",
     "README.md",
+    "client",
     "service",
     "training",
     "models_store",
@@ -32,19 +33,19 @@ COPIED = (
 
 
 def find_blocks(language: str) -> list[str]:
-    """Return the README's code blocks of a language."""
+    """Return the code blocks of one language in the README."""
     return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 
 def find_free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a free TCP port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a copy of the project, where commands may write what they like."""
+    """Copy the project to a folder in which commands may write."""
     copy = tmp_path_factory.mktemp("project")
     for name in COPIED:
         source = ROOT / name
@@ -52,15 +53,16 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy2(source, copy / name)
-            # Older than the environment's stamps: make would install this copy into it.
-            os.utime(copy / name, (0, 0))
+    for file in ("Makefile", "pyproject.toml", "constraints.txt", "client/pyproject.toml"):
+        # Older than the stamp files of the environment, or make installs this copy into it.
+        os.utime(copy / file, (0, 0))
     return copy
 
 
 def run(command: str, folder: Path, **environment: str) -> str:
-    """Run a shell command that must succeed; return its standard output."""
+    """Run a shell command, check that it succeeds, and return its standard output."""
     venv = {"VENV": str(Path(sys.executable).parents[1])}
-    done = subprocess.run(
+    completed = subprocess.run(
         ["bash", "-ec", command],
         cwd=folder,
         env={**os.environ, **venv, **environment},
@@ -68,12 +70,13 @@ def run(command: str, folder: Path, **environment: str) -> str:
         text=True,
         check=False,
     )
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
+    output = f"{command}\n{completed.stdout}\n{completed.stderr}"
+    assert completed.returncode == 0, output
+    return completed.stdout
 
 
 def serve(command: str, folder: Path) -> Iterator[str]:
-    """Start a `make serve` command on a free port; give the base URL once it is ready."""
+    """Start a `make serve` command on a free port; yield the base URL when it is ready."""
     port = str(find_free_port())
     environment = {**os.environ, "VENV": str(Path(sys.executable).parents[1]), "PORT": port}
     server = subprocess.Popen(
@@ -86,8 +89,8 @@ def serve(command: str, folder: Path) -> Iterator[str]:
     try:
         deadline = time.monotonic() + 60
         while not _is_ready(url):
-            assert server.poll() is None, f"{command} ended with {server.returncode}"
-            assert time.monotonic() < deadline, f"{command} did not get ready"
+            assert server.poll() is None, f"{command} exited with {server.returncode}"
+            assert time.monotonic() < deadline, f"{command} was not ready in time"
             time.sleep(0.1)
         yield url
     finally:
@@ -104,33 +107,31 @@ def _is_ready(url: str) -> bool:
 
 @pytest.fixture(scope="module")
 def url(project: Path) -> Iterator[str]:
-    """The base URL of what the README's first command starts."""
+    """The base URL of the service that the first command starts."""
     yield from serve("make serve", project)
 
 
-def test_the_two_commands_are_the_first(project: Path) -> None:
-    """The README begins with the two commands, and the Makefile has both."""
+def test_quick_start_has_two_commands(project: Path) -> None:
+    """The first code block has `make serve` and `make test`, and the Makefile has both targets."""
     commands = [line.split("#")[0].strip() for line in find_blocks("console")[0].splitlines()]
 
     assert commands == ["make serve", "make test"]
     assert "pytest" in run("make --dry-run test", project)
 
 
-def test_the_tour(project: Path, url: str) -> None:
-    """Each curl command of the tour works, in order, and leaves the pictures that it names."""
-    tour = [
+def test_curl_tour(project: Path, url: str) -> None:
+    """Each curl command succeeds, in order, and writes the image files that it names."""
+    commands = [
         line for block in find_blocks("sh") for line in block.splitlines() if "make" not in line
     ]
 
-    answers = {line: run(line.replace("localhost:8000", url), project) for line in tour}
+    outputs = {line: run(line.replace("localhost:8000", url), project) for line in commands}
 
-    assert len(tour) >= 12
-    asked_for_json = {
-        line: text for line, text in answers.items() if " -o " not in line and "curl" in line
-    }
-    assert all(text.startswith(("{", "[")) for text in asked_for_json.values())
-    classified = next(text for line, text in answers.items() if "/v1/classify" in line)
-    assert '"label":"Ankle boot"' in classified
+    assert len(commands) >= 12
+    json_outputs = [text for line, text in outputs.items() if " -o " not in line and "curl" in line]
+    assert all(text.startswith(("{", "[")) for text in json_outputs)
+    classification = next(text for line, text in outputs.items() if "/v1/classify" in line)
+    assert '"label":"Ankle boot"' in classification
     shapes = {
         name: read_png((project / name).read_bytes()).shape
         for name in (
@@ -147,40 +148,44 @@ def test_the_tour(project: Path, url: str) -> None:
     assert shapes["line.png"] == (88, 88)
 
 
-def test_the_python_client(project: Path, url: str) -> None:
-    """The Python example runs as it stands, and knows a boot when it sees one."""
+def test_python_tour(project: Path, url: str) -> None:
+    """The Python example runs unchanged and classifies the boot correctly."""
     (example,) = find_blocks("python")
+    (make_boot,) = (
+        line for block in find_blocks("sh") for line in block.splitlines() if "-o boot.png" in line
+    )
+    run(make_boot.replace("localhost:8000", url), project)
     script = project / "example.py"
     script.write_text(example.replace("http://localhost:8000", url) + "    print(line.shape)\n")
 
-    told = run(f"{sys.executable} {script}", project)
+    output = run(f"{sys.executable} {script}", project)
 
-    assert told.startswith("{'Ankle boot': ")
-    assert told.endswith("(9, 1, 28, 28)\n")
+    assert output.startswith("{'Ankle boot': ")
+    assert output.endswith("(9, 1, 28, 28)\n")
 
 
-def test_training_on_ones_own_folder(project: Path) -> None:
-    """The training command makes a bundle of colour pictures that the next serve answers with."""
-    _draw_pictures(project / "my_images")
+def test_training_on_a_folder(project: Path) -> None:
+    """The training command publishes a bundle of colour images that `make serve` serves."""
+    draw_images(project / "my_images")
     (command,) = (block for block in find_blocks("sh") if "make train" in block)
 
     run(command, project, LATENTD_MODELS_STORE=str(project / "own_store"))
 
     for base in serve(f"LATENTD_MODELS_STORE={project / 'own_store'} make serve", project):
-        with (project / "my_images" / "cats" / "1.png").open("rb") as picture:
-            answer = httpx.post(f"{base}/v1/classify", files={"images": picture}).json()
-        rebuilt = httpx.post(f"{base}/v1/sample", headers={"Accept": "image/png"})
-    (said,) = re.findall(r"`models_store/([^`]+)`", README)
-    assert (project / "own_store" / said / "manifest.json").exists()
-    assert answer["predictions"][0]["label"] in {"cats", "dogs"}
-    assert read_png(rebuilt.content).shape == (32, 32, 3)
+        with (project / "my_images" / "cats" / "1.png").open("rb") as image:
+            body = httpx.post(f"{base}/v1/classify", files={"images": image}).json()
+        sample = httpx.post(f"{base}/v1/sample", headers={"Accept": "image/png"})
+    (documented,) = re.findall(r"`models_store/([^`]+)`", README)
+    assert (project / "own_store" / documented / "manifest.json").exists()
+    assert body["predictions"][0]["label"] in {"cats", "dogs"}
+    assert read_png(sample.content).shape == (32, 32, 3)
 
 
 @pytest.mark.parametrize(
     "command", [c for b in find_blocks("console")[1:] for c in b.splitlines() if "make serve" in c]
 )
 def test_settings_reach_make_serve(project: Path, command: str) -> None:
-    """The README's settings change what `make serve` starts."""
+    """The settings in the README change the service that `make serve` starts."""
     for base in serve(command, project):
         models = httpx.get(f"{base}/v1/models").json()["models"]
     default = next(model["name"] for model in models if model["default"])
@@ -190,8 +195,8 @@ def test_settings_reach_make_serve(project: Path, command: str) -> None:
     assert backends == ({"torchscript"} if "torchscript" in command else {"onnx"})
 
 
-def test_the_image_is_built_by_steps_that_ci_runs() -> None:
-    """The Dockerfile installs with the script that `make image-check` runs, which CI calls."""
+def test_ci_runs_the_build_steps_of_the_image() -> None:
+    """The Dockerfile installs with the script of `make image-check`, which CI runs."""
     steps = re.findall(r"^RUN (.*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
 
     assert [step.split()[:2] for step in steps] == [["sh", "deploy/install.sh"]]
@@ -199,13 +204,13 @@ def test_the_image_is_built_by_steps_that_ci_runs() -> None:
     assert "make image-check" in (ROOT / ".ci" / "run").read_text()
 
 
-def _draw_pictures(folder: Path) -> None:
-    """Draw 32 x 32 colour pictures: reddish squares are cats, bluish bars are dogs."""
-    generator = np.random.default_rng(0)
+def draw_images(folder: Path) -> None:
+    """Draw colour images of 32 x 32 pixels: red squares are cats, blue bars are dogs."""
+    rng = np.random.default_rng(0)
     for label, channel in (("cats", 0), ("dogs", 2)):
         (folder / label).mkdir(parents=True)
         for index in range(60):
-            pixels = generator.integers(0, 60, (32, 32, 3), dtype=np.uint8)
-            left, top = generator.integers(2, 16, 2)
+            pixels = rng.integers(0, 60, (32, 32, 3), dtype=np.uint8)
+            left, top = rng.integers(2, 16, 2)
             pixels[top : top + 12, left : left + (12 if channel == 0 else 4), channel] = 220
             Image.fromarray(pixels).save(folder / label / f"{index}.png")

@@ -1,4 +1,4 @@
-"""A real process is told to stop: what was sent is answered, and it ends well."""
+"""How a real process stops: it drains at the first signal, and it never outlives its limits."""
 
 import concurrent.futures
 import contextlib
@@ -8,125 +8,94 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.support.servers import TLS, wait_until
+from tests.support.service_process import (
+    ROOT,
+    Service,
+    find_free_port,
+    find_workers,
+    make_command,
+    start,
+)
 
-ROOT = Path(__file__).parents[2]
 SLOW = {"json": {"count": 512, "encoding": "png"}}
 """Takes tenths of a second."""
 
 
-def find_free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
-class Service:
-    """A `latentd serve` of its own."""
-
-    def __init__(self, workers: int, drain_seconds: float) -> None:
-        """Start it and wait until it is ready."""
-        port = find_free_port()
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", verify=TLS, timeout=20)
-        flags = {"port": port, "workers": workers, "drain-seconds": drain_seconds, "threads": 1}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "service", "serve", *(f"--{n}={v}" for n, v in flags.items())],
-            cwd=ROOT,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        try:
-            wait_until(self.is_ready, timeout=30)
-        except AssertionError:
-            self.process.kill()
-            self.process.communicate()
-            raise
-
-    def is_ready(self) -> bool:
-        """Tell whether `/readyz` is 200, asked on a new connection."""
-        with contextlib.suppress(httpx.TransportError):
-            return self.ask("/readyz").is_success
-        return False
-
-    def ask(self, path: str) -> httpx.Response:
-        """Ask on a new connection."""
-        return httpx.get(self.client.base_url.join(path), verify=TLS, timeout=20)
-
-    def list_children(self) -> set[int]:
-        """Return the ids of the workers, and of what looks after their resources."""
-        pid = self.process.pid
-        return {
-            int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        }
-
-    def list_workers(self) -> set[int]:
-        """Return the ids of the workers alone."""
-        return {
-            pid
-            for pid in self.list_children()
-            if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
-        }
-
-    def end(self) -> str:
-        """Wait for the end; return what was logged."""
-        _, told = self.process.communicate(timeout=20)
-        return told
-
-
 @pytest.fixture(params=[1, 2], ids=["one", "two"])
 def workers(request: pytest.FixtureRequest) -> int:
-    """How many workers serve."""
+    """The number of workers."""
     return int(request.param)
 
 
 @pytest.fixture
 def service(workers: int) -> Iterator[Service]:
     """A service that drains for a second and a half."""
-    started = Service(workers, drain_seconds=1.5)
-    yield started
-    started.client.close()
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(started.process.pid, signal.SIGKILL)
-    started.process.communicate()
+    with start(subprocess.PIPE, f"--workers={workers}", "--drain-seconds=1.5") as started:
+        yield started
+
+
+def read_readiness(service: Service) -> int:
+    """Return the status of `/readyz`."""
+    return service.get("/readyz").status_code
+
+
+@contextlib.contextmanager
+def slow_requests(service: Service) -> Iterator[list[int]]:
+    """Yield a list of statuses, to which eight slow requests add theirs before the block ends."""
+    statuses: list[int] = []
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        pending = [
+            pool.submit(httpx.post, f"{service.url}/v1/sample", timeout=20, verify=TLS, **SLOW)
+            for _ in range(8)
+        ]
+        time.sleep(0.05)
+        yield statuses
+        statuses += [future.result().status_code for future in pending]
+
+
+def find_blocked_signals(pid: int) -> int:
+    """Return the bit mask of the signals for which a process has a handler."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("SigCgt:\t")[2].split()[0], 16)
 
 
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
 def test_a_service_drains(service: Service, sig: signal.Signals) -> None:
-    """Told to stop, it is not ready at once, answers on for a while, and ends with 0."""
+    """After a signal it is not ready but serves requests for the drain time, and exits with 0."""
     service.process.send_signal(sig)
-    told = time.monotonic()
+    signalled = time.monotonic()
 
-    wait_until(lambda: service.ask("/readyz").status_code == 503, timeout=1)
-    ready = service.ask("/readyz")
-    answered = service.ask("/v2/health/ready").status_code, service.ask("/v1/models").status_code
-    log = service.end()
+    wait_until(lambda: read_readiness(service) == 503, timeout=1)
+    ready = service.get("/readyz")
+    others = [service.get(path).status_code for path in ("/v2/health/ready", "/v1/models")]
+    log = service.read_log()
 
     assert ready.json()["status"] == "draining"
     assert ready.headers["Connection"] == "close"
-    assert answered == (503, 200)
+    assert others == [503, 200]
     assert service.process.returncode == 0
-    assert 1.4 < time.monotonic() - told < 5
+    assert 1.4 < time.monotonic() - signalled < 5
     assert "Traceback" not in log
 
 
-def test_what_is_in_flight_is_finished(service: Service) -> None:
-    """Requests that were begun before the drain is over are answered."""
-    with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        asked = [
-            pool.submit(httpx.post, f"{service.client.base_url}/v1/sample", timeout=20, **SLOW)
-            for _ in range(8)
-        ]
-        time.sleep(0.05)
-        service.process.send_signal(signal.SIGTERM)
-        statuses = [future.result().status_code for future in asked]
-    log = service.end()
+@pytest.mark.parametrize(
+    ("workers", "sig"),
+    [(1, signal.SIGTERM), (2, signal.SIGTERM), (1, signal.SIGHUP)],
+    ids=["one", "two", "one-hangup"],
+    indirect=["workers"],
+)
+def test_pending_requests_are_finished(service: Service, sig: signal.Signals) -> None:
+    """Requests that start before the end of the drain time get their responses."""
+    with slow_requests(service) as statuses:
+        service.process.send_signal(sig)
+    log = service.read_log()
 
     assert statuses == [200] * 8
     assert service.process.returncode == 0
@@ -134,41 +103,135 @@ def test_what_is_in_flight_is_finished(service: Service) -> None:
 
 
 def test_a_signal_to_all_processes_is_one_signal(service: Service) -> None:
-    """Ctrl-C and a service manager signal each process of the group: it drains all the same."""
+    """Ctrl-C and service managers signal each process of the group: the service still drains."""
     os.killpg(service.process.pid, signal.SIGINT)
 
-    wait_until(lambda: service.ask("/readyz").status_code == 503, timeout=1)
-    log = service.end()
+    wait_until(lambda: read_readiness(service) == 503, timeout=1)
+    log = service.read_log()
 
     assert service.process.returncode == 0
     assert "Traceback" not in log
 
 
-def test_a_second_signal_ends_at_once(service: Service) -> None:
-    """Who signals twice does not want to wait."""
+def test_a_second_signal_ends_the_process(service: Service) -> None:
+    """A second signal ends the process immediately."""
     service.process.send_signal(signal.SIGTERM)
-    wait_until(lambda: service.ask("/readyz").status_code == 503, timeout=1)
-    told = time.monotonic()
+    wait_until(lambda: read_readiness(service) == 503, timeout=1)
+    signalled = time.monotonic()
     service.process.send_signal(signal.SIGTERM)
     service.process.wait(timeout=20)
 
-    assert time.monotonic() - told < 1
+    assert time.monotonic() - signalled < 1
 
 
 @pytest.mark.parametrize("workers", [2], indirect=True)
-def test_workers_are_replaced_without_a_gap(service: Service) -> None:
-    """At SIGHUP each worker gives way to a new one, and readiness stays on."""
-    replaced = service.list_workers()
-    service.process.send_signal(signal.SIGHUP)
-    answers = []
-    end = time.monotonic() + 30
-    while replaced & service.list_children() and time.monotonic() < end:
-        answers.append(service.ask("/readyz").status_code)
-        time.sleep(0.02)
-    gone = not replaced & service.list_children()
+@pytest.mark.parametrize("send", [os.kill, os.killpg], ids=["process", "group"])
+def test_workers_are_replaced_without_a_gap(
+    service: Service, send: Callable[[int, int], None]
+) -> None:
+    """SIGHUP replaces each worker; the service stays ready and loses no request."""
+    replaced = set(find_workers(service))
+    statuses = set()
+    with slow_requests(service) as slow:
+        send(service.process.pid, signal.SIGHUP)
+        end = time.monotonic() + 30
+        while replaced & set(find_workers(service)) and time.monotonic() < end:
+            statuses.add(read_readiness(service))
+            time.sleep(0.02)
+    are_replaced = not replaced & set(find_workers(service))
     service.process.send_signal(signal.SIGTERM)
-    service.end()
+    service.read_log()
 
-    assert gone
-    assert set(answers) == {200}
+    assert are_replaced
+    assert statuses == {200}
+    assert slow == [200] * 8
     assert service.process.returncode == 0
+
+
+@pytest.mark.parametrize("workers", [2], indirect=True)
+def test_workers_end_with_their_supervisor(service: Service) -> None:
+    """After SIGKILL to the supervisor the workers exit, and the port is free for the next start."""
+    children = find_workers(service)
+    port = int(service.url.rpartition(":")[2])
+
+    with slow_requests(service) as statuses:
+        service.process.kill()
+        wait_until(lambda: is_free(port), timeout=2)
+
+    assert statuses == [200] * 8
+    wait_until(lambda: not any(Path(f"/proc/{child}/fd").exists() for child in children))
+
+
+def is_free(port: int) -> bool:
+    """Return whether a process can listen on a port."""
+    with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+        return True
+    return False
+
+
+def test_sigterm_ends_the_imports() -> None:
+    """The handler exists before the imports, so that SIGTERM ends process 1 of a container."""
+    process = subprocess.Popen(make_command(find_free_port()), cwd=ROOT, stderr=subprocess.PIPE)
+    wait_until(lambda: find_blocked_signals(process.pid) & 1 << signal.SIGTERM - 1)
+    imported = Path(f"/proc/{process.pid}/maps").read_text()
+    process.terminate()
+    _, log = process.communicate(timeout=2)
+
+    assert "onnxruntime" not in imported
+    assert process.returncode == 128 + signal.SIGTERM
+    assert log == b""
+
+
+BLOCKED_THREAD = """
+import logging, threading, time
+from service.server.signals import exit_after
+logging.basicConfig(level="ERROR")
+threading.Thread(target=time.sleep, args=(60,), name="stuck").start()
+exit_after(0.2)
+"""
+HELD_LOCK = """
+import re
+from service.server.signals import exit_after
+exit_after(0.2)
+re.match("(a+)+b", "a" * 60)  # holds the interpreter's lock for years
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "log"),
+    [
+        (BLOCKED_THREAD, 1, "grace period of 0.2 s, in ['MainThread', 'stuck']"),
+        (HELD_LOCK, -signal.SIGALRM, ""),
+    ],
+    ids=["thread", "lock"],
+)
+def test_the_grace_period_ends_the_process(code: str, status: int, log: str) -> None:
+    """The process exits after the grace period, whether a thread runs or holds the lock."""
+    started = time.monotonic()
+    ended = subprocess.run(
+        [sys.executable, "-c", code], check=False, cwd=ROOT, capture_output=True, text=True
+    )
+
+    assert ended.returncode == status
+    assert log in ended.stderr
+    assert time.monotonic() - started < 5
+
+
+def test_a_port_in_use_is_one_line() -> None:
+    """A start that cannot listen names the address and the settings in one line of the log."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        ended = subprocess.run(
+            make_command(port, "--log-format=text"),
+            check=False,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=20,
+        )
+
+    assert ended.returncode == 3
+    (line,) = [line for line in ended.stderr.splitlines() if "loaded" not in line]
+    assert f"Cannot listen on 127.0.0.1:{port}" in line
+    assert "LATENTD_PORT" in line
+    assert "in use" in line

@@ -1,4 +1,4 @@
-"""Spans of requests and of networks' runs, sent to a collector; nothing where none is named."""
+"""Spans of requests and network runs, exported to a collector if one is configured."""
 
 import subprocess
 import sys
@@ -21,12 +21,12 @@ SPANS = ["POST /v1/classify", "POST /v1/sample", "run classifier", "run decoder"
 
 
 class Collector(BaseHTTPRequestHandler):
-    """Takes spans as an OpenTelemetry collector does."""
+    """HTTP handler that receives spans like an OpenTelemetry collector."""
 
     spans: list[Any]
 
     def do_POST(self) -> None:
-        """Keep the spans of a request."""
+        """Store the spans of a request."""
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if self.headers.get("Content-Encoding", "identity") == "identity":
             message = ExportTraceServiceRequest.FromString(body)
@@ -38,14 +38,14 @@ class Collector(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Discard the log."""
 
 
 @pytest.fixture
 def collector() -> Iterator[tuple[str, list[Any]]]:
-    """A collector's address and the spans that it was sent."""
+    """The address of a collector and the spans that it received."""
     spans: list[Any] = []
-    handler = type("Keeping", (Collector,), {"spans": spans})
+    handler = type("StoringCollector", (Collector,), {"spans": spans})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -54,8 +54,10 @@ def collector() -> Iterator[tuple[str, list[Any]]]:
         thread.join()
 
 
-def test_requests_and_runs_are_traced(collector: tuple[str, list[Any]], tmp_path: Path) -> None:
-    """A request is a span in its caller's trace, a network's run a span in the request's."""
+def test_requests_and_network_runs_are_traced(
+    collector: tuple[str, list[Any]], tmp_path: Path
+) -> None:
+    """A request is a span in the client's trace, and a network run a span in the request's."""
     endpoint, spans = collector
     path = tmp_path / "log"
     with path.open("wb") as file, start(file, "--otlp-endpoint", endpoint) as service:
@@ -66,8 +68,8 @@ def test_requests_and_runs_are_traced(collector: tuple[str, list[Any]], tmp_path
         service.stop()
 
     assert (inline, unsampled, in_thread.status_code) == (200, 200, 200)
-    found = {span.name: span for span in spans}
-    assert sorted(found) == [
+    span_by_name = {span.name: span for span in spans}
+    assert sorted(span_by_name) == [
         "POST /v1/classify",
         "POST /v1/sample",
         "run classifier",
@@ -75,18 +77,18 @@ def test_requests_and_runs_are_traced(collector: tuple[str, list[Any]], tmp_path
     ]
     assert {span.trace_id.hex() for span in spans} == {TRACE}
     for operation, run in (("classify", "classifier"), ("sample", "decoder")):
-        request, child = found[f"POST /v1/{operation}"], found[f"run {run}"]
+        request, child = span_by_name[f"POST /v1/{operation}"], span_by_name[f"run {run}"]
         assert request.parent_span_id.hex() == PARENT
         assert child.parent_span_id == request.span_id
-    given = {item.key: item.value for item in found["run decoder"].attributes}
-    assert given["latentd.model"].string_value.startswith("mnist@")
-    assert given["latentd.backend"].string_value == "onnx"
-    assert given["latentd.batch_size"].int_value == 200
+    attributes = {item.key: item.value for item in span_by_name["run decoder"].attributes}
+    assert attributes["latentd.model"].string_value.startswith("mnist@")
+    assert attributes["latentd.backend"].string_value == "onnx"
+    assert attributes["latentd.batch_size"].int_value == 200
     assert f'"trace_id":"{TRACE}"' in path.read_text()
 
 
-def test_a_dead_collector_holds_nothing_up(tmp_path: Path) -> None:
-    """Where no collector answers, requests are served and the service still ends in time."""
+def test_unreachable_collector_delays_nothing(tmp_path: Path) -> None:
+    """With an unreachable collector, requests succeed and the service shuts down in time."""
     with (tmp_path / "log").open("wb") as file:
         flags = ("--otlp-endpoint", "http://127.0.0.1:9")
         with start(file, *flags) as service:
@@ -96,8 +98,8 @@ def test_a_dead_collector_holds_nothing_up(tmp_path: Path) -> None:
     assert statuses == {200}
 
 
-def test_without_a_collector_no_sdk_is_loaded() -> None:
-    """Serving without traces imports nothing of the OpenTelemetry SDK."""
+def test_sdk_is_not_imported_without_a_collector() -> None:
+    """Without a collector the service does not import the OpenTelemetry SDK."""
     program = (
         "import sys; from service.app import create_app; from service.settings import Settings; "
         "create_app(Settings(models_store='models_store')); "
@@ -107,17 +109,17 @@ def test_without_a_collector_no_sdk_is_loaded() -> None:
     assert subprocess.run([sys.executable, "-c", program], check=False, cwd=ROOT).returncode == 0
 
 
-def test_a_missing_extra_is_named() -> None:
-    """Without the SDK a collector's address ends the command with 2 and the extra's name."""
+def test_missing_sdk_names_the_extra() -> None:
+    """A collector without the SDK ends the command with 2 and the name of the extra."""
     program = (
         "import sys; sys.modules['opentelemetry.sdk'] = None; from service.__main__ import main; "
         "sys.exit(main(['serve', '--otlp-endpoint', 'http://127.0.0.1:4318']))"
     )
 
-    ended = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", program], check=False, capture_output=True, text=True, cwd=ROOT
     )
 
-    assert ended.returncode == 2
-    (line,) = ended.stderr.splitlines()
+    assert completed.returncode == 2
+    (line,) = completed.stderr.splitlines()
     assert "pip install 'latentd[otel]'" in line

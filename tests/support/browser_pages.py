@@ -1,4 +1,4 @@
-"""Pages in a real browser that fail a test on what a visitor would not want."""
+"""Pages in a real browser; a test fails on console errors, failed requests and foreign hosts."""
 
 import base64
 import contextlib
@@ -11,88 +11,88 @@ from playwright.sync_api import Browser, Page, Request
 from tests.support.image_files import read_png
 
 Opener = Callable[..., contextlib.AbstractContextManager[Page]]
-_GIVEN_UP = "net::ERR_ABORTED"
-_REFUSAL = "Failed to load resource: the server responded with a status of 4"
+_ABORTED = "net::ERR_ABORTED"
+_REJECTION = "Failed to load resource: the server responded with a status of 4"
 
 
 @contextlib.contextmanager
 def open_page(
-    browser: Browser, address: str, *, refusals: bool = False, **options: object
+    browser: Browser, address: str, *, allow_rejections: bool = False, **options: object
 ) -> Iterator[Page]:
-    """Open a page; fail on a console error, a failed request or a foreign host.
+    """Open a page; fail on a console error, a failed request or a request to another host.
 
     Args:
         browser: The browser.
-        address: The page's.
-        refusals: Allow what a browser logs of itself where the service refuses a request.
-        options: Of the browser's context, such as its `viewport`.
+        address: The URL of the page.
+        allow_rejections: Ignore the console messages about responses with a 4xx status.
+        options: Options of the browser context, such as `viewport`.
     """
-    faults: list[str] = []
+    errors: list[str] = []
     context = browser.new_context(**{"viewport": {"width": 1280, "height": 1000}, **options})  # type: ignore[arg-type]
     page = context.new_page()
-    _watch(page, address, faults)
+    _watch(page, address, errors)
     page.goto(address)
     page.wait_for_load_state("networkidle")
     yield page
     context.close()
-    left = [fault for fault in faults if not (refusals and fault.startswith(_REFUSAL))]
-    assert not left, left
+    remaining = [text for text in errors if not (allow_rejections and text.startswith(_REJECTION))]
+    assert not remaining, remaining
 
 
-def _watch(page: Page, address: str, faults: list[str]) -> None:
+def _watch(page: Page, address: str, errors: list[str]) -> None:
     origin = "/".join(address.split("/")[:3])
 
-    def see(request: Request) -> None:
+    def record_foreign_request(request: Request) -> None:
         if not request.url.startswith((origin, "data:", "blob:")):
-            faults.append(request.url)
+            errors.append(request.url)
 
-    def fail(request: Request) -> None:
-        # What is on its way while a page is loaded again or closed, the browser itself gives up.
-        if request.failure != _GIVEN_UP:
-            faults.append(f"failed: {request.url}: {request.failure}")
+    def record_failure(request: Request) -> None:
+        # The browser aborts pending requests when a page is reloaded or closed.
+        if request.failure != _ABORTED:
+            errors.append(f"failed: {request.url}: {request.failure}")
 
-    page.on("console", lambda m: faults.append(m.text) if m.type == "error" else None)
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("requestfailed", fail)
-    page.on("request", see)
+    page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("requestfailed", record_failure)
+    page.on("request", record_foreign_request)
 
 
 def draw(page: Page, strokes: list[list[tuple[float, float]]], size: float = 1) -> None:
-    """Wipe the playground's pad and draw with the mouse.
+    """Clear the playground's drawing pad and draw with the mouse.
 
     Args:
         page: The playground.
-        strokes: Lines through places, each (across, down) in [0, 1].
-        size: Factor on all places: under 1 the drawing is small, and in the upper left.
+        strokes: Lines through points, each (x, y) in [0, 1].
+        size: Scale of all points: a value below 1 gives a small drawing in the upper left.
     """
     page.locator("#wipe").click()
     box = page.locator("#pad").bounding_box()
     assert box is not None
     for stroke in strokes:
-        places = [
-            (box["x"] + size * across * box["width"], box["y"] + size * down * box["height"])
-            for across, down in stroke
+        points = [
+            (box["x"] + size * x * box["width"], box["y"] + size * y * box["height"])
+            for x, y in stroke
         ]
-        page.mouse.move(*places[0])
+        page.mouse.move(*points[0])
         page.mouse.down()
-        for place in places[1:]:
-            page.mouse.move(*place, steps=2)
+        for point in points[1:]:
+            page.mouse.move(*point, steps=2)
         page.mouse.up()
 
 
-def read_picture(page: Page, selector: str) -> NDArray[np.uint8]:
-    """Return the pixels of a picture on the page, (H, W) or (H, W, 3)."""
+def read_image(page: Page, selector: str) -> NDArray[np.uint8]:
+    """Return the pixels of an image on the page, (H, W) or (H, W, 3)."""
     source = page.locator(selector).get_attribute("src") or ""
     return read_png(base64.b64decode(source.removeprefix("data:image/png;base64,")))
 
 
-def settle(page: Page) -> None:
-    """Wait until no panel of the playground has been busy for a while."""
+def wait_until_idle(page: Page) -> None:
+    """Wait until no panel of the playground has been busy for 240 ms."""
     page.evaluate(
         """async () => {
-            for (let calm = 0; calm < 6; calm++) {
+            for (let idle = 0; idle < 6; idle++) {
                 await new Promise(resolve => setTimeout(resolve, 40));
-                if (document.querySelector("[aria-busy]")) calm = 0;
+                if (document.querySelector("[aria-busy]")) idle = 0;
             }
         }"""
     )

@@ -1,8 +1,8 @@
-"""A backend without weights, and bundles for it: the whole service runs on them in milliseconds.
+"""A backend without weights, and bundles for it: the whole service runs in milliseconds.
 
-Numbers are chosen to be recognised: an image's latents are all its mean, a latent decodes to an
-image filled with its first coordinate, as a generator's noise does, and the class of an image is
-its mean on a scale of K.
+The outputs are easy to predict. Each latent coordinate of an image is the image's mean. A latent
+code or noise decodes to an image filled with its first coordinate. The class of an image is its
+mean on a scale of K.
 """
 
 from datetime import UTC, datetime
@@ -42,17 +42,17 @@ REFERENCE_ERRORS = np.array([0.0, 0.01, 0.04, 0.25], dtype=np.float32)
 
 
 class FakeNetwork:
-    """Computes what its graph's name says."""
+    """Network whose outputs follow from the name of its graph."""
 
     def __init__(self, graph: str, spec: NetworkSpec) -> None:
-        """Keep the name and the shapes."""
+        """Store the graph's name and the tensor shapes."""
         self._graph = graph
         self._spec = spec
 
     def run(self, batch: Floats) -> list[Floats]:
         """See `service.runtimes.base.Network.run`."""
         if batch.shape[1:] != self._spec.input.shape or batch.dtype != np.float32:
-            raise AssertionError(f"{self._graph} was run on {batch.dtype} {batch.shape}")
+            raise AssertionError(f"Unexpected input for {self._graph}: {batch.dtype} {batch.shape}")
         with np.errstate(over="ignore", invalid="ignore"):
             means = batch.reshape(len(batch), -1).mean(axis=1)
             return [
@@ -66,7 +66,7 @@ class FakeNetwork:
             distance = np.abs(means[:, None] - np.linspace(0, 1, shape[0], dtype=np.float32))
             return np.exp(-20 * distance) / np.exp(-20 * distance).sum(axis=1, keepdims=True)
         if self._graph.endswith(("decoder", "generator")):
-            value = batch[:, 0] + 0 * (batch**2).sum(axis=1)  # inf * 0 = NaN, as a network gives
+            value = batch[:, 0] + 0 * (batch**2).sum(axis=1)  # inf * 0 = NaN, as in a real network
         else:
             value = means
         return np.broadcast_to(
@@ -75,21 +75,22 @@ class FakeNetwork:
 
 
 class FakeRuntime:
-    """Loads graphs whose content is their network's name."""
+    """Runtime for graphs that contain only the name of their network."""
 
-    def __init__(self, form: GraphFormat = "onnx") -> None:
-        """Pretend to be a backend."""
-        self.format: GraphFormat = form
+    def __init__(self, graph_format: GraphFormat = "onnx") -> None:
+        """Declare the format of a real backend."""
+        self.format: GraphFormat = graph_format
+        self.platform = "onnxruntime_onnx"
 
     def load(self, graph: bytes, spec: NetworkSpec) -> Network:
         """See `service.runtimes.base.Runtime.load`."""
         if graph.startswith(b"broken"):
-            raise ArtifactError("the fake graph is broken")
+            raise ArtifactError("The fake graph is broken.")
         return FakeNetwork(graph.decode(), spec)
 
 
 def open_fake_backend(backend: GraphFormat, threads: int) -> FakeRuntime:
-    """Stand in for `service.runtimes.open_runtime`."""
+    """Replace `service.runtimes.open_runtime`."""
     assert threads >= 1
     return FakeRuntime(backend)
 
@@ -97,9 +98,9 @@ def open_fake_backend(backend: GraphFormat, threads: int) -> FakeRuntime:
 def write_bundle(
     store: Path, name: str, *, image: ImageSpec = IMAGE, without: frozenset[str] = frozenset()
 ) -> Bundle:
-    """Publish a fake bundle that lacks what `without` names.
+    """Publish a fake bundle without the parts in `without`.
 
-    Networks, `vae`, `gan`, `classes`, or `extras`: the maps and the report.
+    Parts are network names, `vae`, `gan`, `classes`, and `extras` (the maps and the report).
     """
     files = _make_files(image)
     networks = {
@@ -168,14 +169,14 @@ def _make_networks(image: ImageSpec) -> dict[str, NetworkSpec]:
     }
     return {
         network: NetworkSpec(
-            input=taken,
-            outputs=given,
+            input=input_spec,
+            outputs=output_specs,
             formats={
                 "onnx": GraphFile(file=f"{network}.onnx", parity=0.0),
                 "torchscript": GraphFile(file=f"{network}.pt", parity=0.0),
             },
         )
-        for network, (taken, given) in tensors.items()
+        for network, (input_spec, output_specs) in tensors.items()
     }
 
 
@@ -202,7 +203,7 @@ def _make_files(image: ImageSpec) -> dict[str, bytes]:
 
 
 def make_map() -> LatentMap:
-    """Return a map of three codes whose places can be told apart."""
+    """Return a map of three latent codes with distinct coordinates."""
     codes = np.arange(3 * LATENT_SIZE, dtype=np.float32).reshape(3, LATENT_SIZE) / 3
     return LatentMap(
         codes=codes,
@@ -217,7 +218,7 @@ def make_map() -> LatentMap:
 def _make_provenance() -> Provenance:
     return Provenance(
         created=datetime(2026, 1, 1, tzinfo=UTC),
-        command="none: a fake",
+        command="none: a fake bundle",
         dataset="none",
         dataset_digest="0" * 64,
         images={"train": 3, "validation": 1, "test": 4},

@@ -14,21 +14,21 @@ from fastapi import FastAPI
 from service.app import build_registry, create_app
 from service.artifact.manifest import GraphFormat
 from service.runtimes import Runtime
-from service.server.connection import Config, Patience
-from service.server.serve import Server
+from service.server.connection import Config, Timeouts
+from service.server.draining_server import Server
 from service.settings import Settings
 from tests.support.fakes import open_fake_backend
 
-PATIENCE = Patience()
+DEFAULT_TIMEOUTS = Timeouts()
 TLS = ssl.create_default_context()
-"""Not used over plain HTTP, but every client would load the certificates anew."""
+"""Plain HTTP does not use it, but each client without it would load the certificates again."""
 
 
 @contextlib.contextmanager
-def run_server(app: FastAPI, patience: Patience = PATIENCE) -> Iterator[str]:
-    """Serve an application on the loopback; give its base URL once it answers."""
+def run_server(app: FastAPI, timeouts: Timeouts = DEFAULT_TIMEOUTS) -> Iterator[str]:
+    """Serve an application on the loopback interface; yield its base URL."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = Server(Config(app, patience, log_config=None, access_log=False))
+    server = Server(Config(app, timeouts, log_config=None, access_log=False))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
@@ -46,25 +46,25 @@ def connect(base: str, *, timeout: float = 10) -> socket.socket:
 
 
 def count_files() -> int:
-    """Return how many files and sockets this process, in which the server runs, has open."""
-    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names are enough
+    """Return the number of open files and sockets of this process, which runs the server."""
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - only their number
 
 
 def exchange(base: str, sent: bytes, *, timeout: float = 5) -> bytes:
-    """Send raw bytes to a server and return what it answers, until it closes or says no more."""
+    """Send raw bytes to a server; return the response, or all bytes until the server closes."""
     received = b""
     with (
         connect(base, timeout=timeout) as connection,
         contextlib.suppress(ConnectionError),
     ):
         connection.sendall(sent)
-        while not _is_whole(received) and (chunk := connection.recv(65_536)):
+        while not _is_complete(received) and (chunk := connection.recv(65_536)):
             received += chunk
     return received
 
 
-def _is_whole(answer: bytes) -> bool:
-    head, separator, body = answer.partition(b"\r\n\r\n")
+def _is_complete(response: bytes) -> bool:
+    head, separator, body = response.partition(b"\r\n\r\n")
     length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
     return bool(separator) and len(body) >= int(length or 0)
 
@@ -73,7 +73,7 @@ def _is_whole(answer: bytes) -> bool:
 def run_service(
     settings: Settings, open_backend: Callable[[GraphFormat, int], Runtime] = open_fake_backend
 ) -> Iterator[httpx.Client]:
-    """Serve a store with a fake backend; give a client that follows no redirects."""
+    """Serve a store with a fake backend; yield a client that does not follow redirects."""
     registry = build_registry(settings, open_backend)
     registry.load()
     with (
@@ -84,9 +84,9 @@ def run_service(
 
 
 def wait_until(condition: Callable[[], object], *, timeout: float = 5) -> None:
-    """Wait for something that another thread does soon."""
+    """Wait until a condition holds that another thread or process establishes."""
     deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:
-            raise AssertionError("it did not happen in time")
+            raise AssertionError(f"Expected the condition to hold within {timeout:g} seconds.")
         time.sleep(0.005)

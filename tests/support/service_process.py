@@ -1,4 +1,4 @@
-"""The command `latentd serve` as a user runs it, in processes of its own."""
+"""The command `latentd serve` in separate processes, as a user runs it."""
 
 import contextlib
 import os
@@ -27,18 +27,18 @@ class Service:
     url: str
 
     def get(self, path: str, **request: Any) -> httpx.Response:  # noqa: ANN401 - as httpx
-        """Send a request over a connection of its own, so that any worker may answer."""
+        """Send a request on a new connection, so that any worker may respond."""
         return httpx.get(self.url + path, verify=TLS, timeout=10, **request)
 
     def classify(self, _number: int = 0, **headers: str) -> int:
-        """Have a picture classified; return the status."""
+        """Classify an image; return the status of the response."""
         headers |= {"Content-Type": "image/png"}
         url = f"{self.url}/v1/classify"
-        answer = httpx.post(url, content=make_png(77), headers=headers, verify=TLS, timeout=10)
-        return answer.status_code
+        response = httpx.post(url, content=make_png(77), headers=headers, verify=TLS, timeout=10)
+        return response.status_code
 
     def is_ready(self) -> bool:
-        """Tell whether the service answers."""
+        """Return whether `/readyz` is 200."""
         with contextlib.suppress(httpx.TransportError):
             return self.get("/readyz").status_code == 200
         return False
@@ -49,31 +49,51 @@ class Service:
         return {row.rpartition(" ")[0]: float(row.rpartition(" ")[2]) for row in rows}
 
     def stop(self) -> None:
-        """End it, and see that it ends well."""
+        """Send SIGTERM, and check the exit status."""
         self.process.send_signal(signal.SIGTERM)
         assert self.process.wait(timeout=20) in {0, -signal.SIGTERM, 128 + signal.SIGTERM}
+
+    def read_log(self) -> str:
+        """Wait for the end of the process; return its log, for `start(subprocess.PIPE)`."""
+        _, log = self.process.communicate(timeout=20)
+        return log.decode()
+
+
+def find_free_port() -> int:
+    """Return a port on which no process listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def make_command(port: int, *flags: str) -> list[str]:
+    """Return the command that serves the shipped bundle `mnist`, with one inference thread."""
+    command = [sys.executable, "-m", "service", "serve", "--port", str(port), "--threads", "1"]
+    return [*command, "--models-store", str(ROOT / "models_store"), *flags]
 
 
 @contextlib.contextmanager
 def start(log: IO[bytes] | int, *flags: str) -> Iterator[Service]:
-    """Serve the shipped bundle `mnist` on a free port."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    """Serve the shipped bundle `mnist` on a free port, in a new process group."""
+    port = find_free_port()
     environment = {name: value for name, value in os.environ.items() if "LATENTD_" not in name}
-    command = [sys.executable, "-m", "service", "serve", "--port", str(port), "--threads", "1"]
-    command += ["--models-store", str(ROOT / "models_store"), "--default-model", "mnist", *flags]
-    process = subprocess.Popen(command, stderr=log, env=environment, cwd=ROOT)
+    process = subprocess.Popen(
+        make_command(port, "--default-model", "mnist", *flags),
+        stderr=log,
+        env=environment,
+        cwd=ROOT,
+        start_new_session=True,
+    )
     service = Service(process, f"http://127.0.0.1:{port}")
     try:
         wait_until(service.is_ready, timeout=60)
         yield service
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
 
 
 def find_workers(service: Service) -> list[int]:
-    """Return the worker processes' ids, not the helper that multiprocessing starts."""
+    """Return the process ids of the workers, without multiprocessing's resource tracker."""
     children_file = Path(f"/proc/{service.process.pid}/task/{service.process.pid}/children")
     children = [int(child) for child in children_file.read_text().split()]
     return [

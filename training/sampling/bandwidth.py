@@ -11,7 +11,7 @@ import numpy as np
 
 from service.artifact.densities import KernelDensity
 from service.artifact.manifest import DECODERS
-from service.artifact.sources import RunNetwork
+from service.artifact.samplers import RunNetwork
 from training.randomness import derive_seed
 from training.sampling.samplers import FittedSampler
 from training.sampling.source_quality import MIN_MEMORISATION, ReferenceImages

@@ -13,16 +13,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from service.artifact.manifest import NetworkName, SourceSpace, SpaceName
-from service.artifact.sources import (
-    STORED_SOURCES,
-    Centroids,
+from service.artifact.densities import STORED_SAMPLERS, Centroids, Uniform
+from service.artifact.manifest import NetworkName, SamplerSpace, SpaceName
+from service.artifact.samplers import (
     FilteredGan,
     RunNetwork,
-    Source,
+    Sampler,
     StandardNormal,
-    StoredSource,
-    Uniform,
+    StoredSampler,
 )
 from training.data.splits import Splits
 from training.errors import TrainingError
@@ -40,9 +38,9 @@ class FittedSampler:
     """A source of latents and its entry in the manifest."""
 
     kind: str
-    space: SourceSpace
+    space: SamplerSpace
     """The space of its latents; `manifest.DECODERS` names the network that decodes them."""
-    source: Source
+    source: Sampler
     content: bytes | None = None
     """Its file; None for kinds without parameters."""
     class_conditional: bool = False
@@ -149,7 +147,7 @@ class _Spec(NamedTuple):
 
     kind: str
     space: SpaceName
-    fit: Callable[[SplitLatents, Recipe, Callable[[str], None]], StoredSource]
+    fit: Callable[[SplitLatents, Recipe, Callable[[str], None]], StoredSampler]
     needs_classes: bool = False
 
     def is_possible(self, splits: Splits, networks: NetworkSet) -> bool:
@@ -201,7 +199,7 @@ def _fit(
 
 
 def _load(spec: _Spec, content: bytes, classes: int) -> FittedSampler:
-    source = STORED_SOURCES[spec.kind].from_bytes(content)
+    source = STORED_SAMPLERS[spec.kind].from_bytes(content)
     conditional = classes > 0 and source.classes.issuperset(range(classes))
     return FittedSampler(spec.kind, spec.space, source, content, conditional)
 

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from service.artifact import Metric
 from service.artifact.manifest import DECODERS
-from service.artifact.sources import RunNetwork
+from service.artifact.samplers import RunNetwork
 from training.data.splits import LabelledImages, Splits
 from training.errors import RunError, TrainingError
 from training.randomness import make_rng

@@ -1,4 +1,4 @@
-"""BentoML: a picture as a part of a multipart form, one worker."""
+"""BentoML: an image file in a multipart form; one worker."""
 
 import bentoml
 from classifier import Classifier
@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 
 class Prediction(BaseModel):
-    """A label and the probability of each class."""
+    """A label and the class probabilities."""
 
     label: str
     probabilities: list[float]
@@ -15,7 +15,7 @@ class Prediction(BaseModel):
 
 @bentoml.service(workers=1)
 class ClassifierService:
-    """Gives pictures labels."""
+    """Classifies images."""
 
     def __init__(self) -> None:
         """Load the graph."""
@@ -23,6 +23,6 @@ class ClassifierService:
 
     @bentoml.api
     def classify(self, image: Image) -> Prediction:
-        """Classify a picture."""
-        label, probabilities = self.model.classify_picture(image)
+        """Classify an image."""
+        label, probabilities = self.model.classify_image(image)
         return Prediction(label=label, probabilities=probabilities)

@@ -1,4 +1,4 @@
-"""A plain FastAPI application: what one would write first."""
+"""Plain FastAPI app: the shortest idiomatic implementation."""
 
 import base64
 
@@ -24,7 +24,7 @@ class Pixels(BaseModel):
 
 
 class Prediction(BaseModel):
-    """A label and the probability of each class."""
+    """A label and the class probabilities."""
 
     label: str
     probabilities: list[float]
@@ -32,7 +32,7 @@ class Prediction(BaseModel):
 
 @app.post("/classify")
 async def classify(request: Request) -> Prediction:
-    """Classify the PNG file that is the body."""
+    """Classify a PNG file in the body."""
     label, probabilities = model.classify_file(await request.body())
     return Prediction(label=label, probabilities=probabilities)
 
@@ -46,6 +46,6 @@ async def classify_base64(body: Base64Image) -> Prediction:
 
 @app.post("/classify/pixels")
 async def classify_pixels(body: Pixels) -> Prediction:
-    """Classify nested numbers."""
+    """Classify pixels in nested lists."""
     label, probabilities = model.classify_pixels(np.array(body.image, np.float32))
     return Prediction(label=label, probabilities=probabilities)

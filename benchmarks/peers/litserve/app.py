@@ -1,4 +1,4 @@
-"""LitServe: a picture in base64 in JSON, one worker; usage: app.py PORT."""
+"""LitServe: an image file as base64 in JSON; one worker. Usage: app.py PORT."""
 
 import base64
 import sys
@@ -9,22 +9,22 @@ from classifier import Classifier
 
 
 class ClassifierAPI(litserve.LitAPI):
-    """The four steps of a request."""
+    """Implements the four steps of a request."""
 
-    def setup(self, device: str) -> None:  # noqa: ARG002 - LitServe's
+    def setup(self, device: str) -> None:  # noqa: ARG002 - signature of LitServe
         """Load the graph."""
         self.model = Classifier()
 
     def decode_request(self, request: dict[str, str]) -> bytes:
-        """Return the PNG file."""
+        """Return the PNG file of a request."""
         return base64.b64decode(request["image"])
 
     def predict(self, x: bytes) -> tuple[str, list[float]]:
-        """Classify it."""
+        """Classify a PNG file."""
         return self.model.classify_file(x)
 
     def encode_response(self, output: tuple[str, list[float]]) -> dict[str, Any]:
-        """Return what becomes JSON."""
+        """Return the response before its JSON serialisation."""
         return {"label": output[0], "probabilities": output[1]}
 
 

@@ -1,4 +1,4 @@
-"""MLServer: a custom runtime that takes a picture as a base64 element of a BYTES tensor."""
+"""MLServer: a custom runtime; the image file is a base64 element of a BYTES tensor."""
 
 import numpy as np
 from classifier import Classifier
@@ -8,7 +8,7 @@ from mlserver.types import InferenceRequest, InferenceResponse
 
 
 class ClassifierRuntime(MLModel):
-    """Gives pictures labels."""
+    """Classifies images."""
 
     async def load(self) -> bool:
         """Load the graph."""
@@ -16,7 +16,7 @@ class ClassifierRuntime(MLModel):
         return True
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
-        """Classify a picture."""
+        """Classify an image."""
         (image,) = Base64Codec.decode_input(payload.inputs[0])
         label, probabilities = self.model.classify_file(image)
         outputs = [

@@ -1,4 +1,4 @@
-"""Ray Serve: a picture as the body, one replica; usage: app.py PORT."""
+"""Ray Serve: an image file as the body; one replica. Usage: app.py PORT."""
 
 import sys
 from typing import Any
@@ -10,14 +10,14 @@ from starlette.requests import Request
 
 @serve.deployment(num_replicas=1)
 class ClassifierDeployment:
-    """Gives pictures labels."""
+    """Classifies images."""
 
     def __init__(self) -> None:
         """Load the graph."""
         self.model = Classifier()
 
     async def __call__(self, request: Request) -> dict[str, Any]:
-        """Classify the PNG file that is the body."""
+        """Classify a PNG file in the body."""
         label, probabilities = self.model.classify_file(await request.body())
         return {"label": label, "probabilities": probabilities}
 

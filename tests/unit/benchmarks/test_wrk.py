@@ -1,8 +1,9 @@
-"""What wrk is told and what it says."""
+"""The script and the output of wrk."""
 
 import pytest
-from loads import Request
-from performance.wrk import parse_output, write_script
+
+from benchmarks.harness.http_load import Request
+from benchmarks.harness.wrk import parse_output, write_script
 
 GOOD = """Running 10s test @ http://127.0.0.1:8000/v1/classify
   1 threads and 64 connections
@@ -15,31 +16,31 @@ Transfer/sec:      4.01MB
 """
 
 
-def test_the_rate_is_read() -> None:
-    """The rate is what wrk printed, and nothing was bad."""
-    seen = parse_output(GOOD)
+def test_rate_is_parsed() -> None:
+    """The rate is read from the output; without error lines the count is 0."""
+    throughput = parse_output(GOOD)
 
-    assert (seen.rate, seen.bad) == (4227.41, 0)
+    assert (throughput.rate, throughput.errors) == (4227.41, 0)
 
 
-def test_bad_answers_are_counted() -> None:
-    """Answers that are no success and connections that broke count as bad."""
-    seen = parse_output(
+def test_errors_are_counted() -> None:
+    """Error statuses and socket errors are added up."""
+    throughput = parse_output(
         f"{GOOD}  Socket errors: connect 0, read 2, write 0, timeout 3\n"
         "  Non-2xx or 3xx responses: 7\n"
     )
 
-    assert seen.bad == 12
+    assert throughput.errors == 12
 
 
-def test_silence_is_an_error() -> None:
-    """Where wrk could not connect, its own words are raised."""
+def test_missing_rate_is_an_error() -> None:
+    """The error contains the output of wrk."""
     with pytest.raises(RuntimeError, match="unable to connect"):
         parse_output("unable to connect to 127.0.0.1:1 Connection refused")
 
 
 def test_every_byte_of_a_body_is_escaped() -> None:
-    """No byte of a file can end the string in the script."""
+    """Quotes, newlines and backslashes in a file cannot end the Lua string."""
     script = write_script(Request("png", "/", b'\x89P"\n\\', "image/png"))
 
     assert 'wrk.body = "\\137\\080\\034\\010\\092"' in script

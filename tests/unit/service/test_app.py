@@ -16,9 +16,9 @@ from tests.support.fakes import FakeRuntime, open_fake_backend, write_bundle
 
 
 def get(app: FastAPI, *paths: str) -> list[httpx.Response]:
-    """Return an application's answers within its life, as any ASGI server would get them."""
+    """Return the responses of an application after its start-up, as any ASGI server would."""
 
-    async def ask() -> list[httpx.Response]:
+    async def send() -> list[httpx.Response]:
         transport = httpx.ASGITransport(app)
         async with (
             app.router.lifespan_context(app),
@@ -26,7 +26,7 @@ def get(app: FastAPI, *paths: str) -> list[httpx.Response]:
         ):
             return [await client.get(path) for path in paths]
 
-    return asyncio.run(ask())
+    return asyncio.run(send())
 
 
 def test_models_are_loaded_at_start_up(tmp_path: Path) -> None:
@@ -42,33 +42,33 @@ def test_models_are_loaded_at_start_up(tmp_path: Path) -> None:
 
 
 def test_before_start_up_the_service_is_not_ready(tmp_path: Path) -> None:
-    """Until models are loaded `/readyz` is 503 and says so."""
+    """Before models are loaded `/readyz` returns 503 with the reason."""
     settings = Settings(models_store=tmp_path)
     app = create_app(settings, build_registry(settings, open_fake_backend))
 
-    async def ask() -> httpx.Response:
+    async def send() -> httpx.Response:
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             return await client.get("/readyz")
 
-    answer = asyncio.run(ask())
+    response = asyncio.run(send())
 
-    assert answer.status_code == 503
-    assert answer.json()["missing"] == ["every model: not loaded yet"]
+    assert response.status_code == 503
+    assert response.json()["missing"] == ["every model: not loaded yet"]
 
 
-def test_a_store_that_cannot_be_served_stops_the_server(tmp_path: Path) -> None:
-    """Start-up fails where there is nothing to serve."""
+def test_invalid_store_stops_the_server(tmp_path: Path) -> None:
+    """Start-up fails if the store has no bundle."""
     settings = Settings(models_store=tmp_path)
 
     with pytest.raises(ArtifactError, match="no bundle"):
         get(create_app(settings, build_registry(settings, open_fake_backend)), "/livez")
 
 
-def test_a_worker_that_is_started_again_takes_what_is_good(
+def test_restarted_worker_skips_rejected_bundles(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A bundle that was refused since the start keeps no new worker from serving the others."""
+    """A bundle that was rejected since the start does not stop a new worker process."""
     write_bundle(tmp_path, "full")
     write_bundle(tmp_path, "full").folder.joinpath("encoder.onnx").write_bytes(b"changed")
     settings = Settings(models_store=tmp_path)
@@ -81,10 +81,10 @@ def test_a_worker_that_is_started_again_takes_what_is_good(
     assert [info["version"] for info in listed.json()["models"]] == [1]
 
 
-def test_settings_come_from_the_environment(
+def test_settings_are_read_from_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`create_app()` alone, as servers on other machines call it, reads the environment."""
+    """`create_app()` without arguments, as other ASGI servers call it, reads the environment."""
     monkeypatch.setenv("LATENTD_MODELS_STORE", str(tmp_path))
     monkeypatch.setenv("LATENTD_MAX_IMAGES", "3")
 
@@ -94,7 +94,7 @@ def test_settings_come_from_the_environment(
 
 
 def test_each_model_has_its_backend(tmp_path: Path) -> None:
-    """Models may run on different backends, each of which is opened once, with its threads."""
+    """Models may use different backends, each of which is opened once with its threads."""
     for name in ("one", "two", "three"):
         write_bundle(tmp_path, name)
     settings = Settings(models_store=tmp_path, model_backends={"two": "torchscript"}, threads=3)
@@ -119,7 +119,7 @@ def test_each_model_has_its_backend(tmp_path: Path) -> None:
 def test_workers_share_the_cpus(
     monkeypatch: pytest.MonkeyPatch, cpus: int, workers: int, threads: int, expected: int
 ) -> None:
-    """A worker takes its share of the CPUs, at least one, or what it is told."""
+    """A worker process has its share of the CPUs, at least one, or the number in the setting."""
     monkeypatch.setattr(composition, "count_cpus", lambda: cpus)
 
     assert count_threads(Settings(workers=workers, threads=threads)) == expected

@@ -1,4 +1,4 @@
-"""The command line: what cannot be served ends with one line that says why."""
+"""The command line: exit statuses and one-line errors."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ from tests.support.fakes import write_bundle
 
 
 def serve(store: Path, *flags: str) -> subprocess.CompletedProcess[str]:
-    """Run `latentd serve` on a store that cannot be served."""
+    """Run `latentd serve` on an invalid store."""
     environment = {name: value for name, value in os.environ.items() if "LATENTD" not in name}
     command = [sys.executable, "-m", "service", "serve", "--models-store", str(store), *flags]
     return subprocess.run(
@@ -36,29 +36,29 @@ def _break_manifest(store: Path) -> None:
     (write_bundle(store, "full").folder / "manifest.json").write_text("{")
 
 
-def _age_manifest(store: Path) -> None:
+def _change_schema_version(store: Path) -> None:
     manifest = write_bundle(store, "full").folder / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"schema_version": 1', '"schema_version": 2'))
 
 
-def _store_no_graph(store: Path) -> None:
+def _use_fake_graphs(store: Path) -> None:
     write_bundle(store, "full")
 
 
 @pytest.mark.parametrize(
-    ("prepare", "told"),
+    ("prepare", "reason"),
     [
-        (_leave_empty, "holds no bundle to serve"),
-        (_tamper, "full@1: encoder.onnx is not the file that the manifest lists"),
-        (_break_manifest, "full@1: the manifest is no valid JSON"),
-        (_age_manifest, "schema_version 2; this latentd reads 1"),
-        (_store_no_graph, "full@1: the graph is cut short"),
+        (_leave_empty, "contains no bundle"),
+        (_tamper, "full@1: encoder.onnx differs in size or SHA-256 from the manifest"),
+        (_break_manifest, "full@1: the manifest is not valid JSON"),
+        (_change_schema_version, "schema_version 2; this latentd reads 1"),
+        (_use_fake_graphs, "full@1: the graph is truncated"),
     ],
 )
-def test_what_cannot_be_served_is_said_in_one_line(
-    tmp_path: Path, prepare: Callable[[Path], None], told: str
+def test_invalid_store_is_one_line(
+    tmp_path: Path, prepare: Callable[[Path], None], reason: str
 ) -> None:
-    """A store that must not be served ends the command with 3 before it listens."""
+    """An invalid store exits with 3 and one line before the service listens."""
     prepare(tmp_path)
 
     ended = serve(tmp_path)
@@ -66,11 +66,11 @@ def test_what_cannot_be_served_is_said_in_one_line(
     assert ended.returncode == 3
     assert len(ended.stderr.splitlines()) == 1, ended.stderr
     assert ended.stderr.startswith("latentd serve: ")
-    assert told in ended.stderr
+    assert reason in ended.stderr
 
 
-def test_several_workers_are_not_started_either(tmp_path: Path) -> None:
-    """With many workers, too, it is the parent that ends: no worker fails over and over."""
+def test_invalid_store_starts_no_workers(tmp_path: Path) -> None:
+    """With several workers the parent exits, so no worker is restarted again and again."""
     ended = serve(tmp_path / "nowhere", "--workers", "4")
 
     assert ended.returncode == 3
@@ -82,6 +82,6 @@ def test_several_workers_are_not_started_either(tmp_path: Path) -> None:
     ("arguments", "status"), [([], 2), (["dance"], 2), (["--help"], 0), (["-h"], 0)]
 )
 def test_usage(capsys: pytest.CaptureFixture[str], arguments: list[str], status: int) -> None:
-    """Without a command that there is, the commands are listed."""
+    """Without a known command, the usage lists the commands."""
     assert main(arguments) == status
     assert "serve" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Settings: every one by flag and by environment, and a bad one named."""
+"""Settings: read from flags and the environment, and invalid values named."""
 
 import os
 
@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from service.__main__ import main
-from service.settings import Settings, explain
+from service.settings import Settings, format_errors
 
 VALUES = {
     "host": "0.0.0.0",  # noqa: S104 - a value
@@ -17,7 +17,7 @@ VALUES = {
     "model_backends": '{"mnist": "torchscript"}',
     "default_model": "mnist",
     "versions": "5",
-    "serve_good": "true",
+    "skip_broken_models": "true",
     "watch_seconds": "0.5",
     "threads": "2",
     "max_queue": "7",
@@ -40,16 +40,18 @@ VALUES = {
     "log_format": "text",
     "otlp_endpoint": "http://127.0.0.1:4318",
 }
-BAD = [
+INVALID = [
     ("port", "abc"),
     ("port", "65536"),
     ("port", "-1"),
     ("workers", "0"),
+    ("workers", "100000"),
     ("backend", "tensorflow"),
     ("versions", "0"),
-    ("serve_good", "perhaps"),
+    ("skip_broken_models", "perhaps"),
     ("watch_seconds", "-1"),
     ("threads", "-1"),
+    ("threads", "100000"),
     ("max_queue", "0"),
     ("request_seconds", "0"),
     ("max_body_bytes", "32MB"),
@@ -60,6 +62,8 @@ BAD = [
     ("max_samples", "1"),
     ("header_seconds", "0"),
     ("body_seconds", "-1"),
+    ("body_seconds", "inf"),
+    ("request_seconds", "nan"),
     ("drain_seconds", "-1"),
     ("cors_origins", '["a.example/x"]'),
     ("api_keys", "ci infer"),
@@ -76,22 +80,22 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
-def test_every_setting_is_tried_here() -> None:
-    """A setting that is added is added to this test."""
+def test_every_setting_is_tested() -> None:
+    """A new setting must be added to these tests."""
     assert VALUES.keys() == Settings.model_fields.keys()
 
 
 @pytest.mark.parametrize("name", VALUES)
-def test_a_setting_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """LATENTD_<NAME> sets it, away from its default."""
+def test_setting_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """LATENTD_<NAME> overrides the default."""
     monkeypatch.setenv(f"LATENTD_{name.upper()}", VALUES[name])
 
     assert getattr(Settings(), name) != Settings.model_fields[name].default
 
 
 @pytest.mark.parametrize("name", VALUES)
-def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """An empty variable, as compose files leave them, is the default."""
+def test_empty_variable_is_ignored(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """An empty variable, as Compose files leave them, gives the default."""
     monkeypatch.setenv(f"LATENTD_{name.upper()}", "")
 
     assert getattr(Settings(), name) == Settings.model_fields[name].default
@@ -99,30 +103,32 @@ def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch, name: str) -
 
 @pytest.mark.parametrize("name", VALUES)
 def test_every_setting_is_described(name: str) -> None:
-    """Each setting says in a sentence what it is."""
+    """Each setting has a description that ends with a full stop."""
     assert (Settings.model_fields[name].description or "").endswith(".")
 
 
-@pytest.mark.parametrize(("name", "value"), BAD)
-def test_a_bad_variable_stops_the_start(
+@pytest.mark.parametrize(("name", "value"), INVALID)
+def test_invalid_variable_stops_the_start(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str
 ) -> None:
-    """A bad value in the environment ends the command with 2 and one line that names it."""
+    """An invalid value in the environment exits with 2 and one line with setting and value."""
     monkeypatch.setenv(f"LATENTD_{name.upper()}", value)
 
     status = main(["serve"])
 
-    told = capsys.readouterr().err.splitlines()
+    (line,) = capsys.readouterr().err.splitlines()
     assert status == 2
-    assert len(told) == 1
-    assert told[0].startswith(f"LATENTD_{name.upper()} (--{name.replace('_', '-')}): ")
+    assert line.startswith(f"LATENTD_{name.upper()} (--{name.replace('_', '-')}): ")
+    assert ", got " in line or name == "api_keys"  # keys are never shown
 
 
-@pytest.mark.parametrize(("name", "value"), [bad for bad in BAD if bad[0] != "serve_good"])
-def test_a_bad_flag_stops_the_start(
+@pytest.mark.parametrize(
+    ("name", "value"), [setting for setting in INVALID if setting[0] != "skip_broken_models"]
+)
+def test_invalid_flag_stops_the_start(
     capsys: pytest.CaptureFixture[str], name: str, value: str
 ) -> None:
-    """A bad value of a flag ends the command with 2 and names it."""
+    """An invalid value of a flag exits with 2 and names the setting."""
     flag = f"--{name.replace('_', '-')}={value}"
 
     status = main(["serve", flag])
@@ -131,18 +137,18 @@ def test_a_bad_flag_stops_the_start(
     assert f"LATENTD_{name.upper()} (" in capsys.readouterr().err
 
 
-def test_a_variable_that_is_no_json(
+def test_invalid_json_variable(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A dictionary that is no JSON ends the command with 2 and names the setting."""
+    """A dictionary that is not JSON exits with 2 and names the setting."""
     monkeypatch.setenv("LATENTD_MODEL_BACKENDS", "torchscript")
 
     assert main(["serve"]) == 2
     assert "model_backends" in capsys.readouterr().err.lower()
 
 
-def test_an_unknown_flag(capsys: pytest.CaptureFixture[str]) -> None:
-    """A flag that there is not ends the command with 2 and is named."""
+def test_unknown_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    """An unknown flag exits with 2 and is named."""
     with pytest.raises(SystemExit) as stopped:
         main(["serve", "--no-such-flag"])
 
@@ -150,30 +156,40 @@ def test_an_unknown_flag(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--no-such-flag" in capsys.readouterr().err
 
 
-def test_all_bad_values_are_told_at_once() -> None:
-    """Each bad setting has its own line with the value that was given."""
+def test_all_invalid_values_are_reported() -> None:
+    """Each invalid setting has a line with its value."""
     with pytest.raises(ValidationError) as caught:
         Settings(port=-1, workers=0)
 
-    lines = explain(caught.value).splitlines()
+    lines = format_errors(caught.value).splitlines()
     assert [line.partition(" ")[0] for line in lines] == ["LATENTD_PORT", "LATENTD_WORKERS"]
     assert lines[0].endswith("got -1")
 
 
-def test_control_is_for_one_worker(capsys: pytest.CaptureFixture[str]) -> None:
-    """A load would reach one of several workers: the two settings exclude each other."""
+def test_repository_control_requires_one_worker(capsys: pytest.CaptureFixture[str]) -> None:
+    """Several workers and repository control exclude each other: a load reaches one worker only."""
     assert main(["serve", "--workers", "2", "--repository-control"]) == 2
 
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("LATENTD_REPOSITORY_CONTROL (--repository-control): ")
-    assert "publish into the models store" in line
+    assert "set workers to 1, or publish into the models store" in line
 
 
-def test_help_lists_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
-    """`latentd serve --help` knows every setting."""
+def test_help_lists_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    """`latentd serve --help` shows the flag of every setting."""
     with pytest.raises(SystemExit) as stopped:
         main(["serve", "--help"])
 
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     assert stopped.value.code == 0
-    assert all(f"--{name.replace('_', '-')}" in told for name in VALUES)
+    assert all(f"--{name.replace('_', '-')}" in output for name in VALUES)
+
+
+def test_an_address_of_kubernetes_is_no_port(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """LATENTD_PORT is ignored with a warning if it is the address of a Service."""
+    monkeypatch.setenv("LATENTD_PORT", "tcp://10.96.14.7:80")
+
+    assert Settings().port == 8000
+    assert "tcp://10.96.14.7:80" in caplog.text

@@ -1,4 +1,4 @@
-"""A published fake bundle."""
+"""Fixtures: a published fake bundle."""
 
 import shutil
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.support.fakes import write_bundle
 
 @pytest.fixture(scope="session")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with a whole bundle; not to be changed."""
+    """Return a store with one complete bundle; tests must not change it."""
     folder = tmp_path_factory.mktemp("published")
     write_bundle(folder, "full")
     return folder
@@ -19,5 +19,5 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def bundle(published: Path, tmp_path: Path) -> Bundle:
-    """A whole bundle, the only one in its store."""
+    """Return a complete bundle, the only one in its store."""
     return open_bundle(shutil.copytree(published, tmp_path / "store"), "full", 1)

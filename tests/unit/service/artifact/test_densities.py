@@ -1,4 +1,4 @@
-"""Every kind of source in a file: safetensors in, arrays out, or a clear refusal."""
+"""Stored samplers: read back as written, or rejected."""
 
 from typing import Any
 
@@ -9,24 +9,27 @@ from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
 from service.artifact.densities import (
+    STORED_SAMPLERS,
+    Centroids,
     ClassKernelDensity,
     GaussianMixture,
     KernelDensity,
     ProjectedDensity,
+    Uniform,
 )
-from service.artifact.sources import STORED_SOURCES, Centroids, StoredSource, Uniform
+from service.artifact.samplers import StoredSampler
 from service.errors import ArtifactError
 
-GENERATOR = np.random.default_rng(0)
+RNG = np.random.default_rng(0)
 LABELS = np.array([0, 1, 2, 0, 2])
 
 
 def make_rows(*shape: int) -> np.ndarray:
-    """Return numbers between 0 and 1."""
-    return GENERATOR.random(shape).astype(np.float32)
+    """Return random numbers in [0, 1)."""
+    return RNG.random(shape).astype(np.float32)
 
 
-SOURCES: dict[str, StoredSource] = {
+SAMPLERS: dict[str, StoredSampler] = {
     "uniform": Uniform(-make_rows(3), make_rows(3)),
     "centroid": Centroids(make_rows(3, 3), make_rows(3)),
     "kde": KernelDensity(make_rows(5, 3), make_rows(3), 0.25, LABELS),
@@ -40,29 +43,30 @@ CONDITIONAL = {"centroid", "kde", "class-kde", "pca-kde"}
 
 
 def test_every_stored_kind_is_tested() -> None:
-    """A new kind needs a source here."""
-    assert SOURCES.keys() == STORED_SOURCES.keys()
+    """A new kind must be added to these tests."""
+    assert SAMPLERS.keys() == STORED_SAMPLERS.keys()
 
 
-@pytest.mark.parametrize("kind", SOURCES)
-def test_a_source_is_read_back_as_written(kind: str) -> None:
-    """What is read is of the same size and classes, and draws the same latents."""
-    source = SOURCES[kind]
+@pytest.mark.parametrize("kind", SAMPLERS)
+def test_sampler_round_trip(kind: str) -> None:
+    """A sampler read from its file has the same size and classes and draws the same latents."""
+    sampler = SAMPLERS[kind]
 
-    read = STORED_SOURCES[kind].from_bytes(source.to_bytes())
+    read = STORED_SAMPLERS[kind].from_bytes(sampler.to_bytes())
 
     first, again = (
-        some.draw(50, np.random.Generator(np.random.PCG64(1)), None, 0.5) for some in (source, read)
+        some.draw(50, np.random.Generator(np.random.PCG64(1)), None, 0.5)
+        for some in (sampler, read)
     )
-    assert type(read) is type(source)
+    assert type(read) is type(sampler)
     assert read.latent_size == 3
     assert read.classes == ({0, 1, 2} if kind in CONDITIONAL else set())
-    assert read.to_bytes() == source.to_bytes()
+    assert read.to_bytes() == sampler.to_bytes()
     assert np.array_equal(first, again)
 
 
-def test_a_density_may_have_no_labels() -> None:
-    """Codes without classes are read back without."""
+def test_density_without_labels() -> None:
+    """Labels are optional."""
     density = KernelDensity(make_rows(5, 3), make_rows(3), 0.25)
 
     read = KernelDensity.from_bytes(density.to_bytes())
@@ -72,7 +76,7 @@ def test_a_density_may_have_no_labels() -> None:
 
 
 def make_tensors(**changes: Any) -> bytes:  # noqa: ANN401 - tensors of any kind
-    """Return a density's file with some tensors changed; None leaves one out."""
+    """Return the file of a density with some tensors changed; None removes one."""
     tensors = {
         "codes": np.zeros((5, 3), np.float32),
         "scale": np.ones(3, np.float32),
@@ -106,15 +110,15 @@ def make_tensors(**changes: Any) -> bytes:  # noqa: ANN401 - tensors of any kind
         b"",
     ],
 )
-def test_a_density_that_does_not_fit_is_refused(content: bytes) -> None:
-    """Tensors that are missing, not finite or of shapes that disagree make no density."""
+def test_invalid_density_is_rejected(content: bytes) -> None:
+    """Missing, non-finite and mismatched tensors are rejected."""
     with pytest.raises(ArtifactError):
         KernelDensity.from_bytes(content)
 
 
 def change(kind: str, **changes: Any) -> bytes:  # noqa: ANN401 - tensors of any kind
-    """Return a source's file with some tensors changed; None leaves one out."""
-    tensors = {**load(SOURCES[kind].to_bytes()), **changes}
+    """Return the file of a sampler with some tensors changed; None removes one."""
+    tensors = {**load(SAMPLERS[kind].to_bytes()), **changes}
     return bytes(save({name: tensor for name, tensor in tensors.items() if tensor is not None}))
 
 
@@ -157,25 +161,25 @@ def change(kind: str, **changes: Any) -> bytes:  # noqa: ANN401 - tensors of any
         ("gmm", {"factors": np.full((2, 3, 3), np.nan, np.float32)}),
     ],
 )
-def test_a_source_that_does_not_fit_is_refused(kind: str, changes: dict[str, Any]) -> None:
-    """Tensors that are missing, not finite, out of range or of other shapes make no source."""
+def test_invalid_sampler_is_rejected(kind: str, changes: dict[str, Any]) -> None:
+    """Missing, non-finite, out-of-range and mismatched tensors are rejected."""
     with pytest.raises(ArtifactError):
-        STORED_SOURCES[kind].from_bytes(change(kind, **changes))
+        STORED_SAMPLERS[kind].from_bytes(change(kind, **changes))
 
 
-@pytest.mark.parametrize("kind", SOURCES)
+@pytest.mark.parametrize("kind", SAMPLERS)
 @settings(deadline=None)
 @given(data=st.data())
-def test_a_changed_file_is_a_source_or_refused(kind: str, data: st.DataObject) -> None:
-    """One changed byte gives a source that draws, or an ArtifactError, and nothing else."""
-    content = bytearray(SOURCES[kind].to_bytes())
+def test_corrupted_file_is_rejected_or_draws(kind: str, data: st.DataObject) -> None:
+    """A file with one changed byte raises ArtifactError or still draws; no other exception."""
+    content = bytearray(SAMPLERS[kind].to_bytes())
     content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
 
     try:
-        source = STORED_SOURCES[kind].from_bytes(bytes(content))
+        sampler = STORED_SAMPLERS[kind].from_bytes(bytes(content))
     except ArtifactError:
         return
 
     with np.errstate(over="ignore", invalid="ignore"):  # a float of 1e38 is one byte away
-        latents = source.draw(2, np.random.default_rng(0), None, 1.0)
-    assert latents.shape == (2, source.latent_size)
+        latents = sampler.draw(2, np.random.default_rng(0), None, 1.0)
+    assert latents.shape == (2, sampler.latent_size)

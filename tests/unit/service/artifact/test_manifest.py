@@ -1,4 +1,4 @@
-"""The manifest: what is valid is read back, anything else is refused with a reason."""
+"""Manifests: valid ones are read back as written, others are rejected with a reason."""
 
 import json
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ VALUES = st.recursive(
 
 @pytest.fixture
 def members(bundle: Bundle) -> Members:
-    """The members of a valid manifest."""
+    """Return the members of a valid manifest."""
     parsed: Members = json.loads(bundle.manifest.model_dump_json())
     return parsed
 
@@ -51,8 +51,8 @@ def list_places(value: object) -> Iterator[tuple[Any, Any]]:
             yield from list_places(value[key])
 
 
-def test_a_manifest_is_read_back_as_written(bundle: Bundle) -> None:
-    """What was written is what is read."""
+def test_manifest_round_trip(bundle: Bundle) -> None:
+    """Parsing the JSON of a manifest returns an equal manifest."""
     text = bundle.manifest.model_dump_json(indent=2).encode()
 
     assert parse_manifest(text) == bundle.manifest
@@ -62,16 +62,16 @@ def test_a_manifest_is_read_back_as_written(bundle: Bundle) -> None:
     deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data())
-def test_a_poisoned_manifest_is_refused_or_loads(
+def test_mutated_manifest_is_rejected_or_loads(
     bundle: Bundle, members: Members, data: st.DataObject
 ) -> None:
-    """With any value anywhere a manifest is refused as an artifact, or the bundle still loads."""
-    poisoned = json.loads(json.dumps(members))
-    container, key = data.draw(st.sampled_from(list(list_places(poisoned))))
+    """A manifest with any value anywhere raises ArtifactError, or the bundle still loads."""
+    mutated = json.loads(json.dumps(members))
+    container, key = data.draw(st.sampled_from(list(list_places(mutated))))
     container[key] = data.draw(VALUES)
 
     try:
-        manifest = parse_manifest(dump(poisoned))
+        manifest = parse_manifest(dump(mutated))
         model = load_model(Bundle("full", 1, bundle.folder, manifest, ""), FakeRuntime())
     except ArtifactError:
         return
@@ -81,15 +81,15 @@ def test_a_poisoned_manifest_is_refused_or_loads(
 
 @settings(deadline=None)
 @given(st.binary(max_size=100))
-def test_any_bytes_are_refused(content: bytes) -> None:
-    """Bytes that are no manifest are refused, with a reason, and nothing else happens."""
+def test_random_bytes_are_rejected(content: bytes) -> None:
+    """Random bytes raise an ArtifactError about the manifest, and no other exception."""
     with pytest.raises(ArtifactError, match="the manifest"):
         parse_manifest(content)
 
 
 @pytest.mark.parametrize("version", [2, 0, "1", None, 1.5, [1]])
-def test_an_unknown_schema_version_is_named(members: Members, version: object) -> None:
-    """A manifest of another schema is refused by its version's name."""
+def test_unknown_schema_version_is_rejected(members: Members, version: object) -> None:
+    """The error for another schema version names the member."""
     members["schema_version"] = version
 
     with pytest.raises(ArtifactError, match="schema_version"):
@@ -97,8 +97,8 @@ def test_an_unknown_schema_version_is_named(members: Members, version: object) -
 
 
 @pytest.mark.parametrize("place", ["", "image", "provenance", "networks.encoder", "files"])
-def test_an_unknown_member_is_refused(members: Members, place: str) -> None:
-    """A member that the schema does not know is refused at every depth."""
+def test_unknown_member_is_rejected(members: Members, place: str) -> None:
+    """Members outside the schema are rejected at every depth."""
     inner = members
     for part in filter(None, place.split(".")):
         inner = inner[part]
@@ -109,8 +109,8 @@ def test_an_unknown_member_is_refused(members: Members, place: str) -> None:
 
 
 @pytest.mark.parametrize("member", ['"schema_version": 1', '"classes": ["one"]'])
-def test_a_member_given_twice_is_refused(members: Members, member: str) -> None:
-    """Where a member stands twice, neither is chosen."""
+def test_duplicate_member_is_rejected(members: Members, member: str) -> None:
+    """A duplicate key is an error, not a choice of the last value."""
     text = dump(members).decode().rstrip("}") + "}}, " + member + "}"
 
     with pytest.raises(ArtifactError, match="JSON"):
@@ -133,8 +133,8 @@ def test_a_member_given_twice_is_refused(members: Members, member: str) -> None:
         "",
     ],
 )
-def test_a_file_name_is_plain(members: Members, file: str) -> None:
-    """No file name reaches out of the bundle's folder, or hides."""
+def test_unsafe_file_name_is_rejected(members: Members, file: str) -> None:
+    """File names cannot leave the bundle folder or be hidden files."""
     members["files"][file] = members["files"].pop("encoder.onnx")
     members["networks"]["encoder"]["formats"]["onnx"]["file"] = file
 
@@ -142,8 +142,8 @@ def test_a_file_name_is_plain(members: Members, file: str) -> None:
         parse_manifest(dump(members))
 
 
-def test_a_manifest_is_small() -> None:
-    """A manifest over the limit is refused before it is read."""
+def test_oversized_manifest_is_rejected() -> None:
+    """A manifest over the limit is rejected before it is parsed."""
     with pytest.raises(ArtifactError, match="larger"):
         parse_manifest(b" " * (MAX_MANIFEST_BYTES + 1))
 
@@ -151,48 +151,57 @@ def test_a_manifest_is_small() -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda m: m["image"].update(background=[0.0, 0.0]), "one value a channel"),
+        (
+            lambda m: m["image"].update(background=[0.0, 0.0]),
+            "one background value per channel, 1, got 2",
+        ),
         (lambda m: m["image"].update(channels=2), "channels"),
         (lambda m: m["spaces"].pop("autoencoder"), "'autoencoder' is missing"),
-        (lambda m: m["networks"].pop("decoder"), "lacks its encoder or decoder"),
-        (lambda m: m["spaces"].pop("vae"), "there are networks of the space vae"),
-        (lambda m: m["spaces"]["autoencoder"].update(latent_size=5), "disagree"),
-        (lambda m: m["networks"]["vae_encoder"]["outputs"].pop(), "vae: latent_size and its"),
-        (lambda m: m["files"].pop("errors.safetensors"), "errors.safetensors is not among"),
-        (lambda m: m["files"].pop("encoder.onnx"), "encoder.onnx is not among"),
-        (lambda m: m["files"].pop("kde.safetensors"), "kde.safetensors is not among"),
-        (lambda m: m["networks"].pop("generator"), "gan needs the generator"),
+        (lambda m: m["networks"].pop("decoder"), "needs the networks encoder and decoder"),
+        (lambda m: m["spaces"].pop("vae"), "networks of space 'vae', which is missing"),
+        (lambda m: m["spaces"]["autoencoder"].update(latent_size=5), "latent_size is 5"),
+        (
+            lambda m: m["networks"]["vae_encoder"]["outputs"].pop(),
+            "space 'vae': networks have latents",
+        ),
+        (lambda m: m["files"].pop("errors.safetensors"), "errors.safetensors is not in files"),
+        (lambda m: m["files"].pop("encoder.onnx"), "encoder.onnx is not in files"),
+        (lambda m: m["files"].pop("kde.safetensors"), "kde.safetensors is not in files"),
+        (lambda m: m["networks"].pop("generator"), "sampler 'gan' needs the generator"),
         (
             lambda m: m["samplers"].pop("gan") and m["networks"].pop("generator"),
-            "gan-filtered need",
+            "sampler 'gan-filtered' needs the generator",
         ),
-        (lambda m: m["networks"]["generator"]["input"].update(shape=[]), "rows of numbers"),
-        (lambda m: m["image"].update(height=9), "does not take"),
-        (lambda m: m["classes"].pop(), "class labels disagree"),
-        (lambda m: m.update(classes=None), "class labels disagree"),
+        (
+            lambda m: m["networks"]["generator"]["input"].update(shape=[]),
+            r"needs an input of shape \(L,\)",
+        ),
+        (lambda m: m["image"].update(height=9), r"needs an input of shape \(1, 9, 6\)"),
+        (lambda m: m["classes"].pop(), r"output \(3,\) for 2 classes"),
+        (lambda m: m.update(classes=None), r"output \(3,\) for 0 classes"),
         (lambda m: m["samplers"]["prior"].update(space="other"), "space"),
         (lambda m: m.update(default_source="other"), "'other' is not a sampler"),
         (lambda m: m["metrics"]["reconstruction_mse"].update(count=0), "count"),
     ],
 )
-def test_parts_must_fit_together(members: Members, change: Any, reason: str) -> None:  # noqa: ANN401 - a lambda
-    """A manifest whose parts contradict each other is refused, with the reason."""
+def test_inconsistent_parts_are_rejected(members: Members, change: Any, reason: str) -> None:  # noqa: ANN401 - a lambda
+    """Contradictions between parts of a manifest are rejected with a reason."""
     change(members)
 
     with pytest.raises(ArtifactError, match=reason):
         parse_manifest(dump(members))
 
 
-def test_nan_is_no_number(members: Members) -> None:
-    """NaN and infinity, which JSON does not have, are refused."""
+def test_nan_is_rejected(members: Members) -> None:
+    """NaN and infinity are not valid JSON."""
     members["metrics"]["reconstruction_mse"]["value"] = float("nan")
 
     with pytest.raises(ArtifactError, match="JSON"):
         parse_manifest(dump(members))
 
 
-def test_a_bundle_needs_no_more_than_an_autoencoder(tmp_path: Any) -> None:  # noqa: ANN401 - a path
-    """A bundle may lack everything but the autoencoder."""
+def test_only_the_autoencoder_is_required(tmp_path: Any) -> None:  # noqa: ANN401 - a path
+    """A bundle without VAE, GAN, denoiser and classes is valid."""
     absent = frozenset({"vae", "classes", "denoiser", "gan"})
 
     bundle = write_bundle(tmp_path, "bare", without=absent)
@@ -209,37 +218,47 @@ def test_a_bundle_needs_no_more_than_an_autoencoder(tmp_path: Any) -> None:  # n
         ("gan-filtered", ("generator", "encoder", "decoder")),
     ],
 )
-def test_a_sampler_knows_what_runs_for_it(
-    members: Members, source: str, networks: tuple[str, ...]
-) -> None:
-    """A request's time is foretold from these."""
+def test_networks_of_a_sampler(members: Members, source: str, networks: tuple[str, ...]) -> None:
+    """The predicted cost of a request depends on these networks."""
     assert parse_manifest(dump(members)).samplers[source].networks == networks
 
 
-def judge(value: float) -> Members:
-    """Return the quality of a source at a distance from the validation images."""
+def make_quality(value: float) -> Members:
+    """Return the quality of a sampler with this distance from the validation images."""
     metric = {"value": value, "unit": "squared distance", "split": "validation", "count": 9}
     return {"validation_frechet": metric}
 
 
-def test_who_asks_for_a_class_gets_a_source_that_knows_classes(members: Members) -> None:
-    """Else it is the default; of several that know classes, the judge's favourite."""
-    known = members["samplers"]["kde"]
+def test_class_requests_get_the_best_class_conditional_source(members: Members) -> None:
+    """Requests with a class use the best class-conditional source if the default is not one."""
+    conditional = members["samplers"]["kde"]
     members["default_source"] = "prior"
     manifest = parse_manifest(dump(members))
-    assert manifest.choose_source(of_class=False) == "prior"
-    assert manifest.choose_source(of_class=True) == "kde"
+    assert manifest.find_default_source(class_conditional=False) == "prior"
+    assert manifest.find_default_source(class_conditional=True) == "kde"
 
-    members["samplers"]["kde"] = known | {"quality": judge(9)}
-    members["samplers"]["better"] = known | {"quality": judge(7)}
-    assert parse_manifest(dump(members)).choose_source(of_class=True) == "better"
+    members["samplers"]["kde"] = conditional | {"quality": make_quality(9)}
+    members["samplers"]["better"] = conditional | {"quality": make_quality(7)}
+    assert parse_manifest(dump(members)).find_default_source(class_conditional=True) == "better"
 
     members["default_source"] = "kde"
-    assert parse_manifest(dump(members)).choose_source(of_class=True) == "kde"
+    assert parse_manifest(dump(members)).find_default_source(class_conditional=True) == "kde"
 
 
-def test_a_bundle_whose_sources_know_no_classes_keeps_its_default(members: Members) -> None:
-    """The answer then says that this source has none."""
+def test_first_source_is_the_default_without_default_source(members: Members) -> None:
+    """A bundle with sample sources has a default source; one without sources has none."""
+    members["default_source"] = None
+    members["samplers"] = {name: members["samplers"][name] for name in ("prior", "kde")}
+    manifest = parse_manifest(dump(members))
+    assert manifest.find_default_source(class_conditional=False) == "prior"
+    assert manifest.find_default_source(class_conditional=True) == "kde"
+
+    members["samplers"] = {}
+    assert parse_manifest(dump(members)).find_default_source(class_conditional=False) is None
+
+
+def test_default_source_without_class_conditional_sources(members: Members) -> None:
+    """Without any class-conditional source the default stays, and the request is rejected later."""
     members["samplers"] = {"prior": members["samplers"]["prior"]}
     members["default_source"] = "prior"
-    assert parse_manifest(dump(members)).choose_source(of_class=True) == "prior"
+    assert parse_manifest(dump(members)).find_default_source(class_conditional=True) == "prior"

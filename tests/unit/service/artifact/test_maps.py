@@ -1,4 +1,4 @@
-"""Latent maps: safetensors in, arrays out, or a clear refusal."""
+"""Latent maps: read back as written, or rejected."""
 
 from dataclasses import replace
 from typing import Any
@@ -15,14 +15,14 @@ from tests.support.fakes import make_map
 
 
 def change(**changes: Any) -> bytes:  # noqa: ANN401 - tensors of any kind
-    """Return a map's file with some tensors changed; None leaves one out."""
+    """Return the file of a map with some tensors changed; None removes one."""
     tensors = {**load(make_map().to_bytes()), **changes}
     return bytes(save({name: tensor for name, tensor in tensors.items() if tensor is not None}))
 
 
 @pytest.mark.parametrize("labels", [None, np.array([2, 0, 1])])
-def test_a_map_is_read_back_as_written(labels: Any) -> None:  # noqa: ANN401 - an array or None
-    """Codes, projections, the plane and labels survive their file."""
+def test_map_round_trip(labels: Any) -> None:  # noqa: ANN401 - an array or None
+    """Codes, projections, the PCA plane and labels are read back as written."""
     written = replace(make_map(), labels=labels)
 
     read = LatentMap.from_bytes(written.to_bytes())
@@ -54,22 +54,22 @@ def test_a_map_is_read_back_as_written(labels: Any) -> None:  # noqa: ANN401 - a
         b"",
     ],
 )
-def test_a_map_that_does_not_fit_is_refused(content: bytes) -> None:
-    """Tensors that are missing, unknown, of another type or of shapes that disagree."""
+def test_invalid_map_is_rejected(content: bytes) -> None:
+    """Missing, unknown, ill-typed and mismatched tensors are rejected."""
     with pytest.raises(ArtifactError):
         LatentMap.from_bytes(content)
 
 
 @settings(deadline=None)
 @given(st.data())
-def test_a_changed_file_is_a_map_or_refused(data: st.DataObject) -> None:
-    """One changed byte gives a map or an ArtifactError, and nothing else."""
+def test_corrupted_file_is_rejected_or_valid(data: st.DataObject) -> None:
+    """A file with one changed byte raises ArtifactError or is valid; no other exception."""
     content = bytearray(make_map().to_bytes())
     content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
 
     try:
-        found = LatentMap.from_bytes(bytes(content))
+        read_map = LatentMap.from_bytes(bytes(content))
     except ArtifactError:
         return
 
-    assert found.tsne.shape == (len(found.codes), 2)
+    assert read_map.tsne.shape == (len(read_map.codes), 2)

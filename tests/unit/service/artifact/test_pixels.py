@@ -1,4 +1,4 @@
-"""The pixel rule, by value: every kind of picture becomes what a person would expect."""
+"""Image conversion: expected pixel values for every mode, size and option."""
 
 import io
 
@@ -17,7 +17,7 @@ ORIENTATION = 0x0112
 def make_spec(
     channels: int = 1, height: int = 4, width: int = 4, resize: str = "pad", level: float = 0.0
 ) -> ImageSpec:
-    """Return a bundle's rule."""
+    """Return the image specification of a bundle."""
     return ImageSpec(
         channels=channels,
         height=height,
@@ -27,106 +27,108 @@ def make_spec(
     )
 
 
-def make_picture(rows: object, mode: str | None = None) -> Image.Image:
-    """Return a picture of 8-bit values."""
-    picture = Image.fromarray(np.array(rows, dtype=np.uint8))
-    return picture.convert(mode) if mode else picture
+def make_image(rows: object, mode: str | None = None) -> Image.Image:
+    """Return an image of 8-bit values."""
+    image = Image.fromarray(np.array(rows, dtype=np.uint8))
+    return image.convert(mode) if mode else image
 
 
-def make_half(left: int, right: int, size: int = 4) -> NDArray[np.uint8]:
-    """Return a square whose left half differs from its right."""
+def make_halves(left: int, right: int, size: int = 4) -> NDArray[np.uint8]:
+    """Return a square with one value in each half."""
     return np.repeat([[left] * (size // 2) + [right] * (size // 2)], size, axis=0).astype(np.uint8)
 
 
-def test_a_fitting_picture_is_taken_as_it_is() -> None:
-    """A picture of the right size and mode keeps every pixel."""
+def test_matching_image_is_unchanged() -> None:
+    """An image of the right size and mode keeps every pixel."""
     pixels = np.arange(16, dtype=np.uint8).reshape(4, 4)
 
-    assert np.array_equal(to_pixels(make_picture(pixels), make_spec())[0], pixels)
+    assert np.array_equal(to_pixels(make_image(pixels), make_spec())[0], pixels)
 
 
-def test_sixteen_bits_are_scaled() -> None:
-    """16-bit grey is scaled to 8 bits, where clipping would make nearly all of it white."""
+def test_sixteen_bit_grey_is_scaled() -> None:
+    """16-bit grey is scaled to 8 bits; clipping would make most of it white."""
     deep = np.array([[0, 257, 128 * 257, 65_535]] * 4, dtype=np.uint16)
 
     assert to_pixels(Image.fromarray(deep), make_spec())[0, 0].tolist() == [0, 1, 128, 255]
 
 
-def test_a_palette_is_looked_up() -> None:
-    """A palette picture gives its colours, not its indices."""
-    picture = Image.new("P", (4, 4), 1)
-    picture.putpalette([0, 0, 0, 10, 20, 30])
+def test_palette_colours_are_resolved() -> None:
+    """A palette image gives its colours, not its indices."""
+    image = Image.new("P", (4, 4), 1)
+    image.putpalette([0, 0, 0, 10, 20, 30])
 
-    assert to_pixels(picture, make_spec(3))[:, 0, 0].tolist() == [10, 20, 30]
+    assert to_pixels(image, make_spec(3))[:, 0, 0].tolist() == [10, 20, 30]
 
 
 @pytest.mark.parametrize(("level", "expected"), [(0.0, 100), (1.0, 228)])
 @pytest.mark.parametrize("mode", ["LA", "RGBA"])
-def test_transparency_lies_on_the_background(mode: str, level: float, expected: int) -> None:
+def test_transparency_is_blended_with_the_background(
+    mode: str, level: float, expected: int
+) -> None:
     """Half-transparent 200 over black is 100, over white 228."""
     color = (200, 128) if mode == "LA" else (200, 200, 200, 128)
-    picture = Image.new(mode, (4, 4), color)
+    image = Image.new(mode, (4, 4), color)
 
-    pixels = to_pixels(picture, make_spec(level=level))
+    pixels = to_pixels(image, make_spec(level=level))
 
     assert np.abs(pixels.astype(int) - expected).max() <= 1
 
 
-def test_a_transparent_palette_colour_lies_on_the_background() -> None:
-    """A palette's transparent entry shows the background."""
-    picture = Image.new("P", (4, 4), 0)
-    picture.putpalette([250, 250, 250])
-    picture.info["transparency"] = 0
+def test_transparent_palette_colour_shows_the_background() -> None:
+    """The transparent entry of a palette becomes the background."""
+    image = Image.new("P", (4, 4), 0)
+    image.putpalette([250, 250, 250])
+    image.info["transparency"] = 0
 
-    assert to_pixels(picture, make_spec(level=0.2)).max() == 51
+    assert to_pixels(image, make_spec(level=0.2)).max() == 51
 
 
 @pytest.mark.parametrize("form", ["PNG", "TIFF"])
-def test_orientation_is_applied(form: str) -> None:
-    """A file whose EXIF data say to turn it by a quarter is turned."""
+def test_exif_orientation_is_applied(form: str) -> None:
+    """EXIF orientation 6 rotates the image by 90 degrees."""
     exif = Image.Exif()
     exif[ORIENTATION] = 6
-    content = save(make_picture(make_half(0, 255)), form, exif=exif)
+    content = save(make_image(make_halves(0, 255)), form, exif=exif)
 
-    turned = to_pixels(Image.open(io.BytesIO(content)), make_spec())[0]
+    rotated = to_pixels(Image.open(io.BytesIO(content)), make_spec())[0]
 
-    assert turned[0].tolist() == [0] * 4
-    assert turned[-1].tolist() == [255] * 4
-
-
-def test_cmyk_becomes_colour() -> None:
-    """A print picture of full cyan is cyan on the screen."""
-    picture = Image.new("CMYK", (4, 4), (255, 0, 0, 0))
-
-    assert to_pixels(picture, make_spec(3))[:, 0, 0].tolist() == [0, 255, 255]
+    assert rotated[0].tolist() == [0] * 4
+    assert rotated[-1].tolist() == [255] * 4
 
 
-def test_cmyk_becomes_grey() -> None:
-    """A print picture of no ink is white."""
-    picture = Image.new("CMYK", (4, 4), (0, 0, 0, 0))
+def test_cmyk_to_rgb() -> None:
+    """Full cyan ink is cyan in RGB."""
+    image = Image.new("CMYK", (4, 4), (255, 0, 0, 0))
 
-    assert to_pixels(picture, make_spec())[0, 0].tolist() == [255] * 4
-
-
-def test_one_bit_is_black_and_white() -> None:
-    """A picture of one bit gives 0 and 255."""
-    picture = make_picture(make_half(0, 255)).convert("1")
-
-    assert to_pixels(picture, make_spec())[0, 0].tolist() == [0, 0, 255, 255]
+    assert to_pixels(image, make_spec(3))[:, 0, 0].tolist() == [0, 255, 255]
 
 
-def test_colour_becomes_grey_by_luma() -> None:
-    """Red, green and blue weigh as the eye sees them (ITU-R BT.601)."""
-    picture = make_picture([[[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]]] * 4)
+def test_cmyk_to_grey() -> None:
+    """No ink is white."""
+    image = Image.new("CMYK", (4, 4), (0, 0, 0, 0))
 
-    assert to_pixels(picture, make_spec())[0, 0].tolist() == [76, 150, 29, 255]
+    assert to_pixels(image, make_spec())[0, 0].tolist() == [255] * 4
 
 
-def test_grey_becomes_colour() -> None:
-    """A grey picture has the same value in all three channels."""
-    picture = make_picture(np.arange(16).reshape(4, 4))
+def test_one_bit_image() -> None:
+    """A 1-bit image has the values 0 and 255."""
+    image = make_image(make_halves(0, 255)).convert("1")
 
-    pixels = to_pixels(picture, make_spec(3))
+    assert to_pixels(image, make_spec())[0, 0].tolist() == [0, 0, 255, 255]
+
+
+def test_rgb_to_grey_uses_luma() -> None:
+    """Grey is the ITU-R BT.601 luma of red, green and blue."""
+    image = make_image([[[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]]] * 4)
+
+    assert to_pixels(image, make_spec())[0, 0].tolist() == [76, 150, 29, 255]
+
+
+def test_grey_to_rgb() -> None:
+    """A grey image has the same value in all three channels."""
+    image = make_image(np.arange(16).reshape(4, 4))
+
+    pixels = to_pixels(image, make_spec(3))
 
     assert (pixels == np.arange(16).reshape(4, 4)).all()
 
@@ -135,11 +137,11 @@ def test_grey_becomes_colour() -> None:
     ("resize", "corners"),
     [("pad", [51, 51]), ("crop", [0, 255]), ("stretch", [0, 255])],
 )
-def test_a_wide_picture_is_fitted(resize: str, corners: list[int]) -> None:
-    """8 x 4 into 4 x 4: padding adds background above and below, the others fill."""
+def test_wide_image_is_resized(resize: str, corners: list[int]) -> None:
+    """8 x 4 to 4 x 4: `pad` adds background above and below, `crop` and `stretch` fill."""
     wide = np.repeat([[0] * 4 + [255] * 4], 4, axis=0)
 
-    pixels = to_pixels(make_picture(wide), make_spec(resize=resize, level=0.2))[0]
+    pixels = to_pixels(make_image(wide), make_spec(resize=resize, level=0.2))[0]
 
     assert pixels[0, [0, 3]].tolist() == corners
     assert pixels[1, [0, 3]].tolist() == [0, 255]
@@ -147,11 +149,11 @@ def test_a_wide_picture_is_fitted(resize: str, corners: list[int]) -> None:
 
 @pytest.mark.parametrize("resize", ["pad", "crop", "stretch"])
 @pytest.mark.parametrize("size", [(4000, 1), (1, 4000), (1, 1), (3, 5)])
-def test_a_picture_of_any_proportion_is_taken(resize: str, size: tuple[int, int]) -> None:
-    """Even a line of one pixel's width is fitted."""
-    picture = Image.new("L", size, 200)
+def test_any_aspect_ratio_is_accepted(resize: str, size: tuple[int, int]) -> None:
+    """Even an image one pixel wide is resized."""
+    image = Image.new("L", size, 200)
 
-    pixels = to_pixels(picture, make_spec(3, 4, 6, resize=resize))
+    pixels = to_pixels(image, make_spec(3, 4, 6, resize=resize))
 
     assert pixels.shape == (3, 4, 6)
     assert set(np.unique(pixels).tolist()) <= {0, *range(1, 201)}
@@ -169,17 +171,17 @@ def test_a_picture_of_any_proportion_is_taken(resize: str, size: tuple[int, int]
     ],
 )
 def test_inversion(invert: str, border: int, expected: tuple[int, int]) -> None:
-    """`true` turns every picture, `auto` only one that is light at its border."""
+    """`true` inverts every image, `auto` only an image with a light border."""
     pixels = np.full((4, 4), border)
     pixels[1:3, 1:3] = 255 - border
 
-    inverted = to_pixels(make_picture(pixels), make_spec(), invert)[0]
+    inverted = to_pixels(make_image(pixels), make_spec(), invert)[0]
 
     assert (inverted[0, 0], inverted[1, 1]) == expected
 
 
-def test_inversion_comes_before_padding() -> None:
-    """The background is the bundle's own: it is padded after the picture is turned."""
+def test_inversion_precedes_padding() -> None:
+    """The background is the bundle's own: it is added after the inversion."""
     wide = Image.new("L", (4, 2), 255)
 
     pixels = to_pixels(wide, make_spec(level=0.2), "auto")[0]
@@ -189,8 +191,8 @@ def test_inversion_comes_before_padding() -> None:
 
 
 @pytest.mark.parametrize(("level", "light"), [(0.0, False), (0.5, False), (0.51, True)])
-def test_a_border_is_light_over_one_half(level: float, light: bool) -> None:
-    """The mean of the border decides; the inside does not count."""
+def test_light_border_threshold(level: float, light: bool) -> None:
+    """A border is light if the mean of its pixels is over one half."""
     image = np.full((3, 6, 5), level, np.float32)
     image[:, 1:-1, 1:-1] = 1 - level
 

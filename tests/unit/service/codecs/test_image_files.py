@@ -1,116 +1,341 @@
-"""Picture files are read alike, whoever takes them apart."""
+"""Image files give the pixels that Pillow gives, or one of our errors."""
 
 import io
 import itertools
-import struct
+import json
+import tracemalloc
 import zlib
+from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from service.artifact import ImageSpec
-from service.codecs.image_files import Picture, open_picture
-from service.errors import LatentdError
-from tests.support.image_files import make_chunk
+from service.codecs.image_batches import to_batch
+from service.codecs.image_files import ImageFile, open_base64, open_image
+from service.codecs.request_body import IMAGES, decode_body
+from service.errors import MalformedInputError, RequestError, UnsupportedFormatError
+from service.http.limits import Limits
+from tests.support.image_files import (
+    filter_rows,
+    insert_segments,
+    make_chunk,
+    make_exif,
+    make_noise,
+    make_orientation,
+    make_segment,
+    save,
+    to_base64,
+    write_png,
+)
 
-SIDE = 6
-SPEC = ImageSpec(channels=1, height=SIDE, width=SIDE)
-PIXELS = np.arange(SIDE * SIDE, dtype=np.uint8).reshape(SIDE, SIDE) * 7
+SPEC = ImageSpec(channels=3, height=5, width=4, background=(0.2, 0.4, 0.6))
+CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+FORMS = [
+    *((0, depth) for depth in (1, 2, 4, 8, 16)),
+    *((2, depth) for depth in (8, 16)),
+    *((3, depth) for depth in (1, 2, 4, 8)),
+    *((4, depth) for depth in (8, 16)),
+    *((6, depth) for depth in (8, 16)),
+]
+"""The valid combinations of colour type and bit depth."""
+ADAM7 = [
+    (0, 0, 8, 8),
+    (4, 0, 8, 8),
+    (0, 4, 4, 8),
+    (2, 0, 4, 4),
+    (0, 2, 2, 4),
+    (1, 0, 2, 2),
+    (0, 1, 1, 2),
+]
+"""The passes of an interlaced file: first column and row, and the distances to the next."""
+BOMB = make_chunk(b"zTXt", b"key\0\0" + zlib.compress(b"a" * 2_000_000))
 
 
-def write_png(mode: str = "L", extra: bytes = b"", parts: int = 1) -> bytes:
-    """Return a PNG file with chunks before its pixels, which come in so many parts."""
-    colour = {"L": 0, "RGB": 2}[mode]
-    rows = np.repeat(PIXELS[..., None], len(mode), axis=2).reshape(SIDE, -1)
-    data = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
-    cuts = np.linspace(0, len(data), parts + 1).astype(int)
-    head = struct.pack(">IIBBBBB", SIDE, SIDE, 8, colour, 0, 0, 0)
-    body = [data[start:end] for start, end in itertools.pairwise(cuts)]
-    chunks = [make_chunk(b"IHDR", head), extra, *(make_chunk(b"IDAT", part) for part in body)]
-    return b"\x89PNG\r\n\x1a\n" + b"".join([*chunks, make_chunk(b"IEND", b"")])
+def split_passes(size: tuple[int, int], *, interlaced: bool) -> list[tuple[int, int]]:
+    """Return the width and height of each pass that has pixels."""
+    if not interlaced:
+        return [size]
+    passes = [
+        (-((x - size[0]) // width), -((y - size[1]) // height)) for x, y, width, height in ADAM7
+    ]
+    return [(width, height) for width, height in passes if width > 0 and height > 0]
 
 
-def read(picture: Picture) -> NDArray[np.uint8]:
-    """Return a picture's pixels."""
-    return picture.to_pixels(SPEC, "false", None)
+@st.composite
+def valid_pngs(draw: st.DrawFn) -> bytes:
+    """Draw a valid PNG file of any form with random pixels, filters, metadata and parts."""
+    colour, depth = draw(st.sampled_from(FORMS))
+    size = draw(st.tuples(st.integers(1, 12), st.integers(1, 12)))
+    interlaced = draw(st.booleans())
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    rows = []
+    for width, height in split_passes(size, interlaced=interlaced):
+        length = -(-width * depth * CHANNELS[colour] // 8)
+        rows += [bytes([rng.integers(5)]) + rng.bytes(length) for _ in range(height)]
+    before = []
+    if colour == 3:
+        before.append(make_chunk(b"PLTE", rng.bytes(3 * 2**depth)))
+    transparency = {0: 2, 2: 6, 3: draw(st.integers(1, 2**depth)) if colour == 3 else 0}
+    if draw(st.booleans()) and colour in transparency:
+        levels = rng.integers(0, 256, transparency[colour], np.uint8)
+        if colour != 3 and depth < 16:
+            levels[::2] = 0
+            levels[1::2] &= 2**depth - 1
+        before.append(make_chunk(b"tRNS", levels.tobytes()))
+    metadata = draw(st.lists(st.sampled_from([b"tEXt", b"prVt"]), max_size=2))
+    chunks = [make_chunk(kind, b"key\0value") for kind in metadata]
+    orientation = draw(st.none() | st.integers(1, 8))
+    if orientation is not None:
+        chunks.append(make_chunk(b"eXIf", make_exif(make_orientation(orientation))))
+    is_before = draw(st.booleans())
+    return write_png(
+        b"".join(rows),
+        size,
+        depth=depth,
+        colour=colour,
+        interlaced=interlaced,
+        before=before + (chunks if is_before else []),
+        after=[] if is_before else chunks,
+        parts=draw(st.integers(1, 4)),
+    )
 
 
-def read_by_pillow(content: bytes) -> NDArray[np.uint8] | None:
-    """Return what Pillow makes of a file; None where it is broken."""
+@st.composite
+def valid_jpegs(draw: st.DrawFn) -> bytes:
+    """Draw a valid JPEG file of any mode with random pixels and metadata."""
+    mode = draw(st.sampled_from(["L", "RGB", "CMYK"]))
+    width, height = draw(st.tuples(st.integers(1, 20), st.integers(1, 20)))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    image = Image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8)).convert(mode)
+    content = save(
+        image,
+        "JPEG",
+        quality=draw(st.integers(1, 100)),
+        progressive=draw(st.booleans()),
+        subsampling=draw(st.integers(0, 2)),
+    )
+    segments = [make_segment(0xFE, b"a comment")] * draw(st.integers(0, 2))
+    orientation = draw(st.none() | st.integers(1, 8))
+    if orientation is not None:
+        exif = make_exif(make_orientation(orientation, "<"), order="<")
+        segments.append(make_segment(0xE1, b"Exif\0\0" + exif))
+    return insert_segments(content, *segments)
+
+
+def decode_by_pillow(content: bytes) -> Image.Image:
+    """Return the upright image as Pillow decodes it."""
+    image = Image.open(io.BytesIO(content), formats=["PNG", "JPEG"])
+    image.load()
+    return ImageOps.exif_transpose(image)
+
+
+def check_equal_images(image: Image.Image, expected: Image.Image) -> None:
+    """Check that two images have equal modes, sizes, pixels and transparency."""
+    assert (image.mode, image.size) == (expected.mode, expected.size)
+    assert image.tobytes() == expected.tobytes()
+    assert image.has_transparency_data == expected.has_transparency_data
+    assert image.convert("RGBA").tobytes() == expected.convert("RGBA").tobytes()
+
+
+@settings(deadline=None, max_examples=300)
+@given(valid_pngs() | valid_jpegs())
+def test_valid_file_has_the_pixels_of_pillow(content: bytes) -> None:
+    """A valid PNG or JPEG file of any form gives the upright image that Pillow gives."""
+    image = open_image(content)
+
+    upright, expected = image.decode_upright(), decode_by_pillow(content)
+
+    check_equal_images(upright, expected)
+    turned = (image.height, image.width) if image.orientation > 4 else (image.width, image.height)
+    assert turned == expected.size
+    batch, expected_batch = (
+        to_batch([ImageFile(*one.size, lambda one=one: one)], SPEC, "auto")
+        for one in (upright, expected)
+    )
+    assert np.array_equal(batch, expected_batch)
+
+
+@settings(deadline=None, max_examples=300)
+@given(valid_pngs() | valid_jpegs(), st.data())
+def test_damaged_file_is_an_image_or_one_of_our_errors(content: bytes, data: st.DataObject) -> None:
+    """A file with changed, inserted or missing bytes gives an image or one of our errors."""
+    damaged = bytearray(content)
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, len(damaged)))
+        damaged[place : place + data.draw(st.integers(0, 9))] = data.draw(st.binary(max_size=9))
+    in_json = data.draw(st.booleans())
+
     try:
-        image = Image.open(io.BytesIO(content), formats=["PNG"])
-        return np.asarray(image.convert("L").resize((SIDE, SIDE), Image.Resampling.BILINEAR))
-    except Exception:  # noqa: BLE001 - Pillow's many
-        return None
+        batch = to_batch([open_image(bytes(damaged))], SPEC, "false", in_json=in_json)
+    except RequestError as error:
+        assert str(error)  # noqa: PT017
+    else:
+        assert batch.shape == (1, 3, 5, 4)
+
+
+PLAIN = write_png(filter_rows(np.arange(36, dtype=np.uint8).reshape(6, 6) * 7), parts=2)
 
 
 def check_against_pillow(content: bytes) -> None:
-    """Check that a file gives Pillow's pixels, or an error of ours where it is broken."""
-    expected = read_by_pillow(content)
+    """Check that a file gives Pillow's pixels, or one of our errors.
+
+    Pillow accepts wrong checksums of the last pixels and of the end, which are rejected here.
+    """
     try:
-        pixels = read(open_picture(content))
-    except LatentdError:
-        assert expected is None
-    else:
-        assert expected is not None
-        assert np.array_equal(pixels[0], expected)
+        to_batch([open_image(content)], SPEC, "false")
+    except RequestError:
+        return
+    check_equal_images(open_image(content).decode_upright(), decode_by_pillow(content))
 
 
-@pytest.mark.parametrize("mode", ["L", "RGB"])
-@pytest.mark.parametrize("parts", [1, 3])
-def test_a_plain_file_is_decoded_without_pillows_reader(mode: str, parts: int) -> None:
-    """Grey and RGB files give their pixels, in however many parts these come."""
-    picture = open_picture(write_png(mode, parts=parts))
+@given(place=st.integers(0, len(PLAIN) - 1), value=st.integers(0, 255))
+def test_changed_byte_is_treated_as_by_pillow(place: int, value: int) -> None:
+    """One wrong byte in a plain file gives the pixels that Pillow gives, or one of our errors."""
+    check_against_pillow(PLAIN[:place] + bytes([value]) + PLAIN[place + 1 :])
 
-    assert isinstance(picture.decode(), Image.Image)
-    assert type(picture.decode()) is Image.Image  # and no PngImageFile
-    assert np.array_equal(read(picture)[0], PIXELS)
+
+@given(data=st.binary(max_size=80), colour=st.sampled_from([0, 2]))
+@example(data=bytes(7 * 6), colour=0)
+@example(data=bytes(7 * 7), colour=0)
+def test_wrong_pixels_are_treated_as_by_pillow(data: bytes, colour: int) -> None:
+    """Pixels that are too few, too many or not compressed give what Pillow gives."""
+    content = write_png(data, colour=colour)
+    start = content.index(b"IDAT") - 4
+    end = make_chunk(b"IEND", b"")
+
+    check_against_pillow(content)
+    check_against_pillow(content[:start] + make_chunk(b"IDAT", data) + end)
+
+
+METADATA: dict[str, Callable[[], tuple[bytes, bytes]]] = {
+    "broken eXIf": lambda: (PLAIN, _insert(make_chunk(b"eXIf", b"Exif\0\0broken"))),
+    "bad checksum of iCCP": lambda: (PLAIN, _insert(make_chunk(b"iCCP", b"x\0\0y")[:-4] + b"0000")),
+    "1.5 MB of text": lambda: (
+        PLAIN,
+        _insert(make_chunk(b"zTXt", b"key\0\0" + zlib.compress(b"a" * 1_500_000))),
+    ),
+    "text bombs": lambda: (PLAIN, _insert(BOMB * 70)),
+    "resolution of -1/0": lambda: (
+        _turn(make_noise(7, 9, "JPEG")),
+        _turn(make_noise(7, 9, "JPEG"), b"\x01\x1a\0\x05\0\0\0\x01\0\0\0\x26"),
+    ),
+}
+"""Files without and with damaged or expensive metadata."""
+
+
+def _insert(chunk: bytes) -> bytes:
+    return PLAIN[:33] + chunk + PLAIN[33:]
+
+
+def _turn(content: bytes, *entries: bytes) -> bytes:
+    exif = make_exif(*entries, make_orientation(6)) + b"\xff\xff\xff\xff\0\0\0\0"
+    return insert_segments(content, make_segment(0xE1, b"Exif\0\0" + exif))
+
+
+@pytest.mark.parametrize("kind", METADATA)
+def test_metadata_does_not_change_the_pixels(kind: str) -> None:
+    """Damaged or expensive metadata does not change the pixels, and the orientation is kept."""
+    clean, content = METADATA[kind]()
+
+    images = [open_image(each) for each in (clean, content)]
+
+    check_equal_images(*(image.decode_upright() for image in images))
+    assert [image.orientation for image in images] == [6 if "resolution" in kind else 1] * 2
+
+
+def test_text_is_not_inflated() -> None:
+    """100 files with 2 MB of compressed text in one request take less memory than one text."""
+    palette = make_chunk(b"PLTE", bytes(768))
+    contents = [_insert(BOMB), write_png(bytes(42), colour=3, before=[palette, BOMB])] * 50
+    body = json.dumps({"images": [to_base64(content) for content in contents]}).encode()
+    limits = Limits(
+        body_bytes=10**7, images=100, pixels=10**6, samples=1, json_bytes=10**7, json_values=10**4
+    )
+
+    tracemalloc.start()
+    try:
+        images = decode_body("application/json", body, IMAGES, limits).to_images(SPEC, "false")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert len(images) == 100
+    assert peak < 2_000_000 + len(body)
 
 
 @pytest.mark.parametrize(
-    "extra",
+    ("content", "reason"),
     [
-        make_chunk(b"tRNS", b"\0\7"),
-        make_chunk(b"eXIf", b"MM\0*"),
-        make_chunk(b"tEXt", b"Title\0a"),
-        make_chunk(b"PLTE", b"abc"),
+        (_insert(make_chunk(b"tEXt", b"") * 16_384), r"damaged: more than 16384 chunks\."),
+        (
+            insert_segments(make_noise(file_format="JPEG"), *[make_segment(0xFE, b"")] * 1000),
+            r"damaged: more than 1000 segments\.",
+        ),
+        (PLAIN[:-1], r"damaged: truncated\."),
+        (PLAIN[:12], "damaged"),
+        (b"", "not a PNG or JPEG file"),
+        (b"\xff\xd8", "not a PNG or JPEG file"),
+        (b"a text", "not a PNG or JPEG file"),
     ],
+    ids=["chunks", "segments", "cut", "head", "empty", "short", "text"],
 )
-def test_a_file_that_says_more_is_left_to_pillow(extra: bytes) -> None:
-    """What may change the pixels' meaning is read by the library that knows it."""
-    assert type(open_picture(write_png(extra=extra)).decode()) is not Image.Image
+def test_error_states_the_reason(content: bytes, reason: str) -> None:
+    """A damaged file is rejected with the reason, a file of no known format without one."""
+    with pytest.raises(MalformedInputError, match=reason):
+        open_image(content)
 
 
-def test_very_many_parts_are_left_to_pillow() -> None:
-    """A file of a thousand tiny parts costs this code no time."""
-    picture = open_picture(write_png(parts=1000))
-
-    assert type(picture.decode()) is not Image.Image
-    assert np.array_equal(read(picture)[0], PIXELS)
-
-
-PLAIN = write_png(parts=2)
+@pytest.mark.parametrize("file_format", ["GIF", "BMP", "TIFF", "WEBP"])
+def test_other_format_is_unsupported(file_format: str) -> None:
+    """Another known format is unsupported, and the error lists the supported formats."""
+    with pytest.raises(UnsupportedFormatError, match="supported: PNG, JPEG"):
+        open_image(save(Image.new("RGB", (6, 8)), file_format))
 
 
-@given(place=st.integers(8, len(PLAIN) - 1), value=st.integers(0, 255), cut=st.booleans())
-@example(place=len(PLAIN) - 1, value=0, cut=True)
-def test_a_damaged_file_is_what_pillow_says(place: int, value: int, cut: bool) -> None:
-    """One wrong byte, or a cut, gives the pixels that Pillow finds, or an error of ours."""
-    content = PLAIN[:place] if cut else PLAIN[:place] + bytes([value]) + PLAIN[place + 1 :]
+@pytest.mark.parametrize("prefix", ["", "data:image/png;base64,", "data:,"])
+def test_base64_is_opened(prefix: str) -> None:
+    """A file in base64, with or without the prefix of a data URL, is opened."""
+    check_equal_images(
+        open_base64(prefix + to_base64(PLAIN)).decode_upright(), decode_by_pillow(PLAIN)
+    )
 
-    check_against_pillow(content)
+
+@pytest.mark.parametrize(
+    "text", ["", "https://a.example/a.png", "a,b", "\u00e4", to_base64(PLAIN) + "!", "===="]
+)
+def test_other_text_is_malformed(text: str) -> None:
+    """Text that is not base64, such as a URL, is malformed."""
+    with pytest.raises(MalformedInputError):
+        open_base64(text)
 
 
-@given(data=st.binary(max_size=80), mode=st.sampled_from(["L", "RGB"]))
-def test_wrong_pixels_in_a_whole_file_are_what_pillow_says(data: bytes, mode: str) -> None:
-    """Pixels that are too few, too many or no zlib stream fare as they do with Pillow."""
-    whole = write_png(mode)
-    start = whole.index(b"IDAT") - 4
-    for stream in (data, zlib.compress(data)):
-        end = make_chunk(b"IDAT", stream) + make_chunk(b"IEND", b"")
-        content = whole[:start] + end
-        check_against_pillow(content)
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG"])
+def test_opening_decodes_nothing(monkeypatch: pytest.MonkeyPatch, file_format: str) -> None:
+    """Opening a file does not decode its pixels: that is part of the scheduled work."""
+    calls = itertools.count()
+    monkeypatch.setattr(Image, "_getdecoder", lambda *_: next(calls))
+
+    opened = open_image(make_noise(7, 9, file_format))
+
+    assert (opened.width, opened.height) == (7, 9)
+    assert next(calls) == 0
+
+
+def test_lack_of_memory_is_not_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lack of memory is not reported as a damaged file."""
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    image = open_image(PLAIN)
+    monkeypatch.setattr(Image, "frombytes", fail)
+    monkeypatch.setattr("service.codecs.image_files.parse_png", fail)
+
+    with pytest.raises(MemoryError):
+        open_image(PLAIN)
+    with pytest.raises(MemoryError):
+        to_batch([image], SPEC, "false")

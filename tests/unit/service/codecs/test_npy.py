@@ -1,4 +1,4 @@
-"""The .npy reader: NumPy's own answer, or one of our errors, for any bytes."""
+"""The .npy reader: the array that NumPy reads, or one of our errors, for any bytes."""
 
 import io
 
@@ -17,21 +17,21 @@ FLOAT_16 = to_npy(np.zeros(3, np.float16))
 
 
 def make_file(header: str, data: bytes = b"", version: int = 1) -> bytes:
-    """Return a .npy file with any text where its header stands."""
+    """Return a .npy file with any text as its header."""
     encoded = header.encode("latin-1")
     length = len(encoded).to_bytes(2 if version == 1 else 4, "little")
     return b"\x93NUMPY" + bytes([version, 0]) + length + encoded + data
 
 
 def describe(shape: str, descr: str = "'<f4'") -> str:
-    """Return a header's text."""
+    """Return the text of a header."""
     return f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}}}\n"
 
 
 @settings(deadline=None)
 @given(st.data(), st.booleans())
-def test_every_array_comes_back(data: st.DataObject, fortran: bool) -> None:
-    """Any order of bytes and axes reads as the array that NumPy reads, in native C order."""
+def test_array_round_trip(data: st.DataObject, fortran: bool) -> None:
+    """Arrays in any byte and memory order are read as equal arrays in native, C order."""
     array = data.draw(hnp.arrays(data.draw(TYPES), hnp.array_shapes(min_dims=0, max_dims=5)))
 
     read = read_npy(to_npy(np.asarray(array, order="F" if fortran else "C")))
@@ -44,24 +44,24 @@ def test_every_array_comes_back(data: st.DataObject, fortran: bool) -> None:
 
 @settings(deadline=None)
 @given(st.binary(max_size=200))
-def test_any_bytes_are_refused(content: bytes) -> None:
-    """Bytes that are no .npy file give one of our errors and nothing else."""
+def test_random_bytes_are_rejected(content: bytes) -> None:
+    """Random bytes raise one of our errors."""
     with pytest.raises(RequestError):
         read_npy(content)
 
 
 @settings(deadline=None, max_examples=300)
 @given(st.text(st.characters(max_codepoint=255), max_size=80), st.binary(max_size=40))
-def test_any_header_is_refused(header: str, data: bytes) -> None:
-    """A header that is no description of an array gives one of our errors and nothing else."""
+def test_random_header_is_rejected(header: str, data: bytes) -> None:
+    """A random header raises one of our errors."""
     with pytest.raises(RequestError):
         read_npy(make_file(header, data))
 
 
 @settings(deadline=None, max_examples=300)
 @given(st.data())
-def test_a_changed_file_is_read_as_numpy_reads_it(data: st.DataObject) -> None:
-    """One changed byte gives one of our errors, or the array that NumPy makes of the file."""
+def test_changed_file_is_read_as_by_numpy(data: st.DataObject) -> None:
+    """A file with one changed byte gives the array that NumPy reads, or one of our errors."""
     content = bytearray(to_npy(np.arange(6, dtype=np.float32).reshape(2, 3)))
     place = data.draw(st.integers(0, len(content) - 1))
     content[place] = data.draw(st.integers(0, 255))
@@ -99,8 +99,8 @@ def test_a_changed_file_is_read_as_numpy_reads_it(data: st.DataObject) -> None:
     ],
     ids=lambda content: repr(content[10:40]),
 )
-def test_broken_files_are_malformed(content: bytes) -> None:
-    """A file that is not what it says, or lies about its size, is malformed."""
+def test_damaged_file_is_malformed(content: bytes) -> None:
+    """A file of another format, version or size than it declares is malformed."""
     with pytest.raises(MalformedInputError):
         read_npy(content)
 
@@ -121,14 +121,14 @@ def test_broken_files_are_malformed(content: bytes) -> None:
     ],
     ids=lambda content: repr(content[:30]),
 )
-def test_other_arrays_are_not_read(content: bytes) -> None:
-    """Other kinds of number, objects, archives and pickles are formats that are not read."""
+def test_other_arrays_are_unsupported(content: bytes) -> None:
+    """Other dtypes, objects, archives and pickles are unsupported."""
     with pytest.raises(UnsupportedFormatError):
         read_npy(content)
 
 
-def test_what_is_written_numpy_reads() -> None:
-    """A written array is a .npy file of version 1 that NumPy reads back."""
+def test_numpy_reads_a_written_array() -> None:
+    """A written array is a .npy file of version 1 that NumPy reads."""
     array = np.arange(12, dtype=np.float32).reshape(3, 4).T
 
     content = write_npy(array)

@@ -1,160 +1,124 @@
-"""The door: bodies that fit together, and refusals that cost nothing."""
+"""Load shedding: a request like one that was just rejected is rejected at once."""
 
-import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import pytest
-from starlette.responses import Response
-from starlette.types import Message, Receive, Scope, Send
 
 from service.errors import OverloadedError
-from service.http.load_shedding import Door
-from service.inference.admission import Admission
+from service.http import load_shedding
+from service.http.load_shedding import LoadShedder
+from service.http.request_context import RequestContext
+from service.inference.scheduler import Scheduler
+from tests.support.asgi_requests import FakeRequest
 
 
-class FullAdmission(Admission):
-    """Is full while told so."""
+class FakeScheduler(Scheduler):
+    """A scheduler whose queue is full while `full` is set."""
 
-    full = False
+    full = True
 
     @property
     def is_full(self) -> bool:
-        """See `Admission.is_full`."""
+        """See `Scheduler.is_full`."""
         return self.full
 
 
 @pytest.fixture
-def admission() -> Iterator[FullAdmission]:
-    """An admission that is not full yet."""
-    made = FullAdmission(threads=1, queue=1)
-    yield made
-    made.close()
+def scheduler() -> Iterator[FakeScheduler]:
+    """A scheduler whose queue is full."""
+    scheduler = FakeScheduler(threads=1, max_queue=1)
+    yield scheduler
+    scheduler.close()
 
 
-class Application:
-    """Reads a body, holds it until it is let go, and answers."""
-
-    def __init__(self) -> None:
-        """Hold nothing, and answer that it is good."""
-        self.go = asyncio.Event()
-        self.go.set()
-        self.status = 200
-        self.reached = 0
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Read, hold, answer."""
-        self.reached += 1
-        while (await receive()).get("more_body"):
-            pass
-        await self.go.wait()
-        await Response(status_code=self.status)(scope, receive, send)
+def make_context(
+    path: str = "/v1/sample", query: bytes = b"count=9", length: str | None = "20"
+) -> RequestContext:
+    """Return the context of a request that declares the length of its body."""
+    headers = {} if length is None else {"Content-Length": length}
+    return FakeRequest(path, query=query, headers=headers).make_context()
 
 
-async def send(
-    door: Door, sizes: Sequence[int], path: str = "/v1/sample", method: str = "POST"
-) -> int:
-    """Send a request whose body comes in chunks of these sizes; return the status."""
-    chunks = [{"type": "http.request", "body": bytes(n), "more_body": True} for n in sizes]
-    chunks[-1]["more_body"] = False
-    left = iter(chunks)
-    statuses: list[int] = []
-
-    async def receive() -> Message:
-        return next(left)
-
-    async def keep(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            statuses.append(message["status"])
-
-    length = (b"content-length", str(sum(sizes)).encode())
-    scope = {"type": "http", "method": method, "path": path, "headers": [length]}
-    await door(scope, receive, keep)
-    return statuses[0]
+def is_shed(shedder: LoadShedder, context: RequestContext) -> bool:
+    """Return whether a request is rejected early."""
+    try:
+        shedder.check(context)
+    except OverloadedError as error:
+        return "LATENTD_MAX_QUEUE" in str(error)
+    return False
 
 
-def test_bodies_in_hand_are_bounded_together(admission: Admission) -> None:
-    """Over the bound a body is refused while it arrives, and fits once others have gone."""
+@pytest.mark.parametrize("length", ["20", "30"])
+def test_equal_request_is_shed(scheduler: FakeScheduler, length: str) -> None:
+    """An equal request with a body at least as long is rejected and counted by its operation."""
+    shedder = LoadShedder(scheduler)
+    rejected, later = make_context(), make_context(length=length)
+    rejected.route = ("sample", "/v1/sample")
 
-    async def run() -> list[int]:
-        application = Application()
-        application.go.clear()
-        door = Door(application, admission, most=100)
-        held = [asyncio.ensure_future(send(door, [20, 20])) for _ in range(2)]
-        await asyncio.sleep(0)
-        for _ in range(5):
-            with pytest.raises(OverloadedError, match="LATENTD_MAX_PENDING_BYTES"):
-                await send(door, [15, 15])
-        small = asyncio.ensure_future(send(door, [20]))
-        await asyncio.sleep(0)
-        application.go.set()
-        return [*await asyncio.gather(small, *held), await send(door, [50, 50])]
+    shedder.remember(rejected)
 
-    assert asyncio.run(run()) == [200] * 4
-
-
-def test_failures_give_their_bytes_back(admission: Admission) -> None:
-    """A request that ends with an error holds nothing any more."""
-
-    async def fail(_scope: Scope, receive: Receive, _send: Send) -> None:
-        await receive()
-        raise ConnectionError
-
-    async def run() -> None:
-        door = Door(fail, admission, most=100)
-        for _ in range(3):
-            with pytest.raises(ConnectionError):
-                await send(door, [100])
-
-    asyncio.run(run())
-
-
-def test_what_was_refused_inside_is_refused_outside(admission: FullAdmission) -> None:
-    """While the queue is full, requests like one that found no place do not come in."""
-
-    async def run() -> tuple[list[int], int]:
-        application = Application()
-        application.status = 429
-        door = Door(application, admission, most=100)
-        admission.full = True
-        return [await send(door, [size]) for size in (20, 20, 30)], application.reached
-
-    assert asyncio.run(run()) == ([429, 429, 429], 1)
+    assert is_shed(shedder, later)
+    assert later.route == ("sample", "/v1/sample")
 
 
 @pytest.mark.parametrize(
-    ("request_", "full"),
+    "context",
     [
-        ({"sizes": [19]}, True),
-        ({"sizes": [20], "path": "/v1/encode"}, True),
-        ({"sizes": [0], "method": "GET"}, True),
-        ({"sizes": [20]}, False),
+        make_context(length="19"),
+        make_context(length=None),
+        make_context(length="-1"),
+        make_context("/v1/encode"),
+        make_context(query=b"count=1"),
+        make_context(query=b""),
     ],
-    ids=["shorter", "another path", "reads", "with room"],
+    ids=["shorter", "undeclared", "invalid length", "other path", "other query", "no query"],
 )
-def test_what_may_find_a_place_comes_in(
-    admission: FullAdmission, request_: dict[str, object], full: bool
-) -> None:
-    """A refusal stands for nothing shorter, nowhere else, and for no longer than it must."""
+def test_other_request_is_not_shed(scheduler: FakeScheduler, context: RequestContext) -> None:
+    """A rejection says nothing about shorter bodies, other paths and other parameters."""
+    shedder = LoadShedder(scheduler)
+    shedder.remember(make_context())
 
-    async def run() -> list[int]:
-        application = Application()
-        application.status = 429
-        door = Door(application, admission, most=100)
-        admission.full = True
-        refused = await send(door, [20])
-        application.status = 200
-        admission.full = full
-        return [refused, await send(door, **request_)]  # type: ignore[arg-type]
-
-    assert asyncio.run(run()) == [429, 200]
+    assert not is_shed(shedder, context)
+    assert context.route is None
 
 
-def test_good_answers_teach_nothing(admission: FullAdmission) -> None:
-    """Short work that is done while the queue is full is done again."""
+def test_nothing_is_shed_while_there_is_room(scheduler: FakeScheduler) -> None:
+    """Requests are shed only while the queue is full."""
+    shedder = LoadShedder(scheduler)
+    shedder.remember(make_context())
 
-    async def run() -> list[int]:
-        door = Door(Application(), admission, most=100)
-        admission.full = True
-        return [await send(door, [20]) for _ in range(3)]
+    scheduler.full = False
 
-    assert asyncio.run(run()) == [200, 200, 200]
+    assert not is_shed(shedder, make_context())
+
+
+def test_rejection_for_another_reason_is_not_remembered(scheduler: FakeScheduler) -> None:
+    """A request that was rejected while the queue had room does not affect later requests."""
+    shedder = LoadShedder(scheduler)
+    scheduler.full = False
+    shedder.remember(make_context())
+    scheduler.full = True
+
+    assert not is_shed(shedder, make_context())
+
+
+def test_rejection_expires(scheduler: FakeScheduler) -> None:
+    """A rejection counts for one second, the time in `Retry-After`."""
+    shedder = LoadShedder(scheduler)
+    shedder.remember(make_context())
+    soon, late = make_context(), make_context()
+    soon.started += 0.5
+    late.started += 1.1
+
+    assert is_shed(shedder, soon)
+    assert not is_shed(shedder, late)
+
+
+def test_memory_is_bounded(scheduler: FakeScheduler) -> None:
+    """Clients that send ever other queries do not fill the memory."""
+    shedder = LoadShedder(scheduler)
+
+    for number in range(3 * load_shedding._MAX_REMEMBERED):
+        shedder.remember(make_context(query=str(number).encode()))
+
+    assert len(shedder._rejections) <= load_shedding._MAX_REMEMBERED

@@ -1,24 +1,25 @@
-"""Runs that one turn of the event loop brings are done as one, and none of them feels it."""
+"""Operations that run together: joined runs, isolated failures, traces."""
 
-import asyncio
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
 from service.errors import InferenceError, InvalidInputError
-from service.inference.batching import TurnBatcher
+from service.inference import operations
+from service.inference.batching import Work, run_together
 from service.inference.model import Model
 from service.runtimes import Floats
 from tests.support.fakes import LATENT_SIZE
 
 HUGE = 3e38
-"""A latent from which the fake decoder, as a real one, gives no finite image."""
+"""A latent that the fake decoder, like a real one, decodes into non-finite values."""
 
 
 @pytest.fixture
-def sizes(model: Model, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
-    """The runs from now on: network and images."""
+def runs(model: Model, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """The network runs from now on, as network and batch size."""
     seen: list[tuple[str, int]] = []
     for name, network in model.networks.items():
 
@@ -35,81 +36,111 @@ def make_latents(*levels: float) -> Floats:
     return np.repeat(np.array(levels, np.float32)[:, None], LATENT_SIZE, axis=1)
 
 
-async def gather(
-    model: Model, wanted: Sequence[tuple[str, Floats]]
-) -> list[list[Floats] | BaseException]:
-    """Ask for runs in one turn; return what each gives or raises."""
-    batcher = TurnBatcher()
-    return await asyncio.gather(
-        *(batcher.run(model, network, batch) for network, batch in wanted),
-        return_exceptions=True,
-    )
+def make_images(*levels: float) -> Floats:
+    """Return images of these levels."""
+    shape = (len(levels), 1, 8, 6)
+    return np.broadcast_to(np.array(levels, np.float32).reshape(-1, 1, 1, 1), shape)
 
 
-def test_runs_of_a_turn_are_one(model: Model, sizes: list[tuple[str, int]]) -> None:
-    """Three requests of one, two and one latents are one run; each has its own images."""
-    levels = [(0.1,), (0.2, 0.3), (0.4,)]
-
-    answers = asyncio.run(gather(model, [("decoder", make_latents(*given)) for given in levels]))
-
-    assert sizes == [("decoder", 4)]
-    for given, (images,) in zip(levels, answers, strict=True):
-        assert images[:, 0, 0, 0] == pytest.approx(given)
+def decode(model: Model, *levels: float) -> Work[Floats]:
+    """Return work that decodes latents."""
+    return Work(operations.decode(make_latents(*levels), "autoencoder"), 0.0, model)
 
 
-def test_turns_and_networks_are_kept_apart(model: Model, sizes: list[tuple[str, int]]) -> None:
-    """Runs of another network, and of a later turn, are runs of their own."""
-
-    async def ask() -> None:
-        batcher = TurnBatcher()
-        latents = make_latents(0.5)
-        await asyncio.gather(
-            batcher.run(model, "decoder", latents), batcher.run(model, "vae_decoder", latents)
-        )
-        await batcher.run(model, "decoder", latents)
-
-    asyncio.run(ask())
-
-    assert sizes == [("decoder", 1), ("vae_decoder", 1), ("decoder", 1)]
+def read_levels(works: Sequence[Work[Floats]]) -> list[list[float]]:
+    """Return the levels of each result."""
+    return [work.result[:, 0, 0, 0].tolist() for work in works if work.result is not None]
 
 
-def test_what_fails_fails_alone(model: Model) -> None:
-    """Of requests that run together only the one with an absurd input is refused."""
-    wanted = [("decoder", make_latents(level)) for level in (0.25, HUGE, 0.75)]
+def test_runs_of_a_network_are_joined(model: Model, runs: list[tuple[str, int]]) -> None:
+    """Operations of one, two and one latents share one run; each has its own images."""
+    works = [decode(model, 0.25), decode(model, 0.5, 0.75), decode(model, 1)]
 
-    first, poison, last = asyncio.run(gather(model, wanted))
+    run_together(works)
 
-    assert isinstance(poison, InvalidInputError)
-    assert [images[0].ravel()[0] for images in (first, last)] == [0.25, 0.75]
+    assert runs == [("decoder", 4)]
+    assert read_levels(works) == [[0.25], [0.5, 0.75], [1]]
 
 
-def test_a_broken_backend_fails_everybody(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An error of the backend reaches each who waits, and nobody waits for ever."""
+def test_different_networks_run_separately(model: Model, runs: list[tuple[str, int]]) -> None:
+    """Runs of different networks, or of different models, are not joined."""
+    other = dataclasses.replace(model)
+    vae = Work(operations.decode(make_latents(0.5), "vae"), 0.0, model)
+
+    run_together([decode(model, 0.5), vae, decode(other, 0.5)])
+
+    assert sorted(runs) == [("decoder", 1), ("decoder", 1), ("vae_decoder", 1)]
+
+
+def test_operations_advance_in_lockstep(model: Model, runs: list[tuple[str, int]]) -> None:
+    """Operations of several runs join each of them, with operations of one run too."""
+    images = make_images(0.25, 0.75)
+    works = [
+        Work(operations.reconstruct(model, images[:1], "autoencoder"), 0.0, model),
+        Work(operations.reconstruct(model, images[1:], "autoencoder"), 0.0, model),
+        decode(model, 0.5),
+    ]
+
+    run_together(works)
+
+    assert runs == [("encoder", 2), ("decoder", 3)]
+    assert [work.result.images[0, 0, 0, 0] for work in works[:2]] == [0.25, 0.75]
+    assert read_levels(works[2:]) == [[0.5]]
+
+
+def test_failures_are_isolated(model: Model) -> None:
+    """Of operations that run together only the one with an absurd input fails."""
+    works = [decode(model, level) for level in (0.25, HUGE, 0.75)]
+
+    run_together(works)
+
+    assert isinstance(works[1].error, InvalidInputError)
+    assert read_levels(works) == [[0.25], [0.75]]
+
+
+def test_an_input_that_cannot_be_decoded_fails_alone(model: Model) -> None:
+    """An operation that fails before its first run does not affect the others."""
+
+    def fail() -> operations.Steps[Floats]:
+        raise InvalidInputError
+        yield
+
+    works = [Work(fail(), 0.0, model), decode(model, 0.5)]
+
+    run_together(works)
+
+    assert isinstance(works[0].error, InvalidInputError)
+    assert read_levels(works) == [[0.5]]
+
+
+def test_a_failing_backend_fails_every_operation(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error of the backend ends each operation that runs the network."""
 
     def fail(_batch: Floats) -> list[Floats]:
         raise InferenceError("broken")
 
     monkeypatch.setattr(model.networks["decoder"], "run", fail)
+    works = [decode(model, 0.5), decode(model, 0.5)]
 
-    answers = asyncio.run(gather(model, [("decoder", make_latents(0.5))] * 2))
+    run_together(works)
 
-    assert [type(answer) for answer in answers] == [InferenceError] * 2
+    assert [type(work.error) for work in works] == [InferenceError] * 2
 
 
-def test_who_has_gone_is_left_out(model: Model, sizes: list[tuple[str, int]]) -> None:
-    """A request that was given up before its turn came is not run."""
+def test_an_operation_can_handle_the_failure_of_its_run(model: Model) -> None:
+    """The error of a run is raised where the operation yields the run."""
 
-    async def ask() -> list[Floats]:
-        batcher = TurnBatcher()
-        gone, staying = (
-            asyncio.ensure_future(batcher.run(model, "decoder", make_latents(level)))
-            for level in (0.25, 0.75)
-        )
-        asyncio.get_running_loop().call_soon(gone.cancel)
-        # Both have asked before `gone` is cancelled, which is before their run.
-        return await staying
+    def recover() -> operations.Steps[str]:
+        try:
+            yield "decoder", make_latents(HUGE)
+        except InvalidInputError:
+            return "recovered"
+        return "not reached"
 
-    (images,) = asyncio.run(ask())
+    work = Work(recover(), 0.0, model)
 
-    assert images[0].ravel()[0] == 0.75
-    assert sizes == [("decoder", 1)]
+    run_together([work])
+
+    assert (work.result, work.error) == ("recovered", None)

@@ -1,4 +1,4 @@
-"""The registry while the store changes: the old serves until the new is good."""
+"""The registry while the store changes: a model is replaced only by a valid one."""
 
 import logging
 import shutil
@@ -11,7 +11,12 @@ import numpy as np
 import pytest
 
 from service.artifact import NetworkSpec
-from service.errors import ModelNotFoundError, NotReadyError, UnavailableError
+from service.errors import (
+    ArtifactError,
+    ModelNotFoundError,
+    NotReadyError,
+    UnsupportedOperationError,
+)
 from service.inference.registry import Registry
 from service.observability.metrics import RELOADS
 from service.runtimes import Network
@@ -21,22 +26,25 @@ ZEROS = np.zeros((1, 1, 8, 6), np.float32)
 
 
 class CountingRuntime(FakeRuntime):
-    """A fake backend that counts the graphs that it loads."""
+    """A fake backend that counts the graphs it loads, and can run out of memory."""
 
     def __init__(self) -> None:
-        """Start at none."""
+        """Start at zero."""
         super().__init__()
         self.loaded = 0
+        self.is_out_of_memory = False
 
     def load(self, graph: bytes, spec: NetworkSpec) -> Network:
         """See `service.runtimes.base.Runtime.load`."""
+        if self.is_out_of_memory:
+            raise MemoryError
         self.loaded += 1
         return super().load(graph, spec)
 
 
 @pytest.fixture(scope="session")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two versions of one bundle; not to be changed."""
+    """A read-only store with two versions of one bundle."""
     folder = tmp_path_factory.mktemp("published")
     for _ in range(2):
         write_bundle(folder, "full")
@@ -45,43 +53,43 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def store(published: Path, tmp_path: Path) -> Path:
-    """A copy of the published bundles."""
+    """A copy of the published store."""
     return shutil.copytree(published, tmp_path / "store")
 
 
 @pytest.fixture
 def runtime() -> CountingRuntime:
-    """The backend."""
+    """The backend of `registry`."""
     return CountingRuntime()
 
 
 @pytest.fixture
 def registry(store: Path, runtime: CountingRuntime) -> Registry:
     """A registry that has loaded both versions."""
-    loaded = Registry(store, lambda _: runtime, 2)
-    loaded.load()
-    return loaded
+    registry = Registry(store, lambda _: runtime, 2)
+    registry.load()
+    return registry
 
 
-def spoil(store: Path, version: int) -> None:
-    """Publish a version that must not be served."""
+def publish_broken(store: Path, version: int) -> None:
+    """Publish a version with a damaged file."""
     shutil.copytree(store / "full" / "1", store / "full" / str(version))
     (store / "full" / str(version) / "encoder.onnx").write_bytes(b"changed")
 
 
 def count_reloads(outcome: str) -> float:
-    """Return how many reloads ended so."""
+    """Return the number of reloads with an outcome."""
     (metric,) = RELOADS.collect()
     return next(
-        one.value
-        for one in metric.samples
-        if one.labels.get("outcome") == outcome and one.name.endswith("_total")
+        sample.value
+        for sample in metric.samples
+        if sample.labels.get("outcome") == outcome and sample.name.endswith("_total")
     )
 
 
-def test_a_new_version_is_taken_up(store: Path, registry: Registry) -> None:
-    """What is published is served, the oldest dropped, and a request keeps what it found."""
-    held = registry.find("full@1")
+def test_refresh_loads_new_versions(store: Path, registry: Registry) -> None:
+    """New versions replace the lowest ones; a request can still use the model that it found."""
+    oldest = registry.find("full@1")
     before = count_reloads("loaded")
     write_bundle(store, "full")
     write_bundle(store, "another")
@@ -93,17 +101,17 @@ def test_a_new_version_is_taken_up(store: Path, registry: Registry) -> None:
         "full": [3, 2],
     }
     assert registry.find("full").reference == "full@3"
-    assert held.run("encoder", ZEROS)[0].shape == (1, 4)
+    assert oldest.run("encoder", ZEROS)[0].shape == (1, 4)
     assert count_reloads("loaded") == before + 2
 
 
-def test_nothing_is_loaded_where_nothing_changed(
+def test_refresh_of_an_unchanged_store_reads_nothing(
     registry: Registry, runtime: CountingRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As long as the store is as it was no manifest is read, and models stay the very same."""
+    """If no file has changed, no manifest is read and the registry keeps the same models."""
     before = registry.models
     loaded = runtime.loaded
-    monkeypatch.setattr("service.inference.model_loading.open_bundle", None)
+    monkeypatch.setattr("service.inference.reconcile.open_bundle", None)
 
     registry.refresh()
 
@@ -115,12 +123,12 @@ def test_nothing_is_loaded_where_nothing_changed(
     )
 
 
-def test_a_bad_version_is_refused_and_the_old_serves(
+def test_broken_version_is_rejected_once(
     store: Path, registry: Registry, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is logged and counted once, stands in the index, and leaves the service ready."""
+    """It is logged and counted once and is in the index; the old versions stay loaded."""
     before = count_reloads("refused")
-    spoil(store, 3)
+    publish_broken(store, 3)
 
     with caplog.at_level(logging.ERROR):
         for _ in range(3):
@@ -130,16 +138,16 @@ def test_a_bad_version_is_refused_and_the_old_serves(
     assert registry.missing == []
     assert len(caplog.records) == 1
     assert count_reloads("refused") == before + 1
-    (refused,) = [one for one in registry.index() if not one.is_ready]
-    assert (refused.name, refused.version) == ("full", 3)
-    assert "encoder.onnx" in refused.reason
-    assert "encoder" in refused.networks
+    (rejected,) = [state for state in registry.index() if not state.is_ready]
+    assert (rejected.name, rejected.version) == ("full", 3)
+    assert "encoder.onnx" in rejected.reason
+    assert "encoder" in rejected.networks
 
 
-def test_a_bundle_that_is_copied_file_by_file_is_served_in_the_end(
+def test_version_copied_file_by_file_is_loaded_when_complete(
     store: Path, registry: Registry
 ) -> None:
-    """A half-written version is refused as long as it is half-written."""
+    """A version is rejected while files are missing, and loaded when the last one arrives."""
     source, target = store / "full" / "1", store / "full" / "3"
     target.mkdir()
     registry.refresh()
@@ -148,11 +156,11 @@ def test_a_bundle_that_is_copied_file_by_file_is_served_in_the_end(
         registry.refresh()
 
     assert registry.find("full").reference == "full@3"
-    assert [one for one in registry.index() if one.reason] == []
+    assert [state for state in registry.index() if state.reason] == []
 
 
-def test_a_version_that_is_gone_is_dropped(store: Path, registry: Registry) -> None:
-    """A version that was taken back is served no more; the one before it is again."""
+def test_removed_version_is_dropped(store: Path, registry: Registry) -> None:
+    """After a version is removed from the store, the version below it is loaded again."""
     write_bundle(store, "full")
     registry.refresh()
     shutil.rmtree(store / "full" / "3")
@@ -162,8 +170,8 @@ def test_a_version_that_is_gone_is_dropped(store: Path, registry: Registry) -> N
     assert list(registry.models["full"]) == [2, 1]
 
 
-def test_a_name_that_is_gone_is_dropped(store: Path, registry: Registry) -> None:
-    """A bundle that was taken out of the store is not found."""
+def test_removed_name_is_dropped(store: Path, registry: Registry) -> None:
+    """A bundle that was removed from the store is not found."""
     write_bundle(store, "another")
     shutil.rmtree(store / "full")
 
@@ -174,7 +182,7 @@ def test_a_name_that_is_gone_is_dropped(store: Path, registry: Registry) -> None
         registry.find("full")
 
 
-def _vanish(store: Path) -> None:
+def _move(store: Path) -> None:
     store.rename(store.with_name("moved"))
 
 
@@ -183,31 +191,32 @@ def _empty(store: Path) -> None:
     store.mkdir()
 
 
-@pytest.mark.parametrize("lose", [_vanish, _empty])
-def test_a_lost_store_changes_nothing(
+@pytest.mark.parametrize("break_store", [_move, _empty])
+def test_unusable_store_changes_no_model(
     store: Path,
     registry: Registry,
     caplog: pytest.LogCaptureFixture,
-    lose: Callable[[Path], None],
+    break_store: Callable[[Path], None],
 ) -> None:
-    """Where the store is gone or empty what is loaded serves on, and it is told once."""
-    lose(store)
+    """If the store is missing or empty, all models stay loaded; one line is logged."""
+    break_store(store)
 
     with caplog.at_level(logging.ERROR):
-        registry.refresh()
-        registry.refresh()
+        for _ in range(3):
+            registry.refresh()
 
     assert registry.is_degraded
     assert list(registry.models["full"]) == [2, 1]
     assert registry.missing == []
-    assert len(caplog.records) == 1
-    with pytest.raises(NotReadyError, match=r"^the models store cannot be read$"):
+    with pytest.raises(NotReadyError, match=r"^The models store cannot be read or is empty\.$"):
         registry.reload("full")
+    assert len(caplog.records) == 1
+    assert "\n" not in caplog.text.strip()
 
 
-def test_a_store_comes_back(store: Path, registry: Registry) -> None:
-    """A store that can be read again is taken up where it stands."""
-    _vanish(store)
+def test_recovered_store_is_loaded(store: Path, registry: Registry) -> None:
+    """When the store can be read again, its current versions are loaded."""
+    _move(store)
     registry.refresh()
     store.with_name("moved").rename(store)
     write_bundle(store, "full")
@@ -218,8 +227,8 @@ def test_a_store_comes_back(store: Path, registry: Registry) -> None:
     assert registry.find("full").reference == "full@3"
 
 
-def test_a_version_that_was_replaced_in_its_place(store: Path, registry: Registry) -> None:
-    """Another bundle under the same number is loaded; a copy of the same one is not."""
+def test_version_replaced_in_place(store: Path, registry: Registry) -> None:
+    """A different bundle under the same version is loaded; a copy of the same bundle is not."""
     old = registry.find("full@2")
     shutil.copytree(store / "full" / "2", store / "copy")
     shutil.rmtree(store / "full" / "2")
@@ -235,8 +244,8 @@ def test_a_version_that_was_replaced_in_its_place(store: Path, registry: Registr
     assert "vae_encoder" not in registry.find("full@2").networks
 
 
-def test_unloaded_until_loaded(store: Path, registry: Registry) -> None:
-    """A bundle that was unloaded is not brought back by looking, only by loading it."""
+def test_unloaded_bundle_returns_only_by_reload(store: Path, registry: Registry) -> None:
+    """A refresh skips an unloaded bundle, which the index lists as unloaded."""
     write_bundle(store, "another")
     registry.refresh()
     registry.unload("full")
@@ -247,8 +256,8 @@ def test_unloaded_until_loaded(store: Path, registry: Registry) -> None:
 
     assert list(registry.models) == ["another"]
     assert registry.missing == []
-    unloaded = [one for one in registry.index() if one.name == "full"]
-    assert [(one.version, one.is_ready, one.reason) for one in unloaded] == [
+    unloaded = [state for state in registry.index() if state.name == "full"]
+    assert [(state.version, state.is_ready, state.reason) for state in unloaded] == [
         (1, False, "unloaded"),
         (2, False, "unloaded"),
     ]
@@ -258,59 +267,120 @@ def test_unloaded_until_loaded(store: Path, registry: Registry) -> None:
     assert list(registry.models["full"]) == [3, 2]
 
 
-def test_everything_can_be_unloaded(registry: Registry) -> None:
-    """With nothing served nothing is found, and that is said."""
+def test_all_bundles_can_be_unloaded(registry: Registry) -> None:
+    """Without loaded models the default is empty, and a lookup is an error."""
     registry.unload("full")
 
     assert registry.default == ""
-    with pytest.raises(ModelNotFoundError, match="there are none"):
+    with pytest.raises(ModelNotFoundError, match="Loaded models: none"):
         registry.find(None)
 
 
-def test_loading_what_must_not_be_served(store: Path, registry: Registry) -> None:
-    """A load that is refused says why, and the old versions serve on."""
-    spoil(store, 3)
+def test_reload_of_a_broken_version(store: Path, registry: Registry) -> None:
+    """The error gives the reason; the loaded versions stay."""
+    publish_broken(store, 3)
 
-    with pytest.raises(UnavailableError, match=r"full@3: encoder\.onnx"):
+    with pytest.raises(UnsupportedOperationError, match=r"full@3: encoder\.onnx"):
         registry.reload("full")
 
     assert list(registry.models["full"]) == [2, 1]
 
 
 @pytest.mark.parametrize("name", ["other", "", "..", "../full", "full/1", "full@1", "/"])
-def test_unknown_names_are_neither_loaded_nor_unloaded(registry: Registry, name: str) -> None:
-    """A name is looked up among what there is, and never made a path."""
+def test_unknown_names_are_rejected(registry: Registry, name: str) -> None:
+    """A name is compared with the names in the store and never used as a path."""
     with pytest.raises(ModelNotFoundError):
         registry.reload(name)
     with pytest.raises(ModelNotFoundError):
         registry.unload(name)
 
 
-def test_very_many_reloads_at_a_time(store: Path, registry: Registry) -> None:
-    """Requests never miss their model while 32 threads reload and versions are published."""
+def test_concurrent_reloads(store: Path, registry: Registry) -> None:
+    """A lookup always finds a model while 32 threads reload and new versions are published."""
     threads, rounds = 32, 20
-    ends = threading.Event()
+    is_done = threading.Event()
 
     def reload(_: int) -> None:
         for _ in range(rounds):
             registry.reload("full")
 
-    def ask() -> int:
-        asked = 0
-        while not ends.is_set():
+    def run() -> int:
+        runs = 0
+        while not is_done.is_set():
             assert registry.find(None).run("encoder", ZEROS)[0].shape == (1, 4)
-            asked += 1
-        return asked
+            runs += 1
+        return runs
 
     with ThreadPoolExecutor(threads + 1) as pool:
-        asking = pool.submit(ask)
+        running = pool.submit(run)
         reloading = [pool.submit(reload, number) for number in range(threads)]
         last = [write_bundle(store, "full").version for _ in range(5)][-1]
-        for one in reloading:
-            one.result()
-        ends.set()
-        assert asking.result() > 0
+        for future in reloading:
+            future.result()
+        is_done.set()
+        assert running.result() > 0
 
     registry.refresh()
     assert registry.find(None).reference == f"full@{last}"
     assert list(registry.models["full"]) == [last, last - 1]
+
+
+def test_reload_leaves_other_bundles_alone(store: Path, registry: Registry) -> None:
+    """A reload loads the new versions of one name, and none of another."""
+    write_bundle(store, "another")
+    for name in ("full", "another"):
+        write_bundle(store, name)
+
+    registry.reload("full")
+
+    assert {name: list(versions) for name, versions in registry.models.items()} == {"full": [3, 2]}
+
+
+def test_lost_file_is_reported_for_a_loaded_version(
+    store: Path, runtime: CountingRuntime, registry: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The index shows the reason, one line is logged, and the next start can skip the version."""
+    (store / "full" / "2" / "encoder.onnx").unlink()
+    loaded = runtime.loaded
+    before = count_reloads("refused")
+
+    with caplog.at_level(logging.ERROR):
+        for _ in range(3):
+            registry.refresh()
+
+    assert runtime.loaded == loaded
+    states = {state.version: state for state in registry.index()}
+    assert states[2].is_ready
+    assert states[2].reason.startswith("full@2: encoder.onnx cannot be read")
+    assert states[1].reason == ""
+    (line,) = caplog.messages
+    assert line.startswith(f"rejected {states[2].reason} (FileNotFoundError: ")
+    assert count_reloads("refused") == before + 1
+
+    with pytest.raises(ArtifactError, match="full@2"):
+        Registry(store, lambda _: runtime, 2).load()
+    restarted = Registry(store, lambda _: runtime, 2, skip_broken_models=True)
+    restarted.load()
+    assert list(restarted.models["full"]) == [1]
+
+    registry.unload("full")
+    assert registry.models == {}
+
+
+def test_memory_error_does_not_stop_a_refresh(
+    store: Path, runtime: CountingRuntime, registry: Registry
+) -> None:
+    """A bundle that runs out of memory is rejected; a refresh still drops removed versions."""
+    write_bundle(store, "another")
+    shutil.rmtree(store / "full" / "1")
+    runtime.is_out_of_memory = True
+
+    registry.refresh()
+
+    assert {name: list(versions) for name, versions in registry.models.items()} == {"full": [2]}
+    (rejected,) = [state for state in registry.index() if state.reason]
+    assert rejected.reason == "another@1: it failed to load (MemoryError)"
+
+    runtime.is_out_of_memory = False
+    registry.reload("another")
+    assert registry.find("another").reference == "another@1"

@@ -1,4 +1,4 @@
-"""Watching the store: again and again, whatever goes wrong, until the end."""
+"""The watch of the models store: it repeats, and no error stops it."""
 
 import asyncio
 import logging
@@ -12,42 +12,42 @@ from service.runtimes import open_runtime
 
 
 class CountingRegistry(Registry):
-    """Counts how often it is refreshed; the first times fail."""
+    """A registry that counts its refreshes; the first three fail, each with another message."""
 
     def __init__(self) -> None:
-        """Start at none."""
+        """Start at zero."""
         super().__init__(Path(), lambda _: open_runtime("onnx", 1), 1)
-        self.looks = 0
+        self.refreshes = 0
 
     def refresh(self) -> None:
-        """Count; fail twice."""
-        self.looks += 1
-        if self.looks < 3:
-            raise RuntimeError("a surprise")
+        """Count a refresh, and fail three times."""
+        self.refreshes += 1
+        if self.refreshes < 4:
+            raise RuntimeError(f"failure {self.refreshes}")
 
 
 def watch(seconds: float) -> CountingRegistry:
     """Return a registry that was watched for a tenth of a second."""
     registry = CountingRegistry()
 
-    async def live() -> None:
+    async def run() -> None:
         async with watching(registry, seconds):
             await asyncio.sleep(0.1)
         assert len(asyncio.all_tasks()) == 1
 
-    asyncio.run(live())
+    asyncio.run(run())
     return registry
 
 
-def test_the_watch_goes_on(caplog: pytest.LogCaptureFixture) -> None:
-    """An unexpected error is logged, once while it is the same, and ends nothing."""
+def test_watch_continues_after_errors(caplog: pytest.LogCaptureFixture) -> None:
+    """A period of unexpected errors is logged once and does not stop the watch."""
     with caplog.at_level(logging.ERROR):
         registry = watch(0.005)
 
-    assert registry.looks > 3
+    assert registry.refreshes > 4
     assert len(caplog.records) == 1
 
 
-def test_no_watch() -> None:
-    """With 0 seconds nobody looks."""
-    assert watch(0).looks == 0
+def test_zero_seconds_disable_the_watch() -> None:
+    """With 0 seconds the registry is never refreshed."""
+    assert watch(0).refreshes == 0

@@ -1,4 +1,4 @@
-"""Log lines: what they say, and that nobody waits for them."""
+"""Log lines: their content, and writing that never blocks a request."""
 
 import fcntl
 import json
@@ -13,17 +13,22 @@ from pathlib import Path
 
 import pytest
 
-from service.observability.logs import ACCESS, JsonFormatter, LineHandler, describe_logging
+from service.observability.logs import (
+    ACCESS_LOGGER,
+    JsonFormatter,
+    LineHandler,
+    build_logging_config,
+)
 from service.observability.metrics import LOGS_DROPPED
 
 
 def make_record(message: str, *values: object, name: str = "service.some") -> logging.LogRecord:
-    """Return a record at level info."""
+    """Return a record of level INFO."""
     return logging.LogRecord(name, logging.INFO, __file__, 1, message, values, None)
 
 
 def count_dropped() -> float:
-    """Return how many lines were dropped so far."""
+    """Return the number of lines dropped so far."""
     return sum(
         sample.value
         for metric in LOGS_DROPPED.collect()
@@ -34,7 +39,7 @@ def count_dropped() -> float:
 
 @pytest.fixture
 def pipe() -> Iterator[tuple[int, int]]:
-    """A pipe's ends, as small as a pipe can be."""
+    """Return the ends of a pipe of the smallest size."""
     reader, writer = os.pipe()
     fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
     yield reader, writer
@@ -42,15 +47,15 @@ def pipe() -> Iterator[tuple[int, int]]:
     os.close(writer)
 
 
-def test_a_record_is_one_object() -> None:
-    """Time in UTC, level, logger, message and further fields make one JSON line."""
+def test_json_record() -> None:
+    """A record is one JSON line of UTC time, level, logger, message and extra fields."""
     record = make_record("loaded %s", "mnist@1")
     record.fields = {"status": 200}
 
-    told = json.loads(JsonFormatter().format(record))
+    parsed = json.loads(JsonFormatter().format(record))
 
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", told.pop("time"))
-    assert told == {
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", parsed.pop("time"))
+    assert parsed == {
         "level": "info",
         "logger": "service.some",
         "message": "loaded mnist@1",
@@ -59,8 +64,8 @@ def test_a_record_is_one_object() -> None:
 
 
 @pytest.mark.parametrize("text", ["a\nb", 'a"b', "\x1b[31m", "\ud800", "caf\u00e9"])
-def test_any_text_is_one_line(text: str) -> None:
-    """Whatever a message holds, it comes back from the one line that it is."""
+def test_special_characters_stay_on_one_line(text: str) -> None:
+    """Any message is one line, and parsing it returns the message."""
     line = JsonFormatter().format(make_record("%s", text))
 
     assert "\n" not in line
@@ -68,8 +73,8 @@ def test_any_text_is_one_line(text: str) -> None:
     assert json.loads(line)["message"] == text
 
 
-def test_an_exception_is_one_field() -> None:
-    """A traceback stands on the record's own line."""
+def test_exception_is_one_field() -> None:
+    """A traceback is a field on the line of its record."""
     record = make_record("it failed")
     try:
         raise ValueError("cause")  # noqa: TRY301 - to have a traceback
@@ -82,22 +87,22 @@ def test_an_exception_is_one_field() -> None:
     assert json.loads(line)["exception"].endswith("ValueError: cause")
 
 
-def test_lines_come_in_order_and_whole(tmp_path: Path) -> None:
-    """All that was logged is written by the time that the handler is closed."""
+def test_lines_are_complete_and_in_order(tmp_path: Path) -> None:
+    """All lines are written, in order, when `close` returns."""
     with (tmp_path / "log").open("wb") as file:
         handler = LineHandler(file.fileno())
         for number in range(1000):
-            handler.handle(make_record("%d", number, name=ACCESS))
+            handler.handle(make_record("%d", number, name=ACCESS_LOGGER))
         handler.close()
 
     assert (tmp_path / "log").read_text().split() == [str(number) for number in range(1000)]
 
 
-def test_what_is_no_request_is_written_at_once(tmp_path: Path) -> None:
-    """A failure's line is out when the call returns, whatever then becomes of the process."""
+def test_other_lines_are_flushed(tmp_path: Path) -> None:
+    """A line that is not of the access log is written when the log call returns."""
     with (tmp_path / "log").open("wb") as file:
         handler = LineHandler(file.fileno())
-        handler.handle(make_record("request", name=ACCESS))
+        handler.handle(make_record("request", name=ACCESS_LOGGER))
         handler.handle(make_record("failure"))
         written = (tmp_path / "log").read_text()
         handler.close()
@@ -105,15 +110,15 @@ def test_what_is_no_request_is_written_at_once(tmp_path: Path) -> None:
     assert written == "request\nfailure\n"
 
 
-def test_a_stuck_reader_holds_nobody_up(pipe: tuple[int, int]) -> None:
-    """With a reader that does not read, lines are dropped and counted, and the rest comes later."""
+def test_stuck_reader_blocks_nothing(pipe: tuple[int, int]) -> None:
+    """With a stuck reader, lines over the limit are dropped; the others are written later."""
     reader, writer = pipe
-    handler = LineHandler(writer, most_bytes=10_000)
+    handler = LineHandler(writer, max_queued_bytes=10_000)
     before = count_dropped()
 
     start = time.monotonic()
     for _ in range(1000):
-        handler.handle(make_record("x" * 99, name=ACCESS))
+        handler.handle(make_record("x" * 99, name=ACCESS_LOGGER))
     handler.handle(make_record("failure"))
     seconds = time.monotonic() - start
     dropped = int(count_dropped() - before)
@@ -126,11 +131,11 @@ def test_a_stuck_reader_holds_nobody_up(pipe: tuple[int, int]) -> None:
     assert seconds < 1
 
 
-def test_closing_does_not_wait_for_a_stuck_reader(pipe: tuple[int, int]) -> None:
-    """A process can end although nobody reads its last lines."""
+def test_close_does_not_wait_for_a_stuck_reader(pipe: tuple[int, int]) -> None:
+    """A process can exit while its last lines are not read."""
     handler = LineHandler(pipe[1])
     for _ in range(100):
-        handler.handle(make_record("x" * 99, name=ACCESS))
+        handler.handle(make_record("x" * 99, name=ACCESS_LOGGER))
 
     start = time.monotonic()
     handler.close()
@@ -143,8 +148,8 @@ def test_closing_does_not_wait_for_a_stuck_reader(pipe: tuple[int, int]) -> None
     assert seconds < 1
 
 
-def test_a_reader_that_is_gone_costs_the_lines(pipe: tuple[int, int]) -> None:
-    """Lines that cannot be written any more are dropped and counted."""
+def test_unwritable_lines_are_dropped(pipe: tuple[int, int]) -> None:
+    """Lines that fail to be written are dropped and counted."""
     writer = os.dup(pipe[1])
     read_only = os.open("/dev/null", os.O_RDONLY)
     handler = LineHandler(read_only)
@@ -159,14 +164,14 @@ def test_a_reader_that_is_gone_costs_the_lines(pipe: tuple[int, int]) -> None:
     assert count_dropped() - before == 2
 
 
-def test_a_non_blocking_pipe_loses_nothing(pipe: tuple[int, int]) -> None:
-    """Where another process has made the pipe non-blocking the writer waits for room."""
+def test_non_blocking_pipe_loses_no_lines(pipe: tuple[int, int]) -> None:
+    """If another process made the pipe non-blocking, the thread waits until it is writable."""
     reader, writer = pipe
     os.set_blocking(writer, False)
     handler = LineHandler(writer)
 
     for _ in range(100):
-        handler.handle(make_record("x" * 99, name=ACCESS))
+        handler.handle(make_record("x" * 99, name=ACCESS_LOGGER))
     received = b""
     while len(received) < 10_000:
         received += os.read(reader, 65_536)
@@ -175,23 +180,23 @@ def test_a_non_blocking_pipe_loses_nothing(pipe: tuple[int, int]) -> None:
     assert received == (b"x" * 99 + b"\n") * 100
 
 
-def test_a_record_that_cannot_be_formatted_fails_nobody(tmp_path: Path) -> None:
-    """A mistake in a log call is counted, and not the business of who made it."""
+def test_malformed_log_call_is_dropped(tmp_path: Path) -> None:
+    """A log call with wrong arguments is counted as dropped and raises nothing."""
     before = count_dropped()
     with (tmp_path / "log").open("wb") as file:
         handler = LineHandler(file.fileno())
-        handler.handle(make_record("%d", "no number"))
+        handler.handle(make_record("%d", "text"))
         handler.close()
 
     assert count_dropped() - before == 1
 
 
 @pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full"])
-def test_a_process_lives_without_standard_error(redirection: str) -> None:
-    """With standard error closed, or its disk full, logging does nothing and breaks nothing."""
+def test_unusable_standard_error_is_ignored(redirection: str) -> None:
+    """If standard error is closed or its disk is full, logging does nothing."""
     program = (
-        "import logging.config; from service.observability.logs import describe_logging; "
-        "logging.config.dictConfig(describe_logging('info', 'json')); "
+        "import logging.config; from service.observability.logs import build_logging_config; "
+        "logging.config.dictConfig(build_logging_config('info', 'json')); "
         "logging.getLogger('a').error('b'); print('alive')"
     )
 
@@ -206,12 +211,12 @@ def test_a_process_lives_without_standard_error(redirection: str) -> None:
     assert (ended.returncode, ended.stdout) == (0, "alive\n")
 
 
-@pytest.mark.parametrize(("form", "first"), [("json", "{"), ("text", "2")])
-def test_the_form_is_a_choice(form: str, first: str) -> None:
-    """The configuration gives JSON, or text that begins with the time."""
+@pytest.mark.parametrize(("log_format", "first"), [("json", "{"), ("text", "2")])
+def test_log_formats(log_format: str, first: str) -> None:
+    """The format is JSON, or text that starts with the time."""
     program = (
-        "import logging.config; from service.observability.logs import describe_logging; "
-        f"logging.config.dictConfig(describe_logging('info', {form!r})); "
+        "import logging.config; from service.observability.logs import build_logging_config; "
+        f"logging.config.dictConfig(build_logging_config('info', {log_format!r})); "
         "logging.getLogger('a').debug('unseen'); logging.getLogger('a').error('b')"
     )
 
@@ -221,4 +226,4 @@ def test_the_form_is_a_choice(form: str, first: str) -> None:
 
     (line,) = ended.stderr.splitlines()
     assert line[0] == first
-    assert describe_logging("info", "json")["root"]["level"] == "INFO"
+    assert build_logging_config("info", "json")["root"]["level"] == "INFO"

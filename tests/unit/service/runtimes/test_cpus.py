@@ -1,4 +1,4 @@
-"""How many CPUs a container really gives."""
+"""CPU counts from affinity masks and container quotas."""
 
 import os
 from pathlib import Path
@@ -33,7 +33,7 @@ LIMITS = [
 
 
 @pytest.mark.parametrize(("quota", "period", "cpus"), LIMITS)
-def test_a_quota_of_version_2(tmp_path: Path, quota: str, period: str, cpus: int) -> None:
+def test_cgroup_2_quota(tmp_path: Path, quota: str, period: str, cpus: int) -> None:
     """The quota is rounded up to whole CPUs and cannot exceed the affinity mask."""
     (tmp_path / "cpu.max").write_text(f"{quota} {period}\n")
 
@@ -41,28 +41,28 @@ def test_a_quota_of_version_2(tmp_path: Path, quota: str, period: str, cpus: int
 
 
 @pytest.mark.parametrize(("quota", "period", "cpus"), LIMITS)
-def test_a_quota_of_version_1(tmp_path: Path, quota: str, period: str, cpus: int) -> None:
-    """Older hosts tell the same in two files, where -1 is no limit."""
+def test_cgroup_1_quota(tmp_path: Path, quota: str, period: str, cpus: int) -> None:
+    """Version 1 stores the quota in two files; -1 means unlimited."""
     write_version_1(tmp_path, "-1" if quota == "max" else quota, period)
 
     assert count_cpus(tmp_path) == cpus
 
 
-def test_version_2_comes_first(tmp_path: Path) -> None:
-    """Where both are mounted, version 2 is what holds."""
+def test_cgroup_2_takes_precedence(tmp_path: Path) -> None:
+    """If both versions are mounted, version 2 applies."""
     (tmp_path / "cpu.max").write_text("200000 100000\n")
     write_version_1(tmp_path, "400000")
 
     assert count_cpus(tmp_path) == 2
 
 
-def test_no_control_groups(tmp_path: Path) -> None:
-    """Without control groups the affinity mask counts."""
+def test_without_control_groups(tmp_path: Path) -> None:
+    """Without control groups the affinity mask applies."""
     assert count_cpus(tmp_path) == 8
 
 
-def test_no_affinity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A system without affinity masks has its CPUs, and at least one."""
+def test_without_affinity_masks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Systems without affinity masks use the CPU count, at least 1."""
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: None)
 

@@ -1,15 +1,18 @@
-"""The backends' borders: what they import, what they need, what they refuse."""
+"""Backends: declarations, imports, requirements and rejected graphs."""
 
 import json
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import get_args
 
 import onnx
 import pytest
 from onnx import TensorProto, helper
 
 from service.artifact import GraphFile, NetworkSpec, TensorSpec
+from service.artifact.manifest import GraphFormat
 from service.errors import ArtifactError
 from service.runtimes import open_runtime
 
@@ -43,13 +46,13 @@ except MissingExtraError as error:
 
 
 def run_python(script: str, *arguments: str) -> str:
-    """Return what a script prints in a new interpreter."""
+    """Return the output of a script in a new interpreter."""
     command = [sys.executable, "-c", script, *arguments]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def make_graph(name: str = "images", size: int = 2, kind: int = TensorProto.FLOAT) -> bytes:
-    """Return an ONNX graph that gives back its input."""
+    """Return an ONNX graph of the identity."""
     shape = ["n", 1, size, size]
     graph = helper.make_graph(
         [helper.make_node("Identity", [name], ["same"])],
@@ -62,8 +65,28 @@ def make_graph(name: str = "images", size: int = 2, kind: int = TensorProto.FLOA
     return bytes(model.SerializeToString())
 
 
-def test_serving_onnx_needs_nothing_heavy(tmp_path: Path) -> None:
-    """The whole service with a running ONNX graph never imports what training needs."""
+@pytest.mark.parametrize("backend", get_args(GraphFormat))
+def test_every_form_has_a_backend(backend: GraphFormat) -> None:
+    """Each stored form has a module with a runtime that declares its form and platform."""
+    runtime = open_runtime(backend, 1)
+
+    assert runtime.format == backend
+    assert runtime.platform in {"onnxruntime_onnx", "pytorch_libtorch"}
+
+
+def test_a_new_backend_is_one_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module `service.runtimes.<form>` with a `RUNTIME` class is found by its name."""
+    module = ModuleType("service.runtimes.pt2")
+    vars(module)["RUNTIME"] = lambda threads: SimpleNamespace(format="pt2", threads=threads)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+
+    runtime = open_runtime("pt2", 3)  # type: ignore[arg-type]
+
+    assert vars(runtime) == {"format": "pt2", "threads": 3}
+
+
+def test_serving_onnx_imports_no_training_libraries(tmp_path: Path) -> None:
+    """The service with a loaded ONNX graph imports no library of training."""
     graph = tmp_path / "same.onnx"
     graph.write_bytes(make_graph())
 
@@ -73,11 +96,11 @@ def test_serving_onnx_needs_nothing_heavy(tmp_path: Path) -> None:
     assert not loaded & {"torch", "torchvision", "scipy", "sklearn", "onnx", "pandas", "training"}
 
 
-def test_a_missing_extra_is_named() -> None:
-    """Without torch the TorchScript backend says what to install."""
-    told = run_python(OPEN_WITHOUT_TORCH)
+def test_missing_extra_is_named() -> None:
+    """Without torch, the error of the TorchScript backend names the extra to install."""
+    error = run_python(OPEN_WITHOUT_TORCH)
 
-    assert told.strip() == (
+    assert error.strip() == (
         "the torchscript backend needs torch: pip install 'latentd[torchscript]'"
     )
 
@@ -88,13 +111,13 @@ def test_a_missing_extra_is_named() -> None:
         b"",
         b"encoder",
         make_graph()[:-10],
-        make_graph("pictures"),
+        make_graph("pixels"),
         make_graph(size=3),
         make_graph(kind=TensorProto.DOUBLE),
     ],
     ids=["empty", "text", "truncated", "another name", "another shape", "another type"],
 )
-def test_onnxruntime_refuses_other_graphs(graph: bytes) -> None:
-    """What is no graph, or not the one that the manifest describes, is an ArtifactError."""
+def test_onnx_rejects_invalid_graphs(graph: bytes) -> None:
+    """Invalid graphs and graphs that differ from the manifest raise ArtifactError."""
     with pytest.raises(ArtifactError):
         open_runtime("onnx", 1).load(graph, SPEC)

@@ -1,4 +1,4 @@
-"""Nothing that latentd uses reports to anyone."""
+"""Libraries of latentd send no usage data."""
 
 import os
 import subprocess
@@ -10,10 +10,10 @@ import pytest
 
 @pytest.mark.parametrize("module", ["service.runtimes.onnx", "training.publishing.export"])
 def test_onnxruntime_keeps_no_device_id(tmp_path: Path, module: str) -> None:
-    """Loading onnxruntime through latentd leaves no telemetry id or queue in the home folder."""
-    # onnxruntime is silent by itself where it takes its host for a CI machine.
-    silent = ("CI", "GITHUB_ACTIONS", "ORT_DISABLE_TELEMETRY", "ORT_RUNNING_UNIT_TESTS")
-    environment = {name: value for name, value in os.environ.items() if name not in silent}
+    """Loading onnxruntime through latentd writes no telemetry id or queue to the home folder."""
+    # onnxruntime disables telemetry by itself on CI machines.
+    disabling = ("CI", "GITHUB_ACTIONS", "ORT_DISABLE_TELEMETRY", "ORT_RUNNING_UNIT_TESTS")
+    environment = {name: value for name, value in os.environ.items() if name not in disabling}
     program = f"import {module}, onnxruntime; onnxruntime.SessionOptions()"
 
     subprocess.run(

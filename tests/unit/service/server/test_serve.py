@@ -1,26 +1,26 @@
-"""The server's processes: as their supervisor sees them, and as they serve."""
+"""Worker processes and the garbage collection of a server."""
 
 import gc
 
 import httpx
 from fastapi import FastAPI
 
-from service.server.connection import Config, Patience
-from service.server.serve import Worker
+from service.server.connection import Config, Timeouts
+from service.server.workers import Worker
 from tests.support.servers import TLS, run_server
 
 
-class GoneProcess:
-    """A process that ends as soon as it is started, and holds nothing open."""
+class EndedProcess:
+    """A process that ends immediately, without open files."""
 
     def start(self) -> None:
-        """Start and end."""
+        """Return immediately."""
 
 
-def test_the_end_of_a_worker_is_seen_at_once() -> None:
-    """Whoever asks a worker that is gone learns it from the closed pipe, without waiting."""
-    worker = Worker(Config("service.app:create_app", Patience(), factory=True), [])
-    worker.process = GoneProcess()
+def test_a_ping_fails_immediately_after_the_end_of_a_worker() -> None:
+    """The end of a worker closes the pipe, so that a ping does not wait for its timeout."""
+    worker = Worker(Config("service.app:create_app", Timeouts(), factory=True), [])
+    worker.process = EndedProcess()
 
     worker.start()
 
@@ -28,17 +28,17 @@ def test_the_end_of_a_worker_is_seen_at_once() -> None:
     assert not worker.ping()
 
 
-def test_requests_do_not_make_the_collector_look_through_what_stays() -> None:
-    """What was there at the start is out of its sight, and it starts for many objects only."""
-    usual = gc.get_threshold()
+def test_garbage_collection_skips_the_objects_of_startup() -> None:
+    """Objects that exist at startup are frozen, and the collector starts rarely."""
+    default = gc.get_threshold()
     gc.unfreeze()
     gc.set_threshold(700)
-    there = len(gc.get_objects())
+    count = len(gc.get_objects())
     try:
         with run_server(FastAPI()) as url:
             assert httpx.get(url, verify=TLS).status_code == 404
-            assert gc.get_freeze_count() > there / 2
+            assert gc.get_freeze_count() > count / 2
             assert gc.get_threshold()[0] > 10_000
     finally:
         gc.unfreeze()
-        gc.set_threshold(*usual)
+        gc.set_threshold(*default)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from service.artifact.densities import KernelDensity
-from service.artifact.sources import StandardNormal
+from service.artifact.samplers import StandardNormal
 from service.artifact.tensor_files import Floats
 from training.sampling.bandwidth import choose_bandwidths, set_bandwidths
 from training.sampling.samplers import FittedSampler

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from service.artifact import ImageSpec
+from service.artifact.densities import STORED_SAMPLERS, Uniform
 from service.artifact.manifest import DECODERS
-from service.artifact.sources import STORED_SOURCES, Uniform
 from training.data.splits import LabelledImages, Splits
 from training.errors import RecipeError, TrainingError
 from training.fitting.network_set import NetworkSet
@@ -136,9 +136,9 @@ def test_a_file_contains_the_whole_source(tmp_path: Path) -> None:
     samplers, _ = fit(tmp_path)
 
     for name, sampler in samplers.items():
-        assert (sampler.content is None) == (sampler.kind not in STORED_SOURCES), name
+        assert (sampler.content is None) == (sampler.kind not in STORED_SAMPLERS), name
         if sampler.content is not None:
-            loaded = STORED_SOURCES[sampler.kind].from_bytes(sampler.content)
+            loaded = STORED_SAMPLERS[sampler.kind].from_bytes(sampler.content)
             drawn = [
                 source.draw(3, np.random.default_rng(0), None, 1.0)
                 for source in (sampler.source, loaded)

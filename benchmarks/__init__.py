@@ -1,0 +1,1 @@
+"""Benchmarks: speed (`performance`) and behaviour under stress (`reliability`) of real servers."""

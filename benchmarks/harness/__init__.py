@@ -1,0 +1,1 @@
+"""Code that the benchmarks share: servers, load generators, rounds and records."""

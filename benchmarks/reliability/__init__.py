@@ -1,0 +1,1 @@
+"""Behaviour under stress: one module for each section of docs/reliability.md."""

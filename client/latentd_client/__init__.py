@@ -1,0 +1,40 @@
+"""Python client of latentd: images in, arrays out.
+
+    from latentd_client import Client
+
+    with Client("http://localhost:8000", model="mnist") as client:
+        print(client.classify("seven.png")[0].label)
+
+`AsyncClient` has the same methods as coroutines.
+"""
+
+from latentd_client.async_client import AsyncClient
+from latentd_client.client import Client
+from latentd_client.errors import ServiceError
+from latentd_client.operations import Invert, Space
+from latentd_client.request_body import EndsInput, ImageFile, ImageInput
+from latentd_client.results import (
+    EncodeResult,
+    InterpolateResult,
+    LatentMap,
+    Prediction,
+    ReconstructResult,
+    SampleResult,
+)
+
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "EncodeResult",
+    "EndsInput",
+    "ImageFile",
+    "ImageInput",
+    "InterpolateResult",
+    "Invert",
+    "LatentMap",
+    "Prediction",
+    "ReconstructResult",
+    "SampleResult",
+    "ServiceError",
+    "Space",
+]

@@ -1,0 +1,100 @@
+"""PNG files: their chunks, of which only those that pixels depend on reach the decoder.
+
+Pillow decodes the pixels. Its PNG reader also inflates and parses text, colour profiles and Exif
+metadata, which may cost far more than the pixels, or be damaged where the pixels are not. It is
+written in Python and takes longer than decoding a small image. Files with plain 8-bit grey or RGB
+pixels therefore bypass it; of all others it receives the necessary chunks only.
+"""
+
+import io
+import struct
+import zlib
+from dataclasses import dataclass
+
+from PIL import Image
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_MAX_CHUNKS = 16_384  # a file of 100 MB in chunks of 8 KiB, libpng's default, has 12,800
+_KEPT = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT"})
+_HEADER = struct.Struct(">IIBBBBB")
+_END = struct.pack(">I4sI", 0, b"IEND", zlib.crc32(b"IEND"))
+_PLAIN_MODES = {(8, 0, 0, 0, 0): "L", (8, 2, 0, 0, 0): "RGB"}
+"""Pillow's modes by bit depth, colour type, compression, filter and interlace method."""
+_ANCILLARY_BIT = 0x20
+
+
+@dataclass(slots=True)
+class Png:
+    """The parts of a PNG file that its pixels depend on; nothing is decoded yet."""
+
+    width: int
+    height: int
+    plain_mode: str | None
+    """Pillow's mode of plain pixels; None for all other kinds."""
+    chunks: list[memoryview]
+    """The necessary chunks, copied from the file."""
+    data: list[memoryview]
+    """The compressed pixels."""
+    exif: bytes | None
+
+    def decode(self) -> Image.Image:
+        """Return the pixels, which Pillow may decode later.
+
+        Raises:
+            Exception: Pillow's various errors for invalid pixels.
+        """
+        if self.plain_mode is not None:
+            size = (self.width, self.height)
+            pixels = b"".join(self.data)
+            return Image.frombytes(self.plain_mode, size, pixels, "zip", self.plain_mode)
+        return Image.open(io.BytesIO(b"".join([SIGNATURE, *self.chunks, _END])), formats=["PNG"])
+
+
+def parse_png(content: bytes) -> Png:
+    """Split a PNG file into its chunks and check their structure.
+
+    Checksums of chunks that pixels do not depend on are ignored, as browsers ignore them.
+
+    Raises:
+        ValueError: the file is truncated, a necessary chunk is damaged, or there are too many.
+    """
+    view = memoryview(content)
+    kept: list[memoryview] = []
+    data: list[memoryview] = []
+    kinds: set[bytes] = set()
+    exif = None
+    for kind, start, end in _split(content):
+        if kind in _KEPT:
+            kinds.add(kind)
+            kept.append(view[start : end + 4])
+            if kind == b"IDAT":
+                data.append(view[start + 8 : end])
+        elif kind == b"eXIf":
+            exif = content[start + 8 : end]
+    if not data or len(kept[0]) != _HEADER.size + 12 or bytes(kept[0][4:8]) != b"IHDR":
+        raise ValueError("no header or no pixels")
+    width, height, *form = _HEADER.unpack(kept[0][8:-4])
+    if not width or not height:
+        raise ValueError("no pixels")
+    mode = _PLAIN_MODES.get(tuple(form)) if kinds <= {b"IHDR", b"IDAT"} else None
+    return Png(width, height, mode, kept, data, exif)
+
+
+def _split(content: bytes) -> list[tuple[bytes, int, int]]:
+    """Return the kind of each chunk, where it starts, and where its data end, up to IEND."""
+    view = memoryview(content)
+    chunks: list[tuple[bytes, int, int]] = []
+    start = len(SIGNATURE)
+    for _ in range(_MAX_CHUNKS):
+        end = start + 8 + int.from_bytes(content[start : start + 4])
+        kind = content[start + 4 : start + 8]
+        if end + 4 > len(content):
+            raise ValueError("truncated")
+        if not kind[0] & _ANCILLARY_BIT or kind == b"tRNS":
+            if zlib.crc32(view[start + 4 : end]) != int.from_bytes(content[end : end + 4]):
+                raise ValueError("checksum mismatch")
+            if kind == b"IEND":
+                return chunks
+        chunks.append((kind, start, end))
+        start = end + 4
+    raise ValueError(f"more than {_MAX_CHUNKS} chunks")

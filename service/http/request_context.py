@@ -1,0 +1,206 @@
+"""One request: its head, read once, its id, its body, and the state of its response."""
+
+import random
+import re
+import time
+from collections.abc import Callable
+from typing import NoReturn
+
+from opentelemetry.context import Context
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive, Scope, Send
+
+from service.http.limits import BodyBudget, Limits
+from service.http.starlette_internals import get_route_path
+
+_MAX_LENGTH_DIGITS = 20
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_SECURITY_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+)
+# Swagger UI and ReDoc write style elements, and ReDoc searches in a worker made from a blob.
+_PAGE_POLICY = (
+    b"default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    b"img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; worker-src blob:; "
+    b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_DATA_POLICY = b"default-src 'none'; frame-ancestors 'none'"
+_POLICY = b"content-security-policy"
+_DATA_HEADERS = (*_SECURITY_HEADERS, (_POLICY, _DATA_POLICY), (b"cache-control", b"no-store"))
+
+
+class RequestContext:
+    """A request and its response, as the request wrapper and the operations see them."""
+
+    __slots__ = (
+        "_budget",
+        "_on_end",
+        "_receive",
+        "_send",
+        "bytes_out",
+        "headers",
+        "is_ended",
+        "key",
+        "model",
+        "path",
+        "request_id",
+        "reserved",
+        "route",
+        "scope",
+        "started",
+        "status",
+        "trace",
+        "waiting_since",
+    )
+
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        budget: BodyBudget,
+        on_end: Callable[["RequestContext"], None],
+    ) -> None:
+        """Read the head of a request.
+
+        Args:
+            scope: The ASGI scope of an HTTP request.
+            receive: Receives the body.
+            send: Sends the response.
+            budget: Bounds the bytes of all bodies in memory.
+            on_end: Called once, before the last part of the response is sent.
+        """
+        self.started = self.waiting_since = time.perf_counter()
+        self.scope = scope
+        self._receive = receive
+        self._send = send
+        self._budget = budget
+        self._on_end = on_end
+        self.reserved = 0
+        """Bytes of its body in the budget."""
+        self.headers: dict[bytes, str] = {}
+        """The headers by lower-case name; repeated ones joined by commas (RFC 9110, 5.3)."""
+        for name, value in scope["headers"]:
+            text = value.decode("latin-1")
+            first = self.headers.get(name)
+            self.headers[name] = text if first is None else f"{first}, {text}"
+        self.request_id = choose_request_id(self.headers.get(b"x-request-id", ""))
+        self.path = get_route_path(scope)
+        self.route: tuple[str, str] | None = None
+        """The name and the path pattern of its operation; FastAPI's routes are in the scope."""
+        self.key: str | None = None
+        """Name of its API key."""
+        self.trace: Context | None = None
+        """Its trace, if it is traced."""
+        self.model: str | None = None
+        """The model that it ran on, `name@version`."""
+        self.status: int | None = None
+        """Status of the response; None before the response starts."""
+        self.bytes_out: int | None = None
+        self.is_ended = False
+
+    @property
+    def client(self) -> str:
+        """Identify the client: the name of its API key, or its address."""
+        return self.key or (self.scope.get("client") or ("",))[0]
+
+    @property
+    def declared_length(self) -> int | None:
+        """The declared length of the body; None without a usable one."""
+        return parse_length(self.headers.get(b"content-length", ""))
+
+    async def receive(self) -> Message:
+        """Receive the next part of the body and reserve its bytes.
+
+        Raises:
+            OverloadedError: the bodies in memory exceed their common bound.
+        """
+        message = await self._receive()
+        if body := message.get("body"):
+            self._budget.reserve(len(body))
+            self.reserved += len(body)
+        return message
+
+    async def read_body(self, limits: Limits, limit: str = "body_bytes") -> bytes:
+        """Return the whole body.
+
+        Args:
+            limits: The bounds on one request.
+            limit: The bound that counts.
+
+        Raises:
+            LimitExceededError: the body is longer, or declares that it will be.
+            OverloadedError: the bodies in memory exceed their common bound.
+            ClientDisconnect: the client has disconnected.
+        """
+        declared = self.declared_length
+        if declared is not None:  # the server receives no more than that
+            limits.check(limit, declared)
+        chunks: list[bytes] = []
+        received = 0
+        more = True
+        while more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            chunks.append(chunk := message.get("body", b""))
+            received += len(chunk)
+            if declared is None:
+                limits.check(limit, received)
+            self._budget.reserve(len(chunk))
+            self.reserved += len(chunk)
+            more = message.get("more_body", False)
+        self.waiting_since = time.perf_counter()
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    async def wait_for_disconnect(self) -> NoReturn:
+        """Raise ClientDisconnect when the client disconnects; the body must have been read."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        raise ClientDisconnect
+
+    async def send(self, message: Message) -> None:
+        """Send a part of the response, with the headers that every response has."""
+        if message["type"] == "http.response.start":
+            self._add_headers(message)
+        elif not message.get("more_body", False):
+            self.end()  # before it is sent: a client that has the response finds it counted
+        await self._send(message)
+
+    def end(self) -> None:
+        """Record the end of the request, once."""
+        if not self.is_ended:
+            self.is_ended = True
+            self._on_end(self)
+
+    def _add_headers(self, start: Message) -> None:
+        self.status = start["status"]
+        headers = start.setdefault("headers", [])
+        names = dict(headers)
+        if (length := names.get(b"content-length")) is not None:
+            self.bytes_out = int(length)
+        headers.append((b"x-request-id", self.request_id.encode()))
+        content_type = names.get(b"content-type", b"")
+        if content_type == b"application/json" and b"etag" not in names:
+            headers += _DATA_HEADERS
+            return
+        headers += _SECURITY_HEADERS
+        if _POLICY not in names:  # a page may set a stricter one
+            is_page = content_type.startswith(b"text/html")
+            headers.append((_POLICY, _PAGE_POLICY if is_page else _DATA_POLICY))
+        if b"cache-control" not in names:
+            # Static files have an ETag, everything else may be private.
+            headers.append((b"cache-control", b"no-cache" if b"etag" in names else b"no-store"))
+
+
+def parse_length(text: str) -> int | None:
+    """Return a length given in a header; None if it is not decimal or over 20 digits long."""
+    is_length = text.isascii() and text.isdecimal() and len(text) <= _MAX_LENGTH_DIGITS
+    return int(text) if is_length else None
+
+
+def choose_request_id(given: str) -> str:
+    """Return the client's own id if it is well-formed, else a random one (not a secret)."""
+    return given if _REQUEST_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"

@@ -1,0 +1,85 @@
+"""The undocumented names of uvicorn; other files reach them through this one.
+
+pyproject.toml caps uvicorn to the minor version that this code was tested with, and
+tests/unit/service/server/test_uvicorn_internals.py names each attribute that it relies on.
+"""
+
+from asyncio import AbstractEventLoop
+from typing import Any
+
+import httptools
+import uvicorn
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+from uvicorn.supervisors import multiprocess
+from uvicorn.supervisors.multiprocess import Multiprocess, Process
+
+__all__ = [
+    "STARTUP_FAILURE",
+    "ConnectionProtocol",
+    "Multiprocess",
+    "Process",
+    "ServerState",
+    "set_worker_class",
+]
+
+
+def set_worker_class(worker_class: type[Process]) -> None:
+    """Make `Multiprocess` start workers of this class; uvicorn offers only its own."""
+    multiprocess.Process = worker_class  # type: ignore[misc]
+
+
+class ConnectionProtocol(HttpToolsProtocol):
+    """uvicorn's protocol for one connection, with names for the states of its latest request."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: AbstractEventLoop | None = None,
+    ) -> None:
+        """Initialize the state of a connection; uvicorn calls this with these keywords."""
+        super().__init__(config, server_state, app_state, _loop)
+        self.access_log = False  # it would show the query; the application logs requests itself
+        self.url = b""
+
+    @property
+    def is_responding(self) -> bool:
+        """Whether the latest request has a response that is not complete."""
+        return self.cycle is not None and not self.cycle.response_complete
+
+    @property
+    def can_send_interim_response(self) -> bool:
+        """Whether a 1xx response may be written before the response of the latest request."""
+        is_next = self.is_responding and not self.pipeline and not self.cycle.response_started
+        return is_next and self.cycle.scope["http_version"] == "1.1"
+
+    def close_after_response(self) -> None:
+        """Close the connection after the response to the latest request."""
+        self.cycle.keep_alive = False
+
+    def cancel_request(self, key: str, reason: object) -> dict[str, Any] | None:
+        """Signal a disconnect to the application, and put the reason into the request's state.
+
+        Returns:
+            The state of the request; None where a response to it can no longer be written.
+        """
+        state: dict[str, Any] = self.cycle.scope["state"]
+        state[key] = reason
+        self.cycle.disconnected = True
+        self.cycle.message_event.set()
+        return None if self.cycle.response_started or self.pipeline else state
+
+    def stop_keep_alive_timer(self) -> None:
+        """Stop the timer that closes an idle connection."""
+        self._unset_keepalive_if_required()
+
+    def restart_parser(self, head: bytes) -> None:
+        """Replace the parser by one that has read a request's head, without reporting it."""
+        url = self.url
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn
+        self.parser.feed_data(head)
+        self.url, self.headers = url, []

@@ -1,0 +1,43 @@
+"""The stored format of arrays has not changed: shipped files are read and re-saved identically."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from service.artifact import Bundle, list_bundles, open_bundle
+from service.artifact.densities import STORED_SAMPLERS
+from service.artifact.maps import LatentMap
+from service.artifact.tensor_files import read_reference_errors, write_reference_errors
+
+STORE = Path(__file__).parents[4] / "models_store"
+BUNDLES = [open_bundle(STORE, name, versions[0]) for name, versions in list_bundles(STORE).items()]
+
+
+@pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.name)
+def test_shipped_samplers_are_saved_identically(bundle: Bundle) -> None:
+    """Every fitted sampler of a shipped bundle has the same bytes after reading and saving."""
+    files = {spec.file: spec.kind for spec in bundle.manifest.samplers.values() if spec.file}
+
+    assert set(files.values()) == set(STORED_SAMPLERS)
+    for file, kind in files.items():
+        content = bundle.read(file)
+        assert STORED_SAMPLERS[kind].from_bytes(content).to_bytes() == content, file
+
+
+@pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.name)
+def test_shipped_maps_are_saved_identically(bundle: Bundle) -> None:
+    """Every latent map of a shipped bundle has the same bytes after reading and saving."""
+    assert bundle.manifest.maps
+    for file in bundle.manifest.maps.values():
+        content = bundle.read(file)
+        assert LatentMap.from_bytes(content).to_bytes() == content, file
+
+
+@pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.name)
+def test_shipped_reference_errors_are_saved_identically(bundle: Bundle) -> None:
+    """Reference errors of a shipped bundle have the same bytes, written in any order."""
+    for space in bundle.manifest.spaces.values():
+        content = bundle.read(space.reference)
+        errors = np.random.default_rng(0).permutation(read_reference_errors(content))
+        assert write_reference_errors(errors) == content
