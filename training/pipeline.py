@@ -29,7 +29,6 @@ from training.fitting.run_folders import (
     pin_digest,
     start_run,
 )
-from training.networks.autoencoders import Encoder, VariationalEncoder
 from training.publishing.bundle import publish_bundle
 from training.recipe.schema import NETWORKS, Recipe
 from training.report.page import write_report
@@ -155,7 +154,7 @@ def complete_run(fitted: FittedRun) -> TrainedRun:
         fitted.networks,
         set_bandwidths(likeliest, quality.bandwidths),
         replace(evaluation, metrics={**evaluation.metrics, **quality.floor}),
-        _fit_maps(fitted),
+        {space: _fit_map(fitted, space) for space in fitted.networks.spaces},
         _measure_robustness(fitted),
         quality.sources,
     )
@@ -183,26 +182,14 @@ def _locate(name: str, run: Run, recipe: Recipe, splits: Splits) -> Path:
     return run.folder / name
 
 
-def _fit_maps(fitted: FittedRun) -> dict[SpaceName, LatentMap]:
-    networks = fitted.networks
-    encoders: dict[SpaceName, Encoder | VariationalEncoder] = {
-        "autoencoder": networks.autoencoder.encoder
-    }
-    if networks.vae is not None:
-        encoders["vae"] = networks.vae.encoder
-    return {space: _fit_map(fitted, space, encoder) for space, encoder in encoders.items()}
-
-
-def _fit_map(
-    fitted: FittedRun, space: SpaceName, encoder: Encoder | VariationalEncoder
-) -> LatentMap:
+def _fit_map(fitted: FittedRun, space: SpaceName) -> LatentMap:
     path = fitted.run.folder / MAP_FILE.format(space=space)
     if path.exists():
         return LatentMap.from_bytes(path.read_bytes())
     fitted.report_progress(f"mapping the latent space of the {space}")
     training, recipe = fitted.splits.train, fitted.recipe
     images = Examples.from_images(training, fitted.device).inputs
-    latents = encode_images(encoder, images).cpu().numpy()
+    latents = encode_images(fitted.networks.spaces[space].encoder, images).cpu().numpy()
     latent_map = fit_latent_map(latents, training.labels, recipe.map, recipe.seed)
     replace_bytes(path, latent_map.to_bytes())
     return latent_map

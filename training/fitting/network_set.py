@@ -12,6 +12,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from service.artifact.manifest import SpaceName
 from training.data.splits import LabelledImages
 from training.errors import RecipeError
 from training.fitting.examples import Examples
@@ -52,6 +53,13 @@ class NetworkSet:
     """The epoch whose weights were kept, for each trained network."""
     gan: Generator | None = None
     """The averaged generator."""
+
+    @property
+    def spaces(self) -> dict[SpaceName, Autoencoder | VariationalAutoencoder]:
+        """The autoencoder of each latent space."""
+        if self.vae is None:
+            return {"autoencoder": self.autoencoder}
+        return {"autoencoder": self.autoencoder, "vae": self.vae}
 
 
 @dataclass(frozen=True, slots=True)

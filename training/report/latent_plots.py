@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-from torch import nn
 
 from service.artifact.manifest import SpaceName
 from service.artifact.maps import LatentMap
-from training.networks.autoencoders import Autoencoder
+from training.networks.autoencoders import Autoencoder, VariationalAutoencoder
 from training.randomness import make_rng, seeded_globally
 from training.report.context import CPU, Floats, Plot, ReportContext, make_plot, run_network
 from training.report.plots.image_grids import draw_image_grid
@@ -33,12 +32,11 @@ Pair: TypeAlias = tuple[Floats, Floats, str]
 
 @dataclass(frozen=True)
 class Space:
-    """A latent space with its map and its networks."""
+    """A latent space with its map and its autoencoder."""
 
     name: SpaceName
     map: LatentMap
-    encoder: nn.Module
-    decoder: nn.Module
+    network: Autoencoder | VariationalAutoencoder
 
     @property
     def title(self) -> str:
@@ -52,13 +50,16 @@ class Space:
 
     def decode(self, latents: Floats) -> Floats:
         """Return the images of latents (..., L), of shape (..., C, H, W)."""
-        images = run_network(self.decoder, latents.reshape(-1, latents.shape[-1]).astype("f4"))
+        images = run_network(
+            self.network.decoder, latents.reshape(-1, latents.shape[-1]).astype("f4")
+        )
         return images.reshape(*latents.shape[:-1], *images.shape[1:])
 
 
 def draw_spaces(context: ReportContext) -> list[Plot]:
     """Return the plots of each latent space."""
-    spaces = _list_spaces(context)
+    maps, networks = context.trained.maps, context.trained.networks
+    spaces = [Space(name, maps[name], network) for name, network in networks.spaces.items()]
     plots: list[Plot | None] = [_draw_map(context, space) for space in spaces]
     plots += [_draw_untrained(context, spaces[0])]
     plots += [_draw_manifold(space) for space in spaces]
@@ -66,15 +67,6 @@ def draw_spaces(context: ReportContext) -> list[Plot]:
     plots += [_draw_interpolation(context, spaces), _draw_between(context, spaces[0])]
     plots += [_draw_centroids(context, spaces[0])]
     return [plot for plot in plots if plot is not None]
-
-
-def _list_spaces(context: ReportContext) -> list[Space]:
-    networks, maps = context.trained.networks, context.trained.maps
-    plain = networks.autoencoder
-    spaces = [Space("autoencoder", maps["autoencoder"], plain.encoder, plain.decoder)]
-    if networks.vae is not None:
-        spaces.append(Space("vae", maps["vae"], networks.vae.encoder, networks.vae.decoder))
-    return spaces
 
 
 def _draw_map(context: ReportContext, space: Space) -> Plot:
@@ -103,7 +95,7 @@ def _draw_untrained(context: ReportContext, space: Space) -> Plot | None:
     pixels = (images.pixels / 255).astype(np.float32)
     panels = {
         "untrained network": (run_network(untrained.encoder, pixels), images.labels),
-        "trained network": (run_network(space.encoder, pixels), images.labels),
+        "trained network": (run_network(space.network.encoder, pixels), images.labels),
     }
     return make_plot(
         draw_scatters(panels, context.classes),
@@ -173,7 +165,7 @@ def _draw_interpolation(context: ReportContext, spaces: list[Space]) -> Plot | N
     rows, labels = [], []
     for first, second, name in _choose_pairs(context):
         for space in spaces:
-            start, end = run_network(space.encoder, np.stack([first, second]))
+            start, end = run_network(space.network.encoder, np.stack([first, second]))
             line = space.decode(np.linspace(start, end, _STEPS - 2))
             rows.append(np.concatenate([first[None], line, second[None]]))
             labels.append(f"{name}\n{space.title}")

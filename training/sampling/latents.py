@@ -42,8 +42,7 @@ class SplitLatents:
 
 def encode_splits(splits: Splits, networks: NetworkSet, space: SpaceName) -> SplitLatents:
     """Return the latents of the training and validation images in `space`."""
-    vae = networks.vae
-    encoder = vae.encoder if space == "vae" and vae is not None else networks.autoencoder.encoder
+    encoder = networks.spaces[space].encoder
     device = next(encoder.parameters()).device
 
     def encode(images: LabelledImages) -> Floats:

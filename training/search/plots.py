@@ -1,5 +1,6 @@
 """Plots of a search: optimisation history, key importance and parallel coordinates."""
 
+import functools
 import warnings
 from pathlib import Path
 
@@ -9,7 +10,6 @@ import optuna
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator, NullLocator
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import TrialState
@@ -39,7 +39,8 @@ def draw_plots(study: optuna.Study, network: str, folder: Path) -> None:
         warnings.simplefilter("ignore", UserWarning)  # raised for few or equal trials
         for name, draw in _PLOTS.items():
             figure = draw(study, network)
-            _write(figure, folder / f"{name}.png")
+            save = functools.partial(figure.savefig, format="png", dpi=110, bbox_inches="tight")
+            replace_file(folder / f"{name}.png", save)
             plt.close(figure)
 
 
@@ -58,7 +59,8 @@ def _draw_importance(study: optuna.Study, network: str) -> Figure:
     axes.set_title(title, loc="left")  # replaces Optuna's left title
     axes.set_xlabel("importance (sum: 1)")
     axes.set_ylabel("")
-    axes.set_yticks(axes.get_yticks(), _shorten(axes.get_yticklabels(), network))
+    labels = [label.get_text().removeprefix(f"{network}.") for label in axes.get_yticklabels()]
+    axes.set_yticks(axes.get_yticks(), labels)
     if (legend := axes.get_legend()) is not None:
         legend.remove()
     return _resize(axes, 9, 1.5 + 0.6 * len(axes.get_yticks()))
@@ -91,10 +93,6 @@ def _label_axis(axes: Axes) -> None:
         label.set_bbox({"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1})
 
 
-def _shorten(labels: list[Text], network: str) -> list[str]:
-    return [label.get_text().removeprefix(f"{network}.") for label in labels]
-
-
 def _resize(axes: Axes, width: float, height: float) -> Figure:
     """Set the size in inches, and return the figure."""
     figure = axes.get_figure(root=True)
@@ -102,13 +100,6 @@ def _resize(axes: Axes, width: float, height: float) -> Figure:
         raise ValueError("The axes belong to no figure")
     figure.set_size_inches(width, height)
     return figure
-
-
-def _write(figure: Figure, path: Path) -> None:
-    def save(temporary: Path) -> None:
-        figure.savefig(temporary, format="png", dpi=110, bbox_inches="tight")
-
-    replace_file(path, save)
 
 
 _PLOTS = {"history": _draw_history, "importance": _draw_importance, "parallel": _draw_parallel}
