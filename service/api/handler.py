@@ -12,6 +12,7 @@
 
 from collections.abc import Mapping
 from functools import lru_cache, partial
+from itertools import islice
 from typing import Generic, TypeVar
 from urllib.parse import parse_qsl
 
@@ -46,6 +47,8 @@ _IMAGE_SECONDS = 1e-4
 """Predicted seconds per image outside its networks."""
 VALUE_BYTES = 12
 """Memory of a number that a network reads or writes: as float32, and in JSON."""
+_MAX_PARAMETERS = 32
+"""Parameters that are validated: some of more are unknown in any case."""
 _CACHED_QUERIES = 256
 _MAX_CACHED_QUERY = 256
 """Bytes; longer queries are parsed each time, or clients could fill the memory with them."""
@@ -124,7 +127,7 @@ def parse_query(parameters: type[P], query: bytes) -> P:
 def _parse(parameters: type[P], query: bytes) -> P:
     given = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True))
     try:
-        return parameters.model_validate(given)
+        return parameters.model_validate(dict(islice(given.items(), _MAX_PARAMETERS)))
     except ValidationError as error:
         raise InvalidInputError(*to_violations(error.errors())) from error
 

@@ -1,7 +1,6 @@
 """JPEG files: their segments, without the metadata that pixels do not depend on."""
 
 import io
-import re
 from dataclasses import dataclass
 
 from PIL import Image
@@ -16,7 +15,8 @@ _START_OF_SCAN = 0xDA
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 _METADATA = frozenset({*range(0xE1, 0xEE), 0xEF, 0xFE})
 """APP1 to APP13, APP15 and comments. APP14 (Adobe) gives the colour transform."""
-_AFTER_FILL = re.compile(rb"[^\xff]")
+_FILL_BYTES = 64 * 1024
+"""Fill bytes that are skipped at once, while other threads wait."""
 
 
 @dataclass(slots=True)
@@ -41,15 +41,15 @@ def parse_jpeg(content: bytes) -> Jpeg:
     exif = None
     position = 2
     for _ in range(_MAX_SEGMENTS):
-        match = _AFTER_FILL.search(content, position + 1)
-        if match is None or content[position] != 0xFF:  # noqa: PLR2004 - begins each marker
+        code = _skip_fill(content, position)
+        if code in {position, len(content)}:
             raise ValueError("truncated, or no marker where one is expected")
-        marker = match[0][0]
-        start = match.start() - 1
+        marker = content[code]
+        start = code - 1
         if marker == _START_OF_SCAN:
             kept.append(view[start:])
             break
-        body = match.end()
+        body = code + 1
         size = 0 if marker in _STANDALONE else int.from_bytes(content[body : body + 2])
         position = body + size
         if position >= len(content):
@@ -64,3 +64,13 @@ def parse_jpeg(content: bytes) -> Jpeg:
     if scans > _MAX_SCANS:
         raise ValueError(f"{scans} scans, at most {_MAX_SCANS} are supported")
     return Jpeg(Image.open(io.BytesIO(b"".join(kept)), formats=["JPEG"]), scans, exif)
+
+
+def _skip_fill(content: bytes, position: int) -> int:
+    """Return the position of the first byte that is not 0xFF; the length if there is none."""
+    while part := content[position : position + _FILL_BYTES]:
+        rest = part.lstrip(b"\xff")
+        position += len(part) - len(rest)
+        if rest:
+            break
+    return position

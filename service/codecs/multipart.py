@@ -50,8 +50,8 @@ def read_parts(body: bytes, boundary: bytes, add: Callable[[bytes], None]) -> No
         add_part(field.field_name, field.value or b"")
 
     in_memory = {"MAX_MEMORY_FILE_SIZE": len(body) + 1}  # the file system may be read-only
-    parser = FormParser(MULTIPART, add_field, add_file, boundary=boundary, config=in_memory)
     try:
+        parser = FormParser(MULTIPART, add_field, add_file, boundary=boundary, config=in_memory)
         parser.write(parts)
         parser.finalize()
     except RequestError:

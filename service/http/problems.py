@@ -21,6 +21,7 @@ REJECTION = "rejection"
 CONTEXT = "context"
 """Key of a request's state for its `RequestContext`."""
 
+_MAX_VIOLATIONS = 16
 _CLIENT_CLOSED_REQUEST = 499
 _RETRY_SECONDS = "1"
 _OIP_PREFIX = "/v2"
@@ -110,7 +111,7 @@ def to_violations(details: Sequence[ErrorDetails], depth: int | None = 1) -> lis
         errors.Violation(
             pointer := _to_pointer(detail["loc"][:depth]), f"{pointer[1:]}: {detail['msg']}"
         )
-        for detail in details
+        for detail in details[:_MAX_VIOLATIONS]
     ]
 
 

@@ -2,13 +2,10 @@
 
 Workers share a folder of small files (prometheus_client's multiprocess mode). The files of dead
 workers are merged into one file per metric type: otherwise they would accumulate in memory.
-
-The only module that uses undocumented names of prometheus_client: `mmap_dict`,
-`MultiProcessCollector.merge` and the file names `<type>_<pid>.db`. `pyproject.toml` limits the
-version, and `test_prometheus_internals.py` checks each name.
 """
 
 import contextlib
+import logging
 import os
 import shutil
 import tempfile
@@ -18,15 +15,22 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.metrics_core import Metric
-from prometheus_client.mmap_dict import MmapedDict, mmap_key
-from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from service.errors import LatentdError
 from service.observability.metrics import FOLDER_VARIABLE, MODEL_INFO_NAME, REGISTRY
+from service.observability.prometheus_internals import (
+    FILE_BYTES,
+    MmapedDict,
+    MultiProcessCollector,
+    allocate,
+    mmap_key,
+)
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
+_MIN_BYTES = 16 * FILE_BYTES
+_log = logging.getLogger(__name__)
 _MEMORY = "/dev/shm"  # noqa: S108 - `mkdtemp` creates a private folder in it
 
 
@@ -76,6 +80,10 @@ def _merge_dead_worker(file: Path) -> None:
         past = file.with_name(f"{metric_type}_past.db")
         new = file.with_name(f"{metric_type}_new")
         new.unlink(missing_ok=True)
+        try:
+            allocate(new)
+        except OSError:  # no space: a later scrape merges the file
+            return
         sums = MmapedDict(str(new))  # type: ignore[no-untyped-call]
         for metric in _sum_files([past, file] if past.exists() else [file], accumulate=False):
             for sample in metric.samples:
@@ -112,10 +120,16 @@ def share_metrics_folder() -> Iterator[Path]:
 
 
 def _make_folder() -> str:
-    """Create a folder in shared memory, or if that fails in the temporary folder."""
+    """Create a folder in shared memory, or in the temporary folder if there is no space for it."""
     for parent in (_MEMORY, None):
         with contextlib.suppress(OSError):
-            return tempfile.mkdtemp(prefix="latentd-metrics-", dir=parent)
+            if parent is None or shutil.disk_usage(parent).free >= _MIN_BYTES:
+                return tempfile.mkdtemp(prefix="latentd-metrics-", dir=parent)
+            _log.warning(
+                "%s has less than %d bytes of free space: the metrics use TMPDIR",
+                parent,
+                _MIN_BYTES,
+            )
     raise LatentdError(
         f"several workers need a writable folder for their metrics, and neither {_MEMORY} nor the "
         "temporary folder is one: set TMPDIR to a writable folder"

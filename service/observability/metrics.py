@@ -14,6 +14,8 @@ from functools import cache, partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
+from service.observability.prometheus_internals import allocate_files
+
 OTHER_OPERATION = "other"
 """Label of requests without an operation: unknown paths and static files."""
 
@@ -22,6 +24,8 @@ FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 MODEL_INFO_NAME = "latentd_model_info"
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
+if FOLDER_VARIABLE in os.environ:
+    allocate_files()  # before any metric creates one
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series per counter, its creation time
 REGISTRY = CollectorRegistry()
 _Counter = partial(Counter, registry=REGISTRY)

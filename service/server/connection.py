@@ -35,6 +35,10 @@ _IDLE_GRACE_SECONDS = 0.5
 """Time that an idle connection stays open when the server stops: a request may be in transit."""
 _PROBE_SECONDS = 0.1
 """Time from a client's end of stream to the test whether it closed or half-closed."""
+_RATE_SECONDS = 5.0
+"""Interval in which a body has to advance."""
+_MIN_BODY_RATE = 1024
+"""Bytes per second of a body that arrives slowly, so that stalled uploads free their memory."""
 _CHUNK_FRAMING_BYTES = 20
 """Length of a chunk's size in 16 hexadecimal digits and of two line ends."""
 
@@ -77,6 +81,9 @@ class BoundedProtocol(ConnectionProtocol):
         self._head_start = self.loop.time()
         self._deadline = self._head_start + config.timeouts.header_seconds
         self._write_deadline = math.inf
+        self._rate_check_at = math.inf
+        self._interval_bytes = 0
+        """Bytes of a body since the last check of its rate."""
         self._probe_at = math.inf
         self._in_head = True
         self._overhead_bytes = 0
@@ -96,9 +103,19 @@ class BoundedProtocol(ConnectionProtocol):
             self._write_deadline = min(self._write_deadline, now + self._timeouts.body_seconds)
         if now >= self._probe_at:
             self._probe()
+        if now >= self._rate_check_at:
+            self._check_rate(now)
         if now >= self._deadline:
             self._deadline = math.inf
             self._handle_timeout()
+
+    def _check_rate(self, now: float) -> None:
+        is_late = self._interval_bytes < _RATE_SECONDS * _MIN_BODY_RATE
+        self._rate_check_at = now + _RATE_SECONDS
+        self._interval_bytes = 0
+        if is_late and self.is_responding and not self.is_reading_paused:
+            detail = f"Expected at least {_MIN_BODY_RATE} bytes of the body per second."
+            self._reject(RejectedError(HTTPStatus.REQUEST_TIMEOUT, detail))
 
     def _handle_timeout(self) -> None:
         is_idle = self._in_head and not self._overhead_bytes
@@ -158,7 +175,10 @@ class BoundedProtocol(ConnectionProtocol):
         self.share_flow_control(WAIT_UNTIL_WRITTEN)
         self._in_head = False
         self._overhead_bytes = 0
-        self._deadline = self.loop.time() + self._timeouts.body_seconds
+        now = self.loop.time()
+        self._deadline = now + self._timeouts.body_seconds
+        self._rate_check_at = now + _RATE_SECONDS
+        self._interval_bytes = 0
         if is_upgrade:
             self._ignored_upgrade_framing = find_framing(self.headers)
         self.headers = []  # trailers would join the headers of the request
@@ -167,6 +187,7 @@ class BoundedProtocol(ConnectionProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Pass on a part of the body."""
+        self._interval_bytes += len(body)
         self._overhead_bytes = max(0, self._overhead_bytes - len(body) - _CHUNK_FRAMING_BYTES)
         super().on_body(body)
 
@@ -179,7 +200,7 @@ class BoundedProtocol(ConnectionProtocol):
         self._in_head = True
         self._overhead_bytes = 0
         self._head_start = self.loop.time()
-        self._deadline = math.inf
+        self._deadline = self._rate_check_at = math.inf
 
     def on_response_complete(self) -> None:
         """Wait for the next request, or for a short time for the rest of an unread body."""
@@ -225,6 +246,7 @@ class BoundedProtocol(ConnectionProtocol):
     def _reject(self, error: RejectedError) -> None:
         """Respond with an error where the protocol still permits it, and ignore further bytes."""
         self._is_rejected = True
+        self._rate_check_at = math.inf
         now = self.loop.time()
         self._deadline = now + _LINGER_SECONDS
         problem = describe_status(error.status)

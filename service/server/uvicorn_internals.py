@@ -61,6 +61,11 @@ class ConnectionProtocol(HttpToolsProtocol):
         self.cycle.message_event.set()
         return None if self.cycle.response_started or self.pipeline else state
 
+    @property
+    def is_reading_paused(self) -> bool:
+        """Whether the application has not yet received what has arrived of the body."""
+        return self.flow.read_paused
+
     def share_flow_control(self, key: str) -> None:
         """Put a coroutine function into the latest request's state.
 

@@ -1,6 +1,7 @@
-"""The undocumented names of prometheus_client that `exposition` relies on.
+"""The undocumented names of prometheus_client that the service relies on.
 
-If a test fails after an upgrade: adapt `exposition`, then raise the version in pyproject.toml.
+If a test fails after an upgrade: adapt `prometheus_internals`, then raise the version in
+pyproject.toml.
 """
 
 import inspect
@@ -11,15 +12,17 @@ import tomllib
 from importlib.metadata import version
 from pathlib import Path
 
-from prometheus_client import mmap_dict
+import pytest
+from prometheus_client import mmap_dict, values
 from prometheus_client.multiprocess import MultiProcessCollector
 
 import service
+from service.observability import exposition, prometheus_internals
 
-PRIVATE = re.compile(r"prometheus_client\.(mmap_dict|multiprocess|values)|MultiProcessCollector")
+PRIVATE = re.compile(r"prometheus_client\.(mmap_dict|multiprocess|values)")
 
 
-def test_only_exposition_uses_internals() -> None:
+def test_only_one_module_uses_internals() -> None:
     """No other module of the service imports undocumented modules of prometheus_client."""
     root = Path(service.__file__).parent
     users = [
@@ -28,7 +31,7 @@ def test_only_exposition_uses_internals() -> None:
         if PRIVATE.search(file.read_text())
     ]
 
-    assert users == ["observability/exposition.py"]
+    assert users == ["observability/prometheus_internals.py"]
 
 
 def test_version_is_limited() -> None:
@@ -87,3 +90,55 @@ def test_file_names(tmp_path: Path) -> None:
     names = {file.name for file in tmp_path.iterdir()}
     assert {f"counter_{pid}.db", f"gauge_livesum_{pid}.db", f"gauge_livemax_{pid}.db"} >= names
     assert f"counter_{pid}.db" in names
+
+
+PROGRAM = """
+import logging, os
+from pathlib import Path
+logging.basicConfig()
+full = os.environ["FULL"] == "1"
+allocate = os.posix_fallocate
+def posix_fallocate(descriptor, offset, length):
+    if full and "/shared/" in os.readlink(f"/proc/self/fd/{descriptor}"):
+        raise OSError(28, "No space left on device")
+    allocate(descriptor, offset, length)
+os.posix_fallocate = posix_fallocate
+from service.observability import metrics
+metrics.LOGS_DROPPED.inc()
+"""
+
+
+@pytest.mark.parametrize("is_full", [False, True])
+def test_space_is_allocated_when_a_file_is_created(tmp_path: Path, *, is_full: bool) -> None:
+    """No later write fails for want of space; without space values go to the temporary folder."""
+    folder, other = tmp_path / "shared", tmp_path / "other"
+    folder.mkdir()
+    other.mkdir()
+    variables = {"PROMETHEUS_MULTIPROC_DIR": str(folder), "TMPDIR": str(other)}
+    variables |= {"PYTHONPATH": ":".join(sys.path), "FULL": str(int(is_full))}
+
+    worker = subprocess.run(
+        [sys.executable, "-c", PROGRAM], check=True, capture_output=True, text=True, env=variables
+    )
+
+    files = [*(other if is_full else folder).iterdir()]
+    assert files
+    assert [file.stat().st_blocks * 512 for file in files] >= [
+        prometheus_internals.FILE_BYTES
+    ] * len(files)
+    assert ("/metrics lacks this process" in worker.stderr) == is_full
+    assert not (is_full and [*folder.iterdir()])
+
+
+def test_values_use_the_replaced_class() -> None:
+    """`values` looks up `MmapedDict` by this name."""
+    assert values.MmapedDict in {mmap_dict.MmapedDict, prometheus_internals._AllocatedDict}
+
+
+def test_full_shared_memory_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without enough space in shared memory, workers share the temporary folder."""
+    monkeypatch.setattr(exposition, "_MIN_BYTES", 2**60)
+    monkeypatch.setattr(exposition.tempfile, "tempdir", str(tmp_path))
+
+    with exposition.share_metrics_folder() as folder:
+        assert folder.parent == tmp_path

@@ -26,7 +26,7 @@ from service.server.uvicorn_internals import (
 NAMES = {
     "PROTOCOL": """
         _unset_keepalive_if_required config connection_lost connection_made cycle
-        data_received eof_received headers loop on_body on_headers_complete on_message_complete
+        data_received eof_received flow headers loop on_body on_headers_complete on_message_complete
         on_response_complete parser pipeline shutdown transport url
     """,
     "CYCLE": "disconnected keep_alive message_event response_complete response_started scope",
