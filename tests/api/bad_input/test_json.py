@@ -1,5 +1,6 @@
 """Malformed JSON bodies, and well-formed JSON with invalid values."""
 
+import itertools
 from collections.abc import Callable
 from functools import reduce
 from typing import Any
@@ -22,7 +23,6 @@ MALFORMED = {
     "two values": b"{}{}",
     "single quotes": b"{'model': 'full'}",
     "comment": b'{/* */"model": "full"}',
-    "byte order mark": b"\xef\xbb\xbf{}",
     "UTF-16": '{"model": "full"}'.encode("utf-16"),
     "invalid UTF-8": b'{"model": "\xff"}',
     "lone surrogate": b'{"model": "\\ud800"}',
@@ -36,8 +36,11 @@ MALFORMED = {
 NOT_AN_OBJECT = [b"[]", b"null", b'"text"', b"1", b"true", b"NaN"]
 
 
-@pytest.mark.parametrize("operation", OPERATIONS)
-@pytest.mark.parametrize("fault", MALFORMED)
+@pytest.mark.parametrize(
+    ("operation", "fault"),
+    # An empty body of `sample` means its default parameters.
+    [pair for pair in itertools.product(OPERATIONS, MALFORMED) if pair != ("sample", "empty")],
+)
 def test_malformed_json_is_rejected_with_400(
     expect_problem: ExpectProblem, operation: str, fault: str
 ) -> None:
@@ -211,7 +214,7 @@ def test_latents_that_overflow_are_rejected(expect_problem: ExpectProblem) -> No
         "data:image/png;base64",
         "data:image/png;base64,",
         f"data:image/png,{PNG}#",
-        PNG[:-1],
+        PNG[: len(PNG) // 2],
         "\u00e9" * 8,
         to_base64(b"a text"),
     ],

@@ -58,7 +58,7 @@ def test_before_start_up_the_service_is_not_ready(tmp_path: Path) -> None:
 
 
 def test_invalid_store_stops_the_server(tmp_path: Path) -> None:
-    """Start-up fails if the store has no bundle."""
+    """Start-up fails with an empty store."""
     settings = Settings(models_store=tmp_path)
 
     with pytest.raises(ArtifactError, match="no bundle"):

@@ -21,7 +21,7 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 
 
 def test_names_are_unique() -> None:
-    """Each operation has its own name and hence its own path."""
+    """Each operation has its own name and its own path."""
     assert len(BY_NAME) == len(OPERATIONS)
 
 
