@@ -296,12 +296,24 @@ def test_other_format_is_unsupported(file_format: str) -> None:
         open_image(save(Image.new("RGB", (6, 8)), file_format))
 
 
-@pytest.mark.parametrize("prefix", ["", "data:image/png;base64,", "data:,"])
-def test_base64_is_opened(prefix: str) -> None:
-    """A file in base64, with or without the prefix of a data URL, is opened."""
-    check_equal_images(
-        open_base64(prefix + to_base64(PLAIN)).decode_upright(), decode_by_pillow(PLAIN)
-    )
+TEXT = to_base64(PLAIN)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        TEXT,
+        f"data:image/png;base64,{TEXT}",
+        f"data:,{TEXT}",
+        TEXT.rstrip("="),
+        TEXT.replace("+", "-").replace("/", "_"),
+        f" {TEXT[:76]}\r\n{TEXT[76:]}\n",
+    ],
+    ids=["plain", "data URL", "bare data URL", "unpadded", "base64url", "line breaks"],
+)
+def test_base64_is_opened(text: str) -> None:
+    """A file in base64, base64url or a data URL is opened, with line breaks or without padding."""
+    check_equal_images(open_base64(text).decode_upright(), decode_by_pillow(PLAIN))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from service.codecs.exif import apply_orientation, parse_orientation
+from service.artifact.exif import apply_orientation, parse_orientation
 from tests.support.image_files import make_exif, make_orientation
 
 RATIONAL = struct.pack(">HHIi", 0x011A, 5, 1, -1)  # a resolution with an invalid offset
@@ -22,6 +22,11 @@ def test_orientation_is_found_in_both_byte_orders(order: str, orientation: int) 
     assert parse_orientation(make_exif(make_orientation(orientation, order), order=order)) == (
         orientation
     )
+
+
+def test_identifier_of_jpeg_files_is_skipped() -> None:
+    """The identifier before the metadata in JPEG files is skipped."""
+    assert parse_orientation(b"Exif\0\0" + make_exif(make_orientation(6))) == 6
 
 
 def test_other_entries_do_not_matter() -> None:
