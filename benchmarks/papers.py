@@ -2,6 +2,8 @@
 
 Each image of the MNIST test set is drawn with every ink on every paper, as a PNG file, and
 classified with `invert=auto`. The table is Markdown.
+
+    python -m benchmarks.papers --data FOLDER
 """
 
 import argparse

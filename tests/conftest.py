@@ -50,7 +50,7 @@ def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     The test calls the commands that a user types. `runs/digits` and `models_store/digits/1` share
     one new folder.
     """
-    from training.__main__ import train  # noqa: PLC0415 - imports torch, which most tests do not need
+    from training.commands.train import train  # noqa: PLC0415 - imports torch
 
     workspace = tmp_path_factory.mktemp("digits")
     folder_flags = ["--runs", str(workspace / "runs"), "--store", str(workspace / "models_store")]

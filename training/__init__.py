@@ -1,15 +1,14 @@
-"""latentd's offline side: trains, measures and exports bundles into a models store."""
+"""Offline side of latentd: trains and evaluates networks, exports them, and publishes bundles."""
 
 import os
 
-# onnxruntime, which checks the exported graphs, sends usage data to its maker from 1.29 on unless
-# told otherwise before it is loaded.
+# onnxruntime 1.29 and later sends telemetry by default. It reads this variable when imported.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
-# torch's OpenMP threads wait for each other by spinning, for milliseconds if need be: on a machine
-# that does anything else besides, a short training took more than twice as long. Without spinning,
-# a step of the reports' net took a third longer on a quiet machine. So they spin for the time
-# between two layers, and sleep then. Read when torch is loaded; the second by GNU's OpenMP alone.
+# Idle OpenMP threads spin for milliseconds before they sleep, which more than doubled the time of a
+# short training on a machine with other load. Without any spinning, a step of the reports' network
+# took a third longer on an idle machine. 3,000 iterations last about as long as the gap between two
+# layers. torch reads both variables when imported; only GNU's OpenMP reads the second.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")

@@ -1,19 +1,19 @@
-"""Everything training raises on purpose; each text is one line for the person who typed a command.
+"""Exceptions of training. Each message is one line, printed by the command that failed.
 
 TrainingError
-├── RecipeError    a recipe or a flag is wrong (exit status 2)
+├── RecipeError    a recipe or a flag is invalid (exit status 2)
 ├── DataError      the images cannot be used
-├── RunError       a run folder is missing, unfinished or of another recipe
-└── ExportError    an exported graph does not do what the trained network does
+├── RunError       a run folder is missing, unfinished or from another recipe
+└── ExportError    an exported graph differs from the trained network
 """
 
 
 class TrainingError(Exception):
-    """Base of all errors that training raises on purpose."""
+    """Base class of all exceptions that training raises deliberately."""
 
 
 class RecipeError(TrainingError):
-    """A recipe or a flag names an unknown key or holds a value out of range."""
+    """A recipe or a flag has an unknown key or a value out of range."""
 
 
 class DataError(TrainingError):
@@ -21,8 +21,8 @@ class DataError(TrainingError):
 
 
 class RunError(TrainingError):
-    """A run folder is missing, unfinished, or was made with another recipe."""
+    """A run folder is missing, unfinished, or was created with another recipe."""
 
 
 class ExportError(TrainingError):
-    """A graph could not be exported, or differs from eager PyTorch."""
+    """A graph cannot be exported, or differs from eager PyTorch."""

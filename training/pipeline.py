@@ -1,4 +1,4 @@
-"""From a run folder to a trained bundle: read, fit, fit the samplers, measure."""
+"""The training pipeline: from a run folder to a trained run and its bundle."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -6,181 +6,222 @@ from pathlib import Path
 
 import torch
 
+from service.artifact import Bundle, Metric
 from service.artifact.manifest import SpaceName
 from service.artifact.maps import LatentMap
-from training.checkpoints import is_finished, replace_file
-from training.config import FITTED, Recipe
-from training.data import read_data
+from training.data.datasets import read_data
+from training.data.splits import Splits
 from training.errors import RunError
-from training.evaluate import Measures, evaluate_networks
-from training.images import Splits
-from training.loop import Examples
-from training.maps import fit_map
-from training.models import Encoder, VariationalEncoder
-from training.robustness import Robustness, measure_robustness
-from training.runs import MAP_FILE, QUALITY_FILE, ROBUSTNESS_FILE, SAMPLERS_FOLDER, Run, pin_images
+from training.evaluation.latent_maps import fit_latent_map
+from training.evaluation.metrics import Evaluation, evaluate_networks
+from training.evaluation.robustness import Robustness, measure_robustness
+from training.evaluation.trained_run import TrainedRun
+from training.files import replace_bytes
+from training.fitting.checkpoints import is_finished
+from training.fitting.examples import Examples
+from training.fitting.network_set import NetworkSet, encode_images, fit_networks
+from training.fitting.run_folders import (
+    MAP_FILE,
+    QUALITY_FILE,
+    ROBUSTNESS_FILE,
+    SAMPLERS_FOLDER,
+    Run,
+    pin_digest,
+    start_run,
+)
+from training.publishing.bundle import publish_bundle
+from training.recipe.schema import NETWORKS, Recipe
+from training.report.page import write_report
 from training.sampling.bandwidth import choose_bandwidths, set_bandwidths
 from training.sampling.judge import fit_judge, locate_judge
-from training.sampling.judging import Judgement, Yardstick, judge_sources, read_judgement
-from training.sampling.samplers import FittedSampler, fit_samplers, give_runner
-from training.systems import Networks, encode, fit_networks
-from training.trained import Trained
+from training.sampling.samplers import FittedSampler, fit_samplers, make_network_runner
+from training.sampling.source_quality import (
+    ReferenceImages,
+    SampleQuality,
+    measure_sources,
+    read_quality,
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """A run with its images and its fitted networks."""
+class FittedRun:
+    """A run with its images and trained networks, before samplers and measurements."""
 
     run: Run
     recipe: Recipe
-    """The run's, without networks that its images do not allow."""
+    """The run's recipe, without the networks that its images do not allow."""
     splits: Splits
-    networks: Networks
+    networks: NetworkSet
     device: torch.device
-    tell: Callable[[str], None]
-    """Takes a line for the person who waits."""
+    report_progress: Callable[[str], None]
+    """Receives one line per stage."""
+
+    def evaluate(self) -> Evaluation:
+        """Measure the networks on the test images."""
+        return evaluate_networks(self.networks, self.splits.test, self.recipe, self.device)
 
 
-def fit_run(run: Run, device: torch.device, tell: Callable[[str], None]) -> Prepared:
-    """Read a run's images and fit what is not yet fitted.
+def train_run(
+    run: Run, device: torch.device, report_progress: Callable[[str], None], *, fresh: bool
+) -> TrainedRun:
+    """Start or resume a run, and complete it.
 
     Raises:
         DataError: the images cannot be used.
-        RunError: they are others than the run was started with.
-        TrainingError: a network cannot be fitted.
+        RunError: the run folder belongs to another recipe or data set.
+        TrainingError: a network cannot be trained.
     """
-    run, recipe, splits = _read(run, tell)
-    networks = fit_networks(recipe, splits.train, splits.validation, run.folder, device)
-    return Prepared(run, recipe, splits, networks, device, tell)
+    return complete_run(fit_run(start_run(run, fresh=fresh), device, report_progress))
 
 
-def reopen_run(run: Run, device: torch.device, tell: Callable[[str], None]) -> Prepared:
-    """Read a finished run back; nothing is fitted.
+def export_run(
+    run: Run, store: Path, device: torch.device, report_progress: Callable[[str], None]
+) -> tuple[TrainedRun, Bundle]:
+    """Publish a finished run as the next version of its bundle.
 
     Raises:
-        RunError: a network was not fitted to the end, or the images have changed.
+        RunError: the run is unfinished, or its images have changed.
+        ExportError: a graph differs from eager PyTorch.
+        ArtifactError: the bundle would be invalid.
     """
-    run, recipe, splits = _read(run, tell)
-    wanted = [name for name in FITTED if getattr(recipe, name) is not None]
-    missing = [name for name in wanted if not is_finished(_locate(name, run, recipe, splits))]
+    trained = complete_run(load_run(run, device, report_progress))
+    return trained, publish_bundle(trained, store)
+
+
+def evaluate_run(
+    run: Run, device: torch.device, report_progress: Callable[[str], None]
+) -> dict[str, Metric]:
+    """Measure a finished run's networks on its test images again.
+
+    Raises:
+        RunError: the run is unfinished, or its images have changed.
+    """
+    return load_run(run, device, report_progress).evaluate().metrics
+
+
+def report_run(
+    run: Run, folder: Path, device: torch.device, report_progress: Callable[[str], None]
+) -> Path:
+    """Write the report of a finished run into a folder, and return the page.
+
+    Raises:
+        RunError: the run is unfinished, or its images have changed.
+    """
+    return write_report(complete_run(load_run(run, device, report_progress)), folder)
+
+
+def fit_run(run: Run, device: torch.device, report_progress: Callable[[str], None]) -> FittedRun:
+    """Read a run's images and train its unfinished networks.
+
+    Raises:
+        DataError: the images cannot be used.
+        RunError: the images have changed since the start of the run.
+        TrainingError: a network cannot be trained.
+    """
+    run, recipe, splits = _read(run, report_progress)
+    networks = fit_networks(recipe, splits.train, splits.validation, run.folder, device)
+    return FittedRun(run, recipe, splits, networks, device, report_progress)
+
+
+def load_run(run: Run, device: torch.device, report_progress: Callable[[str], None]) -> FittedRun:
+    """Load a finished run without training.
+
+    Raises:
+        RunError: a network is unfinished, or the images have changed.
+    """
+    run, recipe, splits = _read(run, report_progress)
+    required = [name for name in NETWORKS if getattr(recipe, name) is not None]
+    missing = [name for name in required if not is_finished(_locate(name, run, recipe, splits))]
     if missing:
         raise RunError(
-            f"{run.folder} is not finished (missing: {', '.join(missing)}): "
-            f"`{run.command}` goes on with it"
+            f"{run.folder} is unfinished (missing: {', '.join(missing)}); "
+            f"resume it with `{run.command}`"
         )
     networks = fit_networks(recipe, splits.train, splits.validation, run.folder, device)
-    return Prepared(run, recipe, splits, networks, device, tell)
+    return FittedRun(run, recipe, splits, networks, device, report_progress)
 
 
-def complete_run(prepared: Prepared) -> Trained:
-    """Find the samplers and the maps that the run has not yet, and measure on the test images."""
-    fitted, measures = _find_samplers(prepared), measure_run(prepared)
-    judgement = _judge_samplers(prepared, fitted)
-    samplers = set_bandwidths(fitted, judgement.bandwidths)
-    return Trained(
-        prepared.run,
-        prepared.recipe,
-        prepared.splits,
-        prepared.networks,
-        samplers,
-        replace(measures, metrics={**measures.metrics, **judgement.floor}),
-        _find_maps(prepared),
-        _find_robustness(prepared),
-        judgement.sources,
+def complete_run(fitted: FittedRun) -> TrainedRun:
+    """Fit the missing samplers and maps, and measure on the test images."""
+    recipe, folder = fitted.recipe, fitted.run.folder / SAMPLERS_FOLDER
+    likeliest = fit_samplers(recipe, fitted.splits, fitted.networks, folder, fitted.report_progress)
+    evaluation = fitted.evaluate()
+    quality = _measure_samplers(fitted, likeliest)
+    return TrainedRun(
+        fitted.run,
+        recipe,
+        fitted.splits,
+        fitted.networks,
+        set_bandwidths(likeliest, quality.bandwidths),
+        replace(evaluation, metrics={**evaluation.metrics, **quality.floor}),
+        {space: _fit_map(fitted, space) for space in fitted.networks.spaces},
+        _measure_robustness(fitted),
+        quality.sources,
     )
 
 
-def measure_run(prepared: Prepared) -> Measures:
-    """Measure a run's networks on the test images."""
-    return evaluate_networks(
-        prepared.networks, prepared.splits.test, prepared.recipe, prepared.device
-    )
-
-
-def _read(run: Run, tell: Callable[[str], None]) -> tuple[Run, Recipe, Splits]:
+def _read(run: Run, report_progress: Callable[[str], None]) -> tuple[Run, Recipe, Splits]:
     splits = read_data(run.recipe, Path(run.data_root), run.folder)
     for note in splits.notes:
-        tell(note)
+        report_progress(note)
     counts = ", ".join(f"{count} {name}" for name, count in splits.count().items())
     shape = "x".join(str(size) for size in splits.image.shape)
-    tell(f"{splits.dataset}: {counts} images of {shape} (channels x height x width)")
+    report_progress(f"{splits.dataset}: {counts} images of {shape} (channels x height x width)")
     recipe = run.recipe
     for name in ("classifier", "judge"):
         if splits.classes is None and getattr(recipe, name) is not None:
-            tell(f"the images have no classes: no {name} is made")
+            report_progress(f"skipped {name}: the images have no classes")
             recipe = recipe.model_copy(update={name: None})
-    return pin_images(run, splits.digest()), recipe, splits
+    return pin_digest(run, splits.digest()), recipe, splits
 
 
 def _locate(name: str, run: Run, recipe: Recipe, splits: Splits) -> Path:
-    """Return where a network's checkpoint lies; runs with the same images share a judge."""
+    """Return the folder of a network's checkpoint. Runs with the same images share a judge."""
     if name == "judge" and recipe.judge is not None:
         return locate_judge(recipe.judge, splits, recipe.seed, run.folder.parent)
     return run.folder / name
 
 
-def _find_samplers(prepared: Prepared) -> dict[str, FittedSampler]:
-    return fit_samplers(
-        prepared.recipe,
-        prepared.splits,
-        prepared.networks,
-        prepared.run.folder / SAMPLERS_FOLDER,
-        prepared.tell,
-    )
-
-
-def _find_maps(prepared: Prepared) -> dict[SpaceName, LatentMap]:
-    networks = prepared.networks
-    encoders: dict[SpaceName, Encoder | VariationalEncoder] = {
-        "autoencoder": networks.autoencoder.encoder
-    }
-    if networks.vae is not None:
-        encoders["vae"] = networks.vae.encoder
-    return {space: _find_map(prepared, space, encoder) for space, encoder in encoders.items()}
-
-
-def _find_map(
-    prepared: Prepared, space: SpaceName, encoder: Encoder | VariationalEncoder
-) -> LatentMap:
-    path = prepared.run.folder / MAP_FILE.format(space=space)
+def _fit_map(fitted: FittedRun, space: SpaceName) -> LatentMap:
+    path = fitted.run.folder / MAP_FILE.format(space=space)
     if path.exists():
         return LatentMap.from_bytes(path.read_bytes())
-    prepared.tell(f"mapping the latent space of the {space}")
-    training = prepared.splits.train
-    images = Examples.from_images(training, prepared.device).inputs
-    codes = encode(encoder, images).cpu().numpy()
-    recipe = prepared.recipe
-    found = fit_map(codes, training.labels, recipe.map, recipe.seed)
-    replace_file(path, lambda beside: beside.write_bytes(found.to_bytes()))
-    return found
+    fitted.report_progress(f"mapping the latent space of the {space}")
+    training, recipe = fitted.splits.train, fitted.recipe
+    images = Examples.from_images(training, fitted.device).inputs
+    latents = encode_images(fitted.networks.spaces[space].encoder, images).cpu().numpy()
+    latent_map = fit_latent_map(latents, training.labels, recipe.map, recipe.seed)
+    replace_bytes(path, latent_map.to_bytes())
+    return latent_map
 
 
-def _find_robustness(prepared: Prepared) -> Robustness:
-    path = prepared.run.folder / ROBUSTNESS_FILE
+def _measure_robustness(fitted: FittedRun) -> Robustness:
+    path = fitted.run.folder / ROBUSTNESS_FILE
     if path.exists():
         return Robustness.read(path)
-    prepared.tell("measuring robustness to noise and occlusion")
-    test, seed = prepared.splits.test, prepared.recipe.seed
-    found = measure_robustness(prepared.networks, test, seed, prepared.device)
-    found.write(path)
-    return found
+    fitted.report_progress("measuring robustness to noise and occlusion")
+    test, seed = fitted.splits.test, fitted.recipe.seed
+    robustness = measure_robustness(fitted.networks, test, seed, fitted.device)
+    robustness.write(path)
+    return robustness
 
 
-def _judge_samplers(prepared: Prepared, samplers: dict[str, FittedSampler]) -> Judgement:
-    """Judge every source, unless the run has that of the same ones; nothing without a judge."""
-    recipe, splits, run = prepared.recipe, prepared.splits, prepared.run
+def _measure_samplers(fitted: FittedRun, samplers: dict[str, FittedSampler]) -> SampleQuality:
+    """Measure every source, unless the stored measurements have the same sources."""
+    recipe, splits, run = fitted.recipe, fitted.splits, fitted.run
     if recipe.judge is None:
-        return Judgement(sources={}, floor={})
+        return SampleQuality(sources={}, floor={})
     path = run.folder / QUALITY_FILE
-    earlier = read_judgement(path)
-    if earlier is not None and earlier.sources.keys() == samplers.keys():
-        return earlier
-    judge = fit_judge(recipe.judge, splits, recipe.seed, run.folder.parent, prepared.device)
-    yardstick, give = Yardstick.make(judge, splits, recipe.seed), give_runner(prepared.networks)
-    prepared.tell("choosing bandwidths by their samples")
-    bandwidths = choose_bandwidths(samplers, yardstick, give, recipe.seed)
-    settled = set_bandwidths(samplers, bandwidths)
-    found = judge_sources(yardstick, splits, settled, give, recipe.seed)
-    found = found.model_copy(update={"bandwidths": bandwidths})
-    replace_file(path, lambda beside: beside.write_text(found.model_dump_json(indent=1)))
-    return found
+    stored = read_quality(path)
+    if stored is not None and stored.sources.keys() == samplers.keys():
+        return stored
+    judge = fit_judge(recipe.judge, splits, recipe.seed, run.folder.parent, fitted.device)
+    reference = ReferenceImages.compute(judge, splits, recipe.seed)
+    run_network = make_network_runner(fitted.networks)
+    fitted.report_progress("choosing bandwidths by sample quality")
+    bandwidths = choose_bandwidths(samplers, reference, run_network, recipe.seed)
+    final = set_bandwidths(samplers, bandwidths)
+    quality = measure_sources(reference, splits, final, run_network, recipe.seed)
+    quality = quality.model_copy(update={"bandwidths": bandwidths})
+    replace_bytes(path, quality.model_dump_json(indent=1).encode())
+    return quality

@@ -9,9 +9,10 @@ import torch
 
 from service.artifact import publish, stage
 from service.artifact.store import describe_content
-from training.config import AutoencoderRecipe, ClassifierRecipe
-from training.export import SUFFIXES, Source, export_graphs
-from training.models import Autoencoder, Classifier, Head
+from training.networks.autoencoders import Autoencoder
+from training.networks.classifiers import Classifier, ClassifierHead
+from training.publishing.export import SUFFIXES, ExportSource, export_graphs
+from training.recipe.schema import AutoencoderRecipe, ClassifierRecipe
 
 NAME = "large"
 SEED = 1
@@ -23,7 +24,7 @@ def make_classifier(classes: int) -> Classifier:
     """Return the shipped classifier with seven times its widths and random weights."""
     torch.manual_seed(SEED)
     encoder = Autoencoder((1, 28, 28), _WIDTHS).encoder
-    return Classifier(encoder, Head(_WIDTHS.latent_size, classes, _HEAD)).eval()
+    return Classifier(encoder, ClassifierHead(_WIDTHS.latent_size, classes, _HEAD)).eval()
 
 
 def write_store(store: Path, shipped: Path, images: np.ndarray) -> Path:
@@ -36,7 +37,7 @@ def write_store(store: Path, shipped: Path, images: np.ndarray) -> Path:
     """
     manifest = json.loads((shipped / "manifest.json").read_text())
     network = make_classifier(len(manifest["classes"]))
-    graphs = export_graphs(Source("classifier", network, torch.from_numpy(images)))
+    graphs = export_graphs(ExportSource("classifier", network, torch.from_numpy(images)))
     with stage(store, NAME) as folder:
         shutil.copytree(shipped, folder, dirs_exist_ok=True)
         for form, graph in graphs.items():

@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from training.config import AutoencoderRecipe
-from training.images import LabelledImages
-from training.loop import Examples, Fit, fit
-from training.losses import reconstruction_loss
-from training.models import Autoencoder
+from training.data.splits import LabelledImages
+from training.fitting.examples import Examples
+from training.fitting.loop import FitJob, fit
+from training.fitting.losses import reconstruction_loss
+from training.networks.autoencoders import Autoencoder
+from training.recipe.schema import AutoencoderRecipe
 
 # isort: split
 # After `training`, which configures how torch's threads wait, as in `latentd train`.
@@ -63,7 +64,7 @@ def train(spec: dict[str, Any]) -> dict[str, float]:
     recipe = make_recipe(spec)
     network = Autoencoder(SHAPE, recipe)
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
-        job = Fit(
+        job = FitJob(
             *("autoencoder", recipe, reconstruction_loss, _SEED),
             folder=Path(folder),
             device=torch.device("cpu"),

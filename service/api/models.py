@@ -4,7 +4,7 @@ Maps and reports are read from the bundle with each request instead of being hel
 client that sends the digest of its copy receives 304 as long as the same bundle is loaded.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -51,12 +51,11 @@ async def get_model(request: Request, name: str) -> ModelInfo:
 @router.get("/{name}/maps/{space}", responses=FILE_RESPONSES, response_model=MapInfo)
 async def get_map(request: Request, name: str, space: str) -> Response:
     """Return the 2-D map of a model's latent space: `autoencoder` or `vae`."""
-    model, found = get_engine(request).registry.find_map(name, space)
-    file = model.manifest.maps[found]
 
-    def respond() -> Response:
-        return respond_json(_describe_map(found, LatentMap.from_bytes(read_extra(model, file))))
+    def respond(content: bytes) -> Response:
+        return respond_json(_describe_map(space, LatentMap.from_bytes(content)))
 
+    model, file = get_engine(request).registry.find_map(name, space)
     return await _respond_file(request, model, file, respond)
 
 
@@ -64,22 +63,15 @@ async def get_map(request: Request, name: str, space: str) -> Response:
 async def get_report(request: Request, name: str) -> Response:
     """Return the report of a model's training: an HTML page with plots and metrics."""
     model, file = get_engine(request).registry.find_report(name)
-
-    def respond() -> Response:
-        return HTMLResponse(read_extra(model, file))
-
-    headers = {"Content-Security-Policy": _REPORT_POLICY}
-    return await _respond_file(request, model, file, respond, headers)
+    response = await _respond_file(request, model, file, HTMLResponse)
+    response.headers["Content-Security-Policy"] = _REPORT_POLICY
+    return response
 
 
 async def _respond_file(
-    request: Request,
-    model: Model,
-    file: str,
-    respond: Callable[[], Response],
-    headers: Mapping[str, str] | None = None,
+    request: Request, model: Model, file: str, respond: Callable[[bytes], Response]
 ) -> Response:
-    """Return the response that is made from a bundle's file, or 304 if the client has it."""
+    """Return the response that `respond` makes from a file, or 304 if the client has it."""
     context, engine = get_context(request), get_engine(request)
     tag = f'"{model.bundle.digest}"'
     known = context.headers.get(b"if-none-match", "").replace("W/", "").split(",")
@@ -87,8 +79,11 @@ async def _respond_file(
         response = Response(status_code=HTTPStatus.NOT_MODIFIED)
     else:
         cost = model.manifest.files[file].bytes * _SECONDS_A_BYTE
-        response = name_model(await engine.scheduler.call(respond, cost, context), model, context)
-    response.headers.update(headers or {})
+
+        def read() -> Response:
+            return respond(read_extra(model, file))
+
+        response = name_model(await engine.scheduler.call(read, cost, context), model, context)
     response.headers["ETag"] = tag
     response.headers["Cache-Control"] = "private, no-cache"
     return response

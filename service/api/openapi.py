@@ -75,10 +75,7 @@ _SECURITY = {
 }
 _RESPONSE_HEADERS = {
     "X-Model": {"description": "The model, `name@version`.", "schema": {"type": "string"}},
-    "X-Model-Digest": {
-        "description": "SHA-256 of its manifest.",
-        "schema": {"type": "string"},
-    },
+    "X-Model-Digest": {"description": "SHA-256 of its manifest.", "schema": {"type": "string"}},
 }
 
 
@@ -223,7 +220,4 @@ def _make_inputs(model: Model) -> dict[str, list[Any]]:
         rng = np.random.Generator(np.random.PCG64(0))
         images = arrays.run_alone(model, arrays.sample(model, source, 2, rng)).images
     latents = arrays.run_alone(model, arrays.encode(images, "autoencoder"))[0]
-    return {
-        "images": [encode_png(image) for image in images],
-        "latents": latents.round(3).tolist(),
-    }
+    return {"images": [*map(encode_png, images)], "latents": latents.round(3).tolist()}

@@ -57,7 +57,7 @@ def parse_jpeg(content: bytes) -> Jpeg:
         if marker not in _METADATA:
             kept.append(view[start:position])
         elif exif is None and content[body + 2 : body + 2 + len(IDENTIFIER)] == IDENTIFIER:
-            exif = content[body + 2 : position]
+            exif = content[body + 2 + len(IDENTIFIER) : position]
     else:
         raise ValueError(f"more than {_MAX_SEGMENTS} segments")
     scans = content.count(b"\xff\xda", start)

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from service.artifact.manifest import SpaceName
 from service.errors import (
@@ -224,12 +224,12 @@ class Registry:
         models = [model for versions in self.models.values() for model in versions.values()]
         return ", ".join(model.reference for model in models if condition(model)) or "none"
 
-    def find_map(self, reference: str, space: str) -> tuple[Model, SpaceName]:
-        """Return a model and the latent space that it has a map of; errors as in `find_part`."""
+    def find_map(self, reference: str, space: str) -> tuple[Model, str]:
+        """Return a model and the file name of a space's map; errors as in `find_part`."""
         return self.find_part(
             reference,
             f"map of a latent space {space!r:.80}",
-            lambda model: next((name for name in model.manifest.maps if name == space), None),
+            lambda model: model.manifest.maps.get(cast("SpaceName", space)),
         )
 
     def find_report(self, reference: str) -> tuple[Model, str]:

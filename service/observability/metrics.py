@@ -10,7 +10,7 @@ other processes if the environment variable `FOLDER_VARIABLE` is set.
 
 import contextlib
 import os
-from functools import cache
+from functools import cache, partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
@@ -24,67 +24,52 @@ _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series per counter, its creation time
 REGISTRY = CollectorRegistry()
-REQUESTS = Counter(
+_Counter = partial(Counter, registry=REGISTRY)
+_Gauge = partial(Gauge, registry=REGISTRY)
+_Histogram = partial(Histogram, registry=REGISTRY, buckets=_SECONDS)
+REQUESTS = _Counter(
     "latentd_requests_total",
     "Requests served, by operation and HTTP status.",
     ["operation", "status"],
-    registry=REGISTRY,
 )
-REQUEST_SECONDS = Histogram(
+REQUEST_SECONDS = _Histogram(
     "latentd_request_seconds",
     "Seconds from the request line to the end of the response, by operation.",
     ["operation"],
-    buckets=_SECONDS,
-    registry=REGISTRY,
 )
-IN_FLIGHT = Gauge(
-    "latentd_in_flight",
-    "Requests in progress, including the scrape.",
-    multiprocess_mode="livesum",
-    registry=REGISTRY,
+IN_FLIGHT = _Gauge(
+    "latentd_in_flight", "Requests in progress, including the scrape.", multiprocess_mode="livesum"
 )
-QUEUE_WAITING = Gauge(
+QUEUE_WAITING = _Gauge(
     "latentd_queue_waiting",
     "Queued requests that wait for an inference thread.",
     multiprocess_mode="livesum",
-    registry=REGISTRY,
 )
-IMAGES = Counter(
+IMAGES = _Counter(
     "latentd_images_total",
     "Images or latents processed, by operation and model.",
     ["operation", "model"],
-    registry=REGISTRY,
 )
-INFERENCE_SECONDS = Histogram(
+INFERENCE_SECONDS = _Histogram(
     "latentd_inference_seconds",
     "Seconds of network runs, observed once per request of a batch.",
     ["model", "network", "backend"],
-    buckets=_SECONDS,
-    registry=REGISTRY,
 )
-MODEL_INFO = Gauge(
+MODEL_INFO = _Gauge(
     MODEL_INFO_NAME,
     "Loaded models; the value is 1.",
     ["model", "version", "backend", "digest"],
     multiprocess_mode="livemax",
-    registry=REGISTRY,
 )
-ERRORS = Counter(
-    "latentd_errors_total",
-    "Error responses, by kind: the last part of the problem type.",
-    ["kind"],
-    registry=REGISTRY,
+ERRORS = _Counter(
+    "latentd_errors_total", "Error responses, by kind: the last part of the problem type.", ["kind"]
 )
-RELOADS = Counter(
-    "latentd_reloads_total",
-    "Models loaded or rejected after the start, by outcome.",
-    ["outcome"],
-    registry=REGISTRY,
+RELOADS = _Counter(
+    "latentd_reloads_total", "Models loaded or rejected after the start, by outcome.", ["outcome"]
 )
-LOGS_DROPPED = Counter(
+LOGS_DROPPED = _Counter(
     "latentd_logs_dropped_total",
     "Log lines dropped because they could not be written to standard error.",
-    registry=REGISTRY,
 )
 for _outcome in ("loaded", "refused"):
     RELOADS.labels(_outcome)  # exported as 0 from the start, so that alerts see the first increase

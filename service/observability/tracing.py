@@ -7,6 +7,7 @@ one check, and the OpenTelemetry SDK is not imported.
 import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from http import HTTPMethod, HTTPStatus
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -21,10 +22,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
 _EXPORT_TIMEOUT_SECONDS = 5
-_SERVER_ERRORS = 500
-_KNOWN_METHODS = frozenset(
-    {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"}
-)
+_KNOWN_METHODS = frozenset({*HTTPMethod, "QUERY"})
 _NO_SPAN = contextlib.nullcontext(trace.INVALID_SPAN)
 
 _provider: "TracerProvider | None" = None
@@ -136,7 +134,7 @@ def set_response(
         span.set_attribute("http.route", route)
     if status is not None:
         span.set_attribute("http.response.status_code", status)
-    if status is None or status >= _SERVER_ERRORS:
+    if status is None or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         span.set_attribute("error.type", str(status or "incomplete_response"))
         span.set_status(StatusCode.ERROR)
 

@@ -7,7 +7,7 @@ client `tritonclient[http]` works unmodified.
 from dataclasses import dataclass
 from http import HTTPStatus
 from math import prod
-from typing import Annotated, cast
+from typing import Annotated, TypeAlias, cast
 
 from fastapi import APIRouter, Depends, Path, Request, Response
 
@@ -17,7 +17,7 @@ from service.api.openapi import OCTETS, OIP_NOT_FOUND, describe_inference
 from service.artifact import TensorSpec
 from service.artifact.manifest import NetworkName
 from service.codecs.request_body import predict_decoding
-from service.codecs.responses import JSON, respond_json
+from service.codecs.responses import JSON
 from service.errors import ModelNotFoundError
 from service.http.limits import Limits
 from service.inference.batching import Work
@@ -35,8 +35,9 @@ from service.oip.tensors import (
 router = APIRouter(prefix="/v2", tags=["open inference protocol"])
 
 _EXTENSIONS = ("binary_tensor_data", "model_configuration", "model_repository")
-_CONFIG_TYPE = "TYPE_FP32"
 
+Members: TypeAlias = dict[str, object]
+"""A JSON object."""
 ModelPath = Annotated[str, Path(description="`<bundle>.<network>`, as in `mnist.encoder`.")]
 
 
@@ -56,64 +57,58 @@ async def is_live() -> dict[str, bool]:
 
 
 @router.get("/health/ready", responses={"503": {"description": "Not ready."}})
-async def is_ready(request: Request) -> Response:
+async def is_ready(request: Request, response: Response) -> dict[str, bool]:
     """Report whether every required model is loaded, 200 or 503."""
     ready = not get_engine(request).missing
-    response = respond_json({"ready": ready})
-    response.status_code = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
-    return response
+    if not ready:
+        response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
+    return {"ready": ready}
 
 
 @router.get("")
-async def describe_server(request: Request) -> Response:
+async def describe_server(request: Request) -> Members:
     """Return the name, the version and the protocol extensions of the server."""
-    return respond_json(
-        {"name": "latentd", "version": request.app.version, "extensions": _EXTENSIONS}
-    )
+    return {"name": "latentd", "version": request.app.version, "extensions": _EXTENSIONS}
 
 
 @router.get("/models/{name}", responses=OIP_NOT_FOUND)
 @router.get("/models/{name}/versions/{version}", responses=OIP_NOT_FOUND)
-async def describe_network(request: Request, name: ModelPath, version: Version) -> Response:
+async def describe_network(request: Request, name: ModelPath, version: Version) -> Members:
     """Return the tensors and the loaded versions of a network."""
     model, network = _find(request, name, version)
     spec = model.manifest.networks[network]
     versions = get_engine(request).registry.list_versions(model)
-    return respond_json(
-        {
-            "name": name,
-            "versions": [str(number) for number in sorted(versions)],
-            "platform": model.platform,
-            "inputs": [_describe_tensor(spec.input)],
-            "outputs": [_describe_tensor(tensor) for tensor in spec.outputs],
-        }
-    )
+    return {
+        "name": name,
+        "versions": [str(number) for number in sorted(versions)],
+        "platform": model.platform,
+        "inputs": [_describe_tensor(spec.input)],
+        "outputs": [_describe_tensor(tensor) for tensor in spec.outputs],
+    }
 
 
 @router.get("/models/{name}/config", responses=OIP_NOT_FOUND)
 @router.get("/models/{name}/versions/{version}/config", responses=OIP_NOT_FOUND)
-async def configure_network(request: Request, name: ModelPath, version: Version) -> Response:
+async def configure_network(request: Request, name: ModelPath, version: Version) -> Members:
     """Return the configuration of a network in Triton's form."""
     model, network = _find(request, name, version)
     spec = model.manifest.networks[network]
-    return respond_json(
-        {
-            "name": name,
-            "platform": model.platform,
-            "backend": model.backend,
-            "max_batch_size": get_engine(request).limits.images,
-            "input": [_configure_tensor(spec.input)],
-            "output": [_configure_tensor(tensor) for tensor in spec.outputs],
-        }
-    )
+    return {
+        "name": name,
+        "platform": model.platform,
+        "backend": model.backend,
+        "max_batch_size": get_engine(request).limits.images,
+        "input": [_configure_tensor(spec.input)],
+        "output": [_configure_tensor(tensor) for tensor in spec.outputs],
+    }
 
 
 @router.get("/models/{name}/ready", responses=OIP_NOT_FOUND)
 @router.get("/models/{name}/versions/{version}/ready", responses=OIP_NOT_FOUND)
-async def is_network_ready(request: Request, name: ModelPath, version: Version) -> Response:
+async def is_network_ready(request: Request, name: ModelPath, version: Version) -> Members:
     """Report that a network is loaded and warmed up; 404 if it is not loaded."""
     _find(request, name, version)
-    return respond_json({"name": name, "ready": True})
+    return {"name": name, "ready": True}
 
 
 @router.post("/models/{name}/infer", **describe_inference())
@@ -174,9 +169,9 @@ def _find(request: Request, name: str, version: str) -> tuple[Model, NetworkName
     return model, cast("NetworkName", network)
 
 
-def _describe_tensor(tensor: TensorSpec) -> dict[str, object]:
+def _describe_tensor(tensor: TensorSpec) -> Members:
     return {"name": tensor.name, "datatype": DATATYPE, "shape": [-1, *tensor.shape]}
 
 
-def _configure_tensor(tensor: TensorSpec) -> dict[str, object]:
-    return {"name": tensor.name, "data_type": _CONFIG_TYPE, "dims": list(tensor.shape)}
+def _configure_tensor(tensor: TensorSpec) -> Members:
+    return {"name": tensor.name, "data_type": "TYPE_FP32", "dims": list(tensor.shape)}

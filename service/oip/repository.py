@@ -7,7 +7,7 @@ name or that of any of its networks, and no URL, path or configuration to load f
 import asyncio
 from typing import Annotated, Any, TypeVar, get_args
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from service.api.engine import get_context, get_engine
@@ -16,21 +16,19 @@ from service.api.openapi import OIP_ERRORS
 from service.api.schemas import RepositoryEntry
 from service.artifact.manifest import NetworkName
 from service.codecs.request_body import parse_json_object
-from service.codecs.responses import JSON, respond_json
+from service.codecs.responses import JSON
 from service.errors import InvalidInputError, Violation
 from service.inference.snapshot import VersionState
 
-_TAGS = ["open inference protocol"]
-router = APIRouter(prefix="/v2/repository", tags=[*_TAGS])
-control = APIRouter(prefix="/v2/repository", tags=[*_TAGS])
+router = APIRouter(prefix="/v2/repository", tags=["open inference protocol"])
+control = APIRouter(prefix="/v2/repository", tags=["open inference protocol"])
 """The routes that load and unload models."""
 
 _NETWORKS = frozenset(get_args(NetworkName))
 _EMPTY: dict[str, Any] = {"requestBody": {"content": {JSON: {"schema": {"type": "object"}}}}}
 
 BundlePath = Annotated[
-    str,
-    Path(description="A bundle, or any of its networks (`<bundle>.<network>`)."),
+    str, Path(description="A bundle, or any of its networks (`<bundle>.<network>`).")
 ]
 
 
@@ -54,9 +52,7 @@ class _LoadRequest(_Members):
 
 
 class _UnloadParameters(_Members):
-    unload_dependents: bool = (
-        False  # sent by the public client; bundles do not depend on each other
-    )
+    unload_dependents: bool = False  # from the public client; bundles have no dependents
 
 
 class _UnloadRequest(_Members):
@@ -66,35 +62,33 @@ class _UnloadRequest(_Members):
 @router.post(
     "/index",
     responses=OIP_ERRORS,
-    response_model=list[RepositoryEntry],
     openapi_extra={
         "requestBody": {"content": {JSON: {"schema": _IndexRequest.model_json_schema()}}}
     },
 )
-async def index_repository(request: Request) -> Response:
+async def index_repository(request: Request) -> list[RepositoryEntry]:
     """List the networks of all bundles and their state; with `{"ready": true}` loaded ones only."""
-    engine = get_engine(request)
     only_ready = (await _read(request, _IndexRequest)).ready
-    listings = [one for one in engine.registry.index() if one.is_ready or not only_ready]
-    return respond_json([entry.model_dump() for one in listings for entry in _describe(one)])
+    states = get_engine(request).registry.index()
+    return [
+        entry for state in states if state.is_ready or not only_ready for entry in _describe(state)
+    ]
 
 
 @control.post("/models/{name}/load", responses=OIP_ERRORS, openapi_extra=_EMPTY)
-async def load_bundle(request: Request, name: BundlePath) -> Response:
+async def load_bundle(request: Request, name: BundlePath) -> dict[str, str]:
     """Load a bundle from the store; if it is rejected, the loaded version stays."""
-    engine = get_engine(request)
     await _read(request, _LoadRequest)
-    await asyncio.to_thread(engine.registry.reload, _to_bundle(name))
-    return respond_json({})
+    await asyncio.to_thread(get_engine(request).registry.reload, _to_bundle(name))
+    return {}
 
 
 @control.post("/models/{name}/unload", responses=OIP_ERRORS, openapi_extra=_EMPTY)
-async def unload_bundle(request: Request, name: BundlePath) -> Response:
+async def unload_bundle(request: Request, name: BundlePath) -> dict[str, str]:
     """Unload a bundle until it is loaded again."""
-    engine = get_engine(request)
     await _read(request, _UnloadRequest)
-    await asyncio.to_thread(engine.registry.unload, _to_bundle(name))
-    return respond_json({})
+    await asyncio.to_thread(get_engine(request).registry.unload, _to_bundle(name))
+    return {}
 
 
 async def _read(request: Request, form: type[M]) -> M:

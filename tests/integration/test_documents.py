@@ -11,8 +11,8 @@ from docs.draw_diagrams import DRAWN, SOURCES, sign
 from docs.model_cards import CARDS, write_cards
 from docs.tables import write_settings_table
 from tests.support.source_texts import find_message
-from training.config import parse_recipe
-from training.figures import write_figures, write_samplers_table
+from training.recipe.parsing import parse_recipe
+from training.report.tables import make_bundles_page, make_samplers_page
 from training.search.space import parse_search
 
 ROOT = Path(__file__).parents[2]
@@ -25,13 +25,13 @@ def read_page(name: str) -> str:
 
 
 def test_bundle_metrics_match_the_store() -> None:
-    """docs/bundles.md is the output of `latentd figures` for the included bundles."""
-    assert read_page("bundles.md") == write_figures(ROOT / "models_store")
+    """docs/bundles.md is the output of `latentd tables` for the included bundles."""
+    assert read_page("bundles.md") == make_bundles_page(ROOT / "models_store")
 
 
 def test_sample_source_table_matches_the_store() -> None:
-    """docs/samplers.md is the output of `latentd figures` for the included bundles."""
-    assert read_page("samplers.md") == write_samplers_table(ROOT / "models_store")
+    """docs/samplers.md is the output of `latentd tables` for the included bundles."""
+    assert read_page("samplers.md") == make_samplers_page(ROOT / "models_store")
 
 
 def test_model_cards_match_the_store() -> None:

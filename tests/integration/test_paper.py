@@ -3,8 +3,8 @@
 from itertools import product
 
 import pytest
-from papers import Classifier, Digits, draw, open_classifier, read_digits
 
+from benchmarks.papers import Classifier, Digits, draw, open_classifier, read_digits
 from tests.support.requirements import require_data
 
 COUNT = 500

@@ -1,4 +1,4 @@
-"""The commands from images to a published bundle, as a user runs them."""
+"""The training commands, from images to a published bundle."""
 
 import json
 from pathlib import Path
@@ -15,14 +15,16 @@ from service.inference import operations
 from service.inference.model import load_model
 from service.runtimes.onnx import OnnxRuntime
 from service.runtimes.torchscript import TorchScriptRuntime
-from training.__main__ import evaluate, export, train
+from training.commands.evaluate import evaluate
+from training.commands.export import export
+from training.commands.train import train
 
 FORMS = {"onnx": OnnxRuntime, "torchscript": TorchScriptRuntime}
 QUICK = ["--device", "cpu", "--epochs", "1", "--set", "density.search_codes=50"]
 
 
-def write_pictures(folder: Path, classes: tuple[str, ...], count: int = 12) -> Path:
-    """Write `count` 32 x 32 colour pictures a class, each class with its own tint."""
+def write_images(folder: Path, classes: tuple[str, ...], count: int = 12) -> Path:
+    """Write `count` colour images of 32 x 32 per class, each class with its own tint."""
     generator = np.random.default_rng(0)
     for index, name in enumerate(classes):
         (folder / name).mkdir(parents=True)
@@ -34,8 +36,8 @@ def write_pictures(folder: Path, classes: tuple[str, ...], count: int = 12) -> P
     return folder
 
 
-def test_training_publishes_a_bundle_with_every_network_and_figure(digits_store: Path) -> None:
-    """`latentd train digits` leaves version 1 with all networks, spaces, samplers and figures."""
+def test_training_publishes_a_complete_bundle(digits_store: Path) -> None:
+    """`latentd train digits` publishes all networks, spaces, samplers and metrics."""
     manifest = open_bundle(digits_store, "digits", 1).manifest
 
     assert set(manifest.networks) == {
@@ -77,8 +79,8 @@ def test_training_publishes_a_bundle_with_every_network_and_figure(digits_store:
     assert manifest.classes == tuple("0123456789")
 
 
-def test_the_manifest_tells_how_to_make_the_bundle_again(digits_store: Path) -> None:
-    """The provenance has the command, recipe, data and epochs, and no path of this machine."""
+def test_the_manifest_contains_the_provenance(digits_store: Path) -> None:
+    """The provenance has the command, data and epochs, without local paths."""
     bundle = open_bundle(digits_store, "digits", 1)
     provenance = bundle.manifest.provenance
 
@@ -88,8 +90,8 @@ def test_the_manifest_tells_how_to_make_the_bundle_again(digits_store: Path) -> 
     assert str(digits_store.parent) not in (bundle.folder / "manifest.json").read_text()
 
 
-def test_no_file_of_a_bundle_holds_a_path_of_this_machine(digits_store: Path) -> None:
-    """Exporters note stack traces with file names; none of them is published."""
+def test_no_file_of_a_bundle_contains_local_paths(digits_store: Path) -> None:
+    """The stack traces of the exporters are removed."""
     bundle = open_bundle(digits_store, "digits", 1)
     project = str(Path(__file__).parents[2]).encode()
 
@@ -99,7 +101,7 @@ def test_no_file_of_a_bundle_holds_a_path_of_this_machine(digits_store: Path) ->
 
 @pytest.mark.parametrize("form", FORMS)
 def test_the_service_runs_every_graph_of_a_trained_bundle(digits_store: Path, form: str) -> None:
-    """Each graph loads in the service's runtime and gives the manifest's shapes."""
+    """Each graph loads in the service's runtime and returns the shapes of the manifest."""
     bundle = open_bundle(digits_store, "digits", 1)
     runtime = FORMS[form](1)
 
@@ -112,7 +114,7 @@ def test_the_service_runs_every_graph_of_a_trained_bundle(digits_store: Path, fo
 
 
 def test_the_service_samples_from_every_source_of_a_trained_bundle(digits_store: Path) -> None:
-    """Each draws and decodes, of any class and of each class where it takes one."""
+    """Each source draws and decodes, for every class if it is class-conditional."""
     model = load_model(open_bundle(digits_store, "digits", 1), OnnxRuntime(1))
 
     for name, spec in model.manifest.samplers.items():
@@ -122,8 +124,8 @@ def test_the_service_samples_from_every_source_of_a_trained_bundle(digits_store:
             assert result.images.shape == (20, 1, 8, 8), name
 
 
-def test_the_numbers_beside_the_graphs_can_be_read(digits_store: Path) -> None:
-    """The density holds labelled codes of training images; the errors are the test images'."""
+def test_densities_and_reference_errors_can_be_read(digits_store: Path) -> None:
+    """The density contains labelled latents; there is one error per test image."""
     bundle = open_bundle(digits_store, "digits", 1)
 
     density = KernelDensity.from_bytes(bundle.read("kde.safetensors"))
@@ -137,10 +139,10 @@ def test_the_numbers_beside_the_graphs_can_be_read(digits_store: Path) -> None:
     assert errors.mean() == pytest.approx(mean, rel=1e-4)
 
 
-def test_a_finished_run_is_measured_again_with_the_same_figures(
+def test_evaluating_a_finished_run_gives_the_same_metrics(
     digits_run: Path, digits_store: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`latentd evaluate` prints the figures that the manifest has."""
+    """`latentd evaluate` prints the metrics of the manifest."""
     manifest = open_bundle(digits_store, "digits", 1).manifest
 
     status = evaluate([str(digits_run), "--device", "cpu"])
@@ -151,10 +153,10 @@ def test_a_finished_run_is_measured_again_with_the_same_figures(
         assert f"{metric.value:.5g}" in printed
 
 
-def test_a_finished_run_is_published_again_as_a_new_version(
+def test_exporting_a_finished_run_publishes_a_version(
     digits_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`latentd export RUN` finds the run by name and numbers versions from 1."""
+    """`latentd export RUN` finds the run by name; the first version is 1."""
     places = ["--runs", str(digits_run.parent), "--store", str(tmp_path), "--device", "cpu"]
 
     status = export(["digits", *places])
@@ -164,9 +166,9 @@ def test_a_finished_run_is_published_again_as_a_new_version(
     assert open_bundle(tmp_path, "digits", 1).manifest.provenance.dataset == "digits"
 
 
-def test_a_folder_of_colour_pictures_becomes_a_bundle(tmp_path: Path) -> None:
-    """`latentd train --dataset FOLDER` infers size, colour, classes and name."""
-    folder = write_pictures(tmp_path / "My Photos", ("blue", "green", "red"))
+def test_a_folder_of_colour_images_becomes_a_bundle(tmp_path: Path) -> None:
+    """`latentd train --dataset FOLDER` infers size, channels, classes and name."""
+    folder = write_images(tmp_path / "My Photos", ("blue", "green", "red"))
     places = ["--runs", str(tmp_path / "runs"), "--store", str(tmp_path / "store")]
 
     status = train(["--dataset", str(folder), *places, *QUICK])
@@ -183,8 +185,8 @@ def test_a_folder_of_colour_pictures_becomes_a_bundle(tmp_path: Path) -> None:
 def test_a_flat_folder_becomes_a_bundle_without_a_classifier(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Pictures without class folders train everything but the classifier."""
-    folder = write_pictures(tmp_path / "flat", (".",), 24)
+    """Images without class folders train all networks except the classifier."""
+    folder = write_images(tmp_path / "flat", (".",), 24)
     places = ["--runs", str(tmp_path / "runs"), "--store", str(tmp_path / "store")]
     small = ["--set", "autoencoder.channels=[4]", "--set", "autoencoder.latent_size=4"]
     recipe = tmp_path / "small.toml"
@@ -194,16 +196,16 @@ def test_a_flat_folder_becomes_a_bundle_without_a_classifier(
 
     manifest = open_bundle(tmp_path / "store", "flat", 1).manifest
     assert status == 0
-    assert "no classifier" in capsys.readouterr().out
+    assert "skipped classifier" in capsys.readouterr().out
     assert set(manifest.networks) == {"encoder", "decoder"}
     assert manifest.classes is None
     assert manifest.samplers["kde"].class_conditional is False
 
 
-def test_a_run_of_another_recipe_is_refused(
+def test_a_run_of_another_recipe_is_rejected(
     digits_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Training with other hyper-parameters over a run names what differs and how to go on."""
+    """The error names the different keys and --fresh, and the run is unchanged."""
     before = (digits_run / "run.json").read_text()
 
     status = train(["digits", "--runs", str(digits_run.parent), "--epochs", "4"])
@@ -218,7 +220,7 @@ def test_a_run_of_another_recipe_is_refused(
 def test_an_unfinished_run_is_not_exported(
     digits_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Exporting a run that lacks networks says which, and the command that goes on."""
+    """The error names the missing networks and the command that resumes the run."""
     folder = tmp_path / "started"
     folder.mkdir()
     run = json.loads((digits_run / "run.json").read_text())
@@ -233,8 +235,8 @@ def test_an_unfinished_run_is_not_exported(
     assert not (tmp_path / "store").exists()
 
 
-def test_onnx_graphs_are_single_files_with_a_free_batch_dimension(digits_store: Path) -> None:
-    """Loading from bytes would fail if the weights lay in a second file."""
+def test_onnx_graphs_are_single_files_with_a_dynamic_batch(digits_store: Path) -> None:
+    """Loading from bytes would fail with external weights."""
     bundle = open_bundle(digits_store, "digits", 1)
 
     for network in bundle.manifest.networks.values():

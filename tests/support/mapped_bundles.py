@@ -6,8 +6,8 @@ from pathlib import Path
 from service.artifact import Bundle, write_manifest
 from service.artifact.store import describe_content, open_bundle
 from service.artifact.tensor_files import read_tensors
-from training.config import MapRecipe
-from training.maps import fit_map
+from training.evaluation.latent_maps import fit_latent_map
+from training.recipe.schema import MapRecipe
 
 SHIPPED = Path(__file__).parents[2] / "models_store"
 _MAP_FILE = "autoencoder_map.safetensors"
@@ -33,7 +33,7 @@ def _add_map(bundle: Bundle, folder: Path, points: int) -> None:
     file = bundle.manifest.samplers["kde"].file
     assert file is not None
     tensors = read_tensors(bundle.read(file), "codes", "labels")
-    content = fit_map(
+    content = fit_latent_map(
         tensors["codes"], tensors["labels"], MapRecipe(points=points), seed=0
     ).to_bytes()
     (folder / _MAP_FILE).write_bytes(content)

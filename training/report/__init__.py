@@ -1,1 +1,1 @@
-"""A finished run as pictures and one page: `latentd report`."""
+"""Plots and reports of trained runs, and tables of published bundles."""

@@ -1,1 +1,4 @@
-"""`latentd reproduce`: every system of the source reports, trained, measured and tabulated."""
+"""`latentd reproduce`: train, measure and tabulate every system of the source reports.
+
+This package is part of a checkout only: the wheel excludes it.
+"""

@@ -1,7 +1,4 @@
-"""The rows to reproduce: what each source report had, what is wanted, and which recipe gives it.
-
-They stand in rows.toml beside this file.
-"""
+"""The rows to reproduce, read from rows.toml: reported values, goals and recipes."""
 
 import tomllib
 from collections.abc import Iterable
@@ -10,30 +7,32 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from training.config import FITTED, Recipe, override, parse_recipe, read_recipe
 from training.errors import RecipeError
+from training.recipe.parsing import override, parse_recipe, read_recipe
+from training.recipe.schema import NETWORKS, Recipe
 from training.search.space import Search, parse_search, read_search
 
 Side: TypeAlias = Literal["same_net", "best"]
 SIDES: tuple[Side, Side] = ("same_net", "best")
-"""The report's own layers and latent size, and the best net that is small enough to serve."""
+"""`same_net`: the report's layers and latent size. `best`: the best network that is small enough to
+serve."""
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Trial(_Strict):
-    """A recipe to train for a row, and the goal for its figure."""
+class Target(_Strict):
+    """A recipe to train for a row, and the goal for its metric."""
 
     recipe: str
     """A packaged recipe."""
     name: str | None = None
-    """The run's name, where the recipe is changed as below; None: the recipe's own."""
+    """The run's name if the recipe is changed as below; None: the recipe's name."""
     latent_size: int | None = None
-    """The autoencoder's, in place of the recipe's."""
+    """Replaces the autoencoder's latent size."""
     networks: tuple[str, ...] | None = None
-    """The only sections that are fitted; None: all of the recipe's."""
+    """The network sections to keep; None: all."""
     goal: float | None = None
 
     @property
@@ -41,17 +40,17 @@ class Trial(_Strict):
         """The name of the run folder."""
         return self.name or self.recipe
 
-    def settle(self) -> Recipe:
-        """Return the whole recipe.
+    def resolve(self) -> Recipe:
+        """Return the changed recipe.
 
         Raises:
-            RecipeError: there is no such recipe, or a change does not fit it.
+            RecipeError: the recipe does not exist, or a change is invalid.
         """
         changes: list[tuple[str, object]] = [("name", self.run_name)]
         if self.latent_size is not None:
             changes.append(("autoencoder.latent_size", self.latent_size))
         members = override(read_recipe(self.recipe), changes)
-        dropped = () if self.networks is None else set(FITTED) - set(self.networks)
+        dropped = () if self.networks is None else set(NETWORKS) - set(self.networks)
         return parse_recipe({key: value for key, value in members.items() if key not in dropped})
 
     @property
@@ -65,19 +64,19 @@ class Trial(_Strict):
 
 
 class Study(_Strict):
-    """A search whose plots are a row's pictures."""
+    """A search whose plots belong to a row."""
 
     search: str
     """A packaged search."""
     trials: int
     epochs: int
-    """Of each trial."""
+    """Epochs of each trial."""
 
-    def settle(self) -> Search:
+    def resolve(self) -> Search:
         """Return the search with its trials and epochs.
 
         Raises:
-            RecipeError: there is no such search, or a value is wrong.
+            RecipeError: the search does not exist, or a value is invalid.
         """
         members = read_search(self.search)
         network = members.get("network", "autoencoder")
@@ -86,43 +85,43 @@ class Study(_Strict):
 
 
 class Part(_Strict):
-    """One figure of a report."""
+    """One metric of a report."""
 
     system: str
     metric: str | None = None
-    """A figure of `latentd evaluate`, or `source.NAME.FIGURE` of judged samples; None: a picture
+    """A metric of `latentd evaluate`, or `source.NAME.METRIC` of sample quality; None: plots
     only."""
     report: float | None = None
-    """The report's figure, in the metric's unit."""
-    same_net: Trial | None = None
-    best: Trial | None = None
+    """The reported value, in the metric's unit."""
+    same_net: Target | None = None
+    best: Target | None = None
 
     @property
     def needs_samples(self) -> bool:
-        """Whether the figure is one of judged samples."""
+        """Whether the metric is one of sample quality."""
         return self.metric is not None and self.metric.startswith("source.")
 
-    def trials(self) -> dict[Side, Trial]:
-        """Return the trials that there are, by side."""
-        both: dict[Side, Trial | None] = {"same_net": self.same_net, "best": self.best}
-        return {side: trial for side, trial in both.items() if trial is not None}
+    def targets(self) -> dict[Side, Target]:
+        """Return the existing targets by side."""
+        both: dict[Side, Target | None] = {"same_net": self.same_net, "best": self.best}
+        return {side: target for side, target in both.items() if target is not None}
 
 
 class Row(Part):
-    """One system of a report: its main figure, further ones, and pictures."""
+    """One system of a report: its main metric, further metrics, and plots."""
 
     id: Annotated[str, Field(pattern=r"^[A-E][1-6][ab]?$")]
     source: Annotated[str, Field(pattern=r"^00[0-4]$")]
     """The report."""
     dataset: str
-    pictures: tuple[str, ...] = ()
-    """Names of pictures in the report of the `same_net` run, or of the study's plots."""
+    plots: tuple[str, ...] = ()
+    """Names of plots in the report of the `same_net` run, or of the study."""
     study: Study | None = None
     part: tuple[Part, ...] = ()
 
-    def all_trials(self) -> list[Trial]:
-        """Return the trials of the row and its parts."""
-        return [trial for one in (self, *self.part) for trial in one.trials().values()]
+    def parts(self) -> tuple[Part, ...]:
+        """Return the row itself and its further metrics."""
+        return (self, *self.part)
 
 
 class _Rows(_Strict):
@@ -135,19 +134,19 @@ def read_rows() -> tuple[Row, ...]:
     return _Rows.model_validate(tomllib.loads(text)).row
 
 
-def choose_rows(rows: Iterable[Row], wanted: Iterable[str]) -> list[Row]:
-    """Return the rows with the wanted ids, or all if none is named; `A2` names `A2a` and `A2b`.
+def choose_rows(rows: Iterable[Row], ids: Iterable[str]) -> list[Row]:
+    """Return the rows with these ids, or all if `ids` is empty. `A2` selects `A2a` and `A2b`.
 
     Raises:
-        RecipeError: a name is no row's.
+        RecipeError: an id does not exist.
     """
-    rows, names = list(rows), [name.lower() for name in wanted]
+    rows, names = list(rows), [name.lower() for name in ids]
     for name in names:
-        if not any(_is_called(row, name) for row in rows):
+        if not any(_matches(row, name) for row in rows):
             known = ", ".join(row.id for row in rows)
-            raise RecipeError(f"no row {name!r}: give any of {known}")
-    return [row for row in rows if not names or any(_is_called(row, name) for name in names)]
+            raise RecipeError(f"Unknown row {name!r}: expected any of {known}")
+    return [row for row in rows if not names or any(_matches(row, name) for name in names)]
 
 
-def _is_called(row: Row, name: str) -> bool:
+def _matches(row: Row, name: str) -> bool:
     return name in {row.id.lower(), row.id.lower().rstrip("ab")}

@@ -1,1 +1,1 @@
-"""Where generated latents come from, and how good the samples are."""
+"""Sample sources, and the quality of their samples."""

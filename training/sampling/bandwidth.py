@@ -1,7 +1,7 @@
-"""The bandwidth of a kernel density over codes, chosen by how its samples look.
+"""Bandwidths of kernel densities, chosen by the quality of their samples.
 
-The likelihood of codes chooses too wide a kernel for a decoder that knows little of the space
-between codes; the judge sees that in the samples.
+The likelihood of latents favours a kernel that is too wide for a decoder that has seen no latents
+between the training latents. The judge detects the resulting bad samples.
 """
 
 import dataclasses
@@ -13,25 +13,26 @@ from service.artifact.densities import KernelDensity
 from service.artifact.manifest import DECODERS
 from service.artifact.samplers import RunNetwork
 from training.randomness import derive_seed
-from training.sampling.judging import COPYING, Yardstick
 from training.sampling.samplers import FittedSampler
+from training.sampling.source_quality import MIN_MEMORISATION, ReferenceImages
 
 BANDWIDTHS = tuple(float(width) for width in np.logspace(-1, -0.2, 6).round(3))
-"""Standard deviations of a dimension."""
+"""Candidates, in units of each dimension's standard deviation."""
 _SAMPLES = 3000
 
 
 def choose_bandwidths(
-    samplers: Mapping[str, FittedSampler], yardstick: Yardstick, run: RunNetwork, seed: int
+    samplers: Mapping[str, FittedSampler], reference: ReferenceImages, run: RunNetwork, seed: int
 ) -> dict[str, float]:
-    """Return the best bandwidth for each source that is a plain kernel density.
+    """Return the best bandwidth of each source that is a plain kernel density.
 
-    Of `BANDWIDTHS` and the one under which codes are likeliest, the best is that whose samples
-    have the lowest Frechet distance to the validation images and do not copy training images
-    (`memorisation` of at least `COPYING`); the likeliest one where all copy.
+    The candidates are `BANDWIDTHS` and the bandwidth with the highest likelihood. The best one has
+    the lowest Frechet distance to the validation images among those whose samples are not copies
+    (`memorisation` of at least `MIN_MEMORISATION`). If all are copies, the bandwidth with the
+    highest likelihood remains.
     """
     return {
-        name: _choose_bandwidth(sampler, yardstick, run, derive_seed(seed, "bandwidth", name))
+        name: _choose(sampler, sampler.source, reference, run, derive_seed(seed, "bandwidth", name))
         for name, sampler in samplers.items()
         if isinstance(sampler.source, KernelDensity)
     }
@@ -40,30 +41,30 @@ def choose_bandwidths(
 def set_bandwidths(
     samplers: Mapping[str, FittedSampler], bandwidths: Mapping[str, float]
 ) -> dict[str, FittedSampler]:
-    """Return the samplers with the chosen bandwidths."""
-    return {
-        name: _set_bandwidth(sampler, bandwidths[name]) if name in bandwidths else sampler
-        for name, sampler in samplers.items()
-    }
+    """Return the samplers with the given bandwidths."""
+    changed = dict(samplers)
+    for name, bandwidth in bandwidths.items():
+        sampler = samplers[name]
+        if not isinstance(sampler.source, KernelDensity):
+            raise TypeError(f"A sampler of kind {sampler.kind} has no bandwidth")
+        density = dataclasses.replace(sampler.source, bandwidth=bandwidth)
+        changed[name] = dataclasses.replace(sampler, source=density, content=density.to_bytes())
+    return changed
 
 
-def _set_bandwidth(sampler: FittedSampler, bandwidth: float) -> FittedSampler:
-    if not isinstance(sampler.source, KernelDensity):
-        raise TypeError(f"a sampler of kind {sampler.kind} has no bandwidth")
-    density = dataclasses.replace(sampler.source, bandwidth=bandwidth)
-    return dataclasses.replace(sampler, source=density, content=density.to_bytes())
-
-
-def _choose_bandwidth(
-    sampler: FittedSampler, yardstick: Yardstick, run: RunNetwork, seed: int
+def _choose(
+    sampler: FittedSampler,
+    density: KernelDensity,
+    reference: ReferenceImages,
+    run: RunNetwork,
+    seed: int,
 ) -> float:
-    likeliest = sampler.source.bandwidth if isinstance(sampler.source, KernelDensity) else 0.0
-    best, least = likeliest, float("inf")
-    for bandwidth in sorted({*BANDWIDTHS, likeliest}):
-        source = _set_bandwidth(sampler, bandwidth).source
-        latents = source.draw(_SAMPLES, np.random.default_rng(seed), None, 1.0)
+    best, lowest = density.bandwidth, float("inf")
+    for bandwidth in sorted({*BANDWIDTHS, density.bandwidth}):
+        candidate = dataclasses.replace(density, bandwidth=bandwidth)
+        latents = candidate.draw(_SAMPLES, np.random.default_rng(seed), None, 1.0)
         (images,) = run(DECODERS[sampler.space], latents)
-        frechet, memorisation = yardstick.measure_validation(images)
-        if memorisation >= COPYING and frechet < least:
-            best, least = bandwidth, frechet
+        frechet, memorisation = reference.measure_validation(images)
+        if memorisation >= MIN_MEMORISATION and frechet < lowest:
+            best, lowest = bandwidth, frechet
     return best

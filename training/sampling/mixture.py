@@ -1,10 +1,11 @@
-"""A Gaussian mixture over the training images' codes: a simple and strong source of samples.
+"""Gaussian mixtures over training latents.
 
-As in Ghosh et al., From Variational to Deterministic Autoencoders, ICLR 2020, which fits one to the
-codes of plain autoencoders and of VAEs. Letters: N codes of L numbers, M components.
+Ghosh et al., From Variational to Deterministic Autoencoders, ICLR 2020, fit them to the latents of
+plain autoencoders and of VAEs. N latents of L dimensions; M components.
 """
 
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,61 +14,65 @@ from sklearn.mixture import GaussianMixture as Estimator
 from threadpoolctl import threadpool_limits
 
 from service.artifact.densities import GaussianMixture
-from training.config import Recipe
 from training.errors import TrainingError
-from training.randomness import derive_seed
-from training.sampling.density import Codes, Tell
+from training.randomness import derive_seed32, make_rng
+from training.recipe.schema import Recipe
+from training.sampling.latents import SplitLatents
 
 _ITERATIONS = 50
-_REGULARISATION = 1e-4  # added to each variance, in units of the codes' own
-_LEAST_CODES = 2  # what scikit-learn asks for
+_REGULARISATION = 1e-4  # added to each variance, in units of the latents' variance
+_MIN_LATENTS = 2  # required by scikit-learn
 
 
-def fit_mixture(codes: Codes, recipe: Recipe, tell: Tell) -> GaussianMixture:
-    """Fit mixtures of several sizes; return the one under which validation codes are likeliest.
+def fit_mixture(
+    latents: SplitLatents, recipe: Recipe, warn: Callable[[str], None]
+) -> GaussianMixture:
+    """Fit mixtures of several sizes; return the one with the highest validation likelihood.
 
-    Codes are divided by their standard deviations while it is fitted. A component needs more than
-    L codes for a covariance of its own: fewer codes get fewer components, at last one.
+    Latents are divided by their standard deviations for the fit. The covariance of a component
+    requires more than L latents; sizes with fewer latents per component are skipped, and a single
+    component remains if all are.
 
     Raises:
-        TrainingError: there are too few codes.
+        TrainingError: there are too few latents.
     """
-    if len(codes.training) < _LEAST_CODES or not len(codes.validation):
-        raise TrainingError("there are too few images")
-    scale = codes.training.std(axis=0, dtype=np.float64)
+    if len(latents.training) < _MIN_LATENTS or not len(latents.validation):
+        raise TrainingError(
+            f"a mixture requires {_MIN_LATENTS} training images and 1 validation image"
+        )
+    scale = latents.training.std(axis=0, dtype=np.float64)
     scale[scale == 0] = 1.0
-    generator = np.random.default_rng(derive_seed(recipe.seed, "mixture", "codes"))
-    chosen = generator.permutation(len(codes.training))[: recipe.samplers.mixture_codes]
-    training = codes.training[chosen] / scale
+    order = make_rng(recipe.seed, "mixture", "codes").permutation(len(latents.training))
+    training = latents.training[order[: recipe.samplers.mixture_codes]] / scale
     count, latent_size = training.shape
-    sizes = _choose_sizes(count, latent_size, recipe.samplers.components)
+    candidates = recipe.samplers.components
+    sizes = [size for size in candidates if size * (latent_size + 1) <= count] or [1]
     fitted = [_fit(training, size, recipe.seed) for size in sizes]
-    scores = [estimator.score(codes.validation / scale) for estimator in fitted]
+    scores = [estimator.score(latents.validation / scale) for estimator in fitted]
     best = int(np.argmax(scores))
-    if len(sizes) > 1 and sizes[best] == max(recipe.samplers.components):
-        tell(f"the largest mixture, of {sizes[best]}, is the best: add to samplers.components")
-    return _describe(fitted[best], scale)
+    if len(sizes) > 1 and sizes[best] == max(candidates):
+        warn(
+            f"the largest mixture, with {sizes[best]} components, is the best; "
+            "add a larger one to samplers.components"
+        )
+    return _unscale(fitted[best], scale)
 
 
-def _choose_sizes(count: int, latent_size: int, wanted: tuple[int, ...]) -> list[int]:
-    return [size for size in wanted if size * (latent_size + 1) <= count] or [1]
-
-
-def _fit(codes: NDArray[np.float64], size: int, seed: int) -> Estimator:
+def _fit(latents: NDArray[np.float64], size: int, seed: int) -> Estimator:
     estimator = Estimator(
         size,
         max_iter=_ITERATIONS,
         reg_covar=_REGULARISATION,
-        random_state=derive_seed(seed, "mixture", size) % 2**32,
+        random_state=derive_seed32(seed, "mixture", size),
     )
-    # The sums' order, and with it the mixture, would depend on how many cores there are.
+    # With several threads the order of summation, and so the result, depends on the CPU count.
     with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the last steps change little
-        return estimator.fit(codes)
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the last iterations change little
+        return estimator.fit(latents)
 
 
-def _describe(estimator: Estimator, scale: NDArray[np.float64]) -> GaussianMixture:
-    """Return a fitted mixture in the codes' own units."""
+def _unscale(estimator: Estimator, scale: NDArray[np.float64]) -> GaussianMixture:
+    """Return a fitted mixture in the units of the latents."""
     factors = np.linalg.cholesky(estimator.covariances_)
     return GaussianMixture(
         estimator.weights_,

@@ -1,7 +1,6 @@
-"""The sources of a bundle's samples: which are made, and what each is fitted to.
+"""The sample sources of a bundle, fitted to training and validation images.
 
-Only training and validation images come in here. To add a source: its name in
-`sections.SourceName`, its fit, and a line in `_PLANS`.
+To add a source: its name in `schema.SourceName`, a fit function, and an entry in `_SPECS`.
 """
 
 import functools
@@ -23,99 +22,77 @@ from service.artifact.samplers import (
     StandardNormal,
     StoredSampler,
 )
-from training.checkpoints import replace_file
-from training.config import Recipe
+from training.data.splits import Splits
 from training.errors import TrainingError
-from training.images import LabelledImages, Splits
-from training.loop import Examples, divide
-from training.sampling.density import (
-    Codes,
-    Floats,
-    Tell,
-    fit_class_density,
-    fit_density,
-    fit_projected_density,
-)
+from training.files import replace_bytes
+from training.fitting.examples import Examples
+from training.fitting.network_set import NetworkSet
+from training.recipe.schema import Recipe, SourceName
+from training.sampling.density import fit_class_density, fit_density, fit_projected_density
+from training.sampling.latents import Floats, SplitLatents, encode_splits
 from training.sampling.mixture import fit_mixture
-from training.sections import SourceName
-from training.systems import Networks, encode
-
-_BATCH = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class FittedSampler:
-    """A source of latents, and what the manifest says of it."""
+    """A source of latents and its entry in the manifest."""
 
     kind: str
     space: SamplerSpace
-    """Where its latents lie; `manifest.DECODERS` says what makes images of them."""
+    """The space of its latents; `manifest.DECODERS` names the network that decodes them."""
     source: Sampler
     content: bytes | None = None
-    """Its file, where its kind has one."""
+    """Its file; None for kinds without parameters."""
     class_conditional: bool = False
-    """Whether every class can be drawn from."""
+    """Whether it can sample every class separately."""
 
 
 def fit_samplers(
-    recipe: Recipe, splits: Splits, networks: Networks, folder: Path, tell: Tell
+    recipe: Recipe,
+    splits: Splits,
+    networks: NetworkSet,
+    folder: Path,
+    report_progress: Callable[[str], None],
 ) -> dict[str, FittedSampler]:
-    """Fit, or read back, every source that the recipe wants and the networks and images allow.
+    """Fit or load every requested source that the networks and the images allow.
 
     Args:
-        recipe: What to fit.
-        splits: The images; the test images are not looked at.
+        recipe: The requested sources and their settings.
+        splits: The images; the test images are not read.
         networks: The trained networks.
-        folder: Where fitted sources are kept, a file each.
-        tell: Takes a note on each source that is fitted, left out or doubtful.
+        folder: Folder of the fitted sources, one file each.
+        report_progress: Receives one line for each source that is fitted, skipped or doubtful.
     """
 
     @functools.cache
-    def give_codes(space: SpaceName) -> Codes:
+    def get_latents(space: SpaceName) -> SplitLatents:
         return encode_splits(splits, networks, space)
 
     folder.mkdir(exist_ok=True)
-    samplers = _make_unfitted(networks)
-    for name in _list_fitted(splits, networks):
-        path = folder / name_file(name)
-        if not _is_wanted(name, recipe):
+    samplers = _make_parameterless(networks)
+    for name, spec in _SPECS.items():
+        if not spec.is_possible(splits, networks) or not _is_requested(name, recipe):
             continue
-        if path.exists() or _fit(name, recipe, give_codes, path, tell):
-            samplers[name] = _read(_PLANS[name], path.read_bytes(), len(splits.classes or ()))
-    names = [name for name in get_args(SourceName) if name in samplers and _is_wanted(name, recipe)]
+        path = folder / sampler_file(name)
+        if path.exists() or _fit(name, recipe, get_latents, path, report_progress):
+            samplers[name] = _load(spec, path.read_bytes(), len(splits.classes or ()))
+    names = [n for n in get_args(SourceName) if n in samplers and _is_requested(n, recipe)]
     for name in sorted(set(recipe.samplers.sources or ()) - set(names)):
-        tell(f"there is no source {name}: what it needs was not trained, or could not be fitted")
+        report_progress(
+            f"skipped source {name}: its network was not trained, or it could not be fitted"
+        )
     return {name: samplers[name] for name in names}
 
 
-def name_file(source: str) -> str:
-    """Return the name of a source's file, in a run's folder and in a bundle."""
+def sampler_file(source: str) -> str:
+    """Return the file name of a source, in a run folder and in a bundle."""
     return f"{source.replace('-', '_')}.safetensors"
 
 
-def encode_splits(splits: Splits, networks: Networks, space: SpaceName) -> Codes:
-    """Return the codes of the training and of the validation images."""
-    vae = networks.vae
-    encoder = vae.encoder if space == "vae" and vae is not None else networks.autoencoder.encoder
-    device = next(encoder.parameters()).device
+def make_network_runner(networks: NetworkSet) -> RunNetwork:
+    """Return a function that runs a network, by its manifest name, on numpy arrays in batches.
 
-    def encode_images(images: LabelledImages) -> Floats:
-        codes: Floats = encode(encoder, Examples.from_images(images, device).inputs).cpu().numpy()
-        return codes
-
-    return Codes(
-        encode_images(splits.train),
-        encode_images(splits.validation),
-        splits.train.labels,
-        splits.validation.labels,
-        len(splits.classes or ()),
-    )
-
-
-def give_runner(networks: Networks) -> RunNetwork:
-    """Return what runs a network by its manifest's name, a batch at a time, where it lies.
-
-    It knows `encoder`, `decoder`, `vae_decoder` and `generator`, each with one output.
+    It supports `encoder`, `decoder`, `vae_decoder` and `generator`, each with one output.
     """
     vae = networks.vae
     modules: dict[NetworkName, nn.Module | None] = {
@@ -129,104 +106,105 @@ def give_runner(networks: Networks) -> RunNetwork:
     def run(name: NetworkName, inputs: Floats) -> list[Floats]:
         module = modules[name]
         if module is None:
-            raise TrainingError(f"there is no {name}")
+            raise TrainingError(f"the run has no {name}")
         device = next(module.parameters()).device
-        batches = divide(torch.arange(len(inputs)), _BATCH)
-        whole = torch.from_numpy(inputs)
-        return [torch.cat([module(whole[batch].to(device)).cpu() for batch in batches]).numpy()]
+        batches = Examples(torch.from_numpy(inputs)).batches()
+        return [torch.cat([module(batch.to(device)).cpu() for batch, _ in batches]).numpy()]
 
     return run
 
 
-def fit_global_box(codes: Codes, _: Recipe, __: Tell) -> Uniform:
-    """Return the box from the least to the largest number of any code (report 000)."""
-    size = codes.training.shape[1]
-    low, high = codes.training.min(), codes.training.max()
+def fit_global_box(latents: SplitLatents, _: Recipe, __: Callable[[str], None]) -> Uniform:
+    """Return a box with the smallest and largest latent value in every dimension (report 000)."""
+    size = latents.training.shape[1]
+    low, high = latents.training.min(), latents.training.max()
     return Uniform(np.full(size, low, np.float32), np.full(size, high, np.float32))
 
 
-def fit_box(codes: Codes, _: Recipe, __: Tell) -> Uniform:
-    """Return the box from each dimension's least number to its largest (report 000)."""
-    return Uniform(codes.training.min(axis=0), codes.training.max(axis=0))
+def fit_box(latents: SplitLatents, _: Recipe, __: Callable[[str], None]) -> Uniform:
+    """Return a box with the smallest and largest value of each dimension (report 000)."""
+    return Uniform(latents.training.min(axis=0), latents.training.max(axis=0))
 
 
-def fit_centroids(codes: Codes, _: Recipe, __: Tell) -> Centroids:
-    """Return each class's mean code, and the deviation about them in each dimension (report 002).
+def fit_centroids(latents: SplitLatents, _: Recipe, __: Callable[[str], None]) -> Centroids:
+    """Return the mean of each class, and the pooled standard deviation per dimension (report 002).
 
     Raises:
-        TrainingError: a class has no training images.
+        TrainingError: a class is missing from the training images.
     """
-    members = [codes.of_class(label).training for label in range(codes.classes)]
+    members = [latents.of_class(label).training for label in range(latents.classes)]
     empty = [str(label) for label, rows in enumerate(members) if not len(rows)]
     if empty:
-        raise TrainingError(f"class {', '.join(empty)} has no training images")
+        raise TrainingError(f"class {', '.join(empty)} has 0 training images")
     centroids = np.stack([rows.mean(axis=0, dtype=np.float64) for rows in members])
-    offsets = codes.training - centroids[codes.training_labels]
+    offsets = latents.training - centroids[latents.training_labels]
     sigma = np.sqrt(np.square(offsets).mean(axis=0))
     return Centroids(centroids.astype(np.float32), sigma.astype(np.float32))
 
 
-class _Plan(NamedTuple):
+class _Spec(NamedTuple):
+    """The kind of a source, the space of its latents, and its fit function."""
+
     kind: str
     space: SpaceName
-    fit: Callable[[Codes, Recipe, Tell], StoredSampler]
+    fit: Callable[[SplitLatents, Recipe, Callable[[str], None]], StoredSampler]
     needs_classes: bool = False
 
+    def is_possible(self, splits: Splits, networks: NetworkSet) -> bool:
+        """Return whether the networks and the images allow the source."""
+        has_space = self.space == "autoencoder" or networks.vae is not None
+        return has_space and (splits.classes is not None or not self.needs_classes)
 
-_PLANS: dict[str, _Plan] = {
-    "uniform-global": _Plan("uniform", "autoencoder", fit_global_box),
-    "uniform-per-dimension": _Plan("uniform", "autoencoder", fit_box),
-    "centroid": _Plan("centroid", "autoencoder", fit_centroids, needs_classes=True),
-    "kde": _Plan("kde", "autoencoder", fit_density),
-    "class-kde": _Plan("class-kde", "autoencoder", fit_class_density, needs_classes=True),
-    "pca-kde": _Plan("pca-kde", "autoencoder", fit_projected_density),
-    "gmm": _Plan("gmm", "autoencoder", fit_mixture),
-    "vae-uniform-global": _Plan("uniform", "vae", fit_global_box),
-    "vae-uniform-per-dimension": _Plan("uniform", "vae", fit_box),
-    "vae-kde": _Plan("kde", "vae", fit_density),
-    "vae-gmm": _Plan("gmm", "vae", fit_mixture),
+
+_SPECS: dict[str, _Spec] = {
+    "uniform-global": _Spec("uniform", "autoencoder", fit_global_box),
+    "uniform-per-dimension": _Spec("uniform", "autoencoder", fit_box),
+    "centroid": _Spec("centroid", "autoencoder", fit_centroids, needs_classes=True),
+    "kde": _Spec("kde", "autoencoder", fit_density),
+    "class-kde": _Spec("class-kde", "autoencoder", fit_class_density, needs_classes=True),
+    "pca-kde": _Spec("pca-kde", "autoencoder", fit_projected_density),
+    "gmm": _Spec("gmm", "autoencoder", fit_mixture),
+    "vae-uniform-global": _Spec("uniform", "vae", fit_global_box),
+    "vae-uniform-per-dimension": _Spec("uniform", "vae", fit_box),
+    "vae-kde": _Spec("kde", "vae", fit_density),
+    "vae-gmm": _Spec("gmm", "vae", fit_mixture),
 }
 
 
-def _list_fitted(splits: Splits, networks: Networks) -> list[str]:
-    return [
-        name
-        for name, plan in _PLANS.items()
-        if (plan.space == "autoencoder" or networks.vae is not None)
-        and (splits.classes is not None or not plan.needs_classes)
-    ]
-
-
-def _is_wanted(name: str, recipe: Recipe) -> bool:
+def _is_requested(name: str, recipe: Recipe) -> bool:
     return recipe.samplers.sources is None or name in recipe.samplers.sources
 
 
 def _fit(
-    name: str, recipe: Recipe, give_codes: Callable[[SpaceName], Codes], path: Path, tell: Tell
+    name: str,
+    recipe: Recipe,
+    get_latents: Callable[[SpaceName], SplitLatents],
+    path: Path,
+    report_progress: Callable[[str], None],
 ) -> bool:
-    """Fit a source and keep its file; tell why where it cannot be."""
+    """Fit a source and write its file; return False and warn if it cannot be fitted."""
 
-    def warn(note: str) -> None:
-        tell(f"warning: {name}: {note}")
+    def warn(message: str) -> None:
+        report_progress(f"warning: {name}: {message}")
 
-    plan = _PLANS[name]
-    tell(f"fitting the source {name}")
+    spec = _SPECS[name]
+    report_progress(f"fitting source {name}")
     try:
-        source = plan.fit(give_codes(plan.space), recipe, warn)
+        source = spec.fit(get_latents(spec.space), recipe, warn)
     except TrainingError as error:
-        warn(f"left out, as {error}")
+        warn(f"skipped: {error}")
         return False
-    replace_file(path, lambda beside: beside.write_bytes(source.to_bytes()))
+    replace_bytes(path, source.to_bytes())
     return True
 
 
-def _read(plan: _Plan, content: bytes, classes: int) -> FittedSampler:
-    source = STORED_SAMPLERS[plan.kind].from_bytes(content)
+def _load(spec: _Spec, content: bytes, classes: int) -> FittedSampler:
+    source = STORED_SAMPLERS[spec.kind].from_bytes(content)
     conditional = classes > 0 and source.classes.issuperset(range(classes))
-    return FittedSampler(plan.kind, plan.space, source, content, conditional)
+    return FittedSampler(spec.kind, spec.space, source, content, conditional)
 
 
-def _make_unfitted(networks: Networks) -> dict[str, FittedSampler]:
+def _make_parameterless(networks: NetworkSet) -> dict[str, FittedSampler]:
     """Return the sources that draw from N(0, I)."""
     samplers = {}
     if networks.vae is not None:
@@ -234,7 +212,7 @@ def _make_unfitted(networks: Networks) -> dict[str, FittedSampler]:
         samplers["prior"] = FittedSampler("prior", "vae", prior)
     if networks.gan is not None:
         noise = StandardNormal(networks.gan.noise_size)
-        filtered = FilteredGan(noise, give_runner(networks))
+        filtered = FilteredGan(noise, make_network_runner(networks))
         samplers["gan"] = FittedSampler("prior", "gan", noise)
         samplers["gan-filtered"] = FittedSampler("gan-filtered", "autoencoder", filtered)
     return samplers

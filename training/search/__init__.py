@@ -1,1 +1,1 @@
-"""The search for hyper-parameters: `latentd tune`."""
+"""Hyper-parameter search with Optuna: `latentd tune`."""

@@ -1,5 +1,6 @@
-"""Three plots of a search: its history, the keys' importance, and the trials' coordinates."""
+"""Plots of a search: optimisation history, key importance and parallel coordinates."""
 
+import functools
 import warnings
 from pathlib import Path
 
@@ -9,56 +10,57 @@ import optuna
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator, NullLocator
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import TrialState
 from optuna.visualization import matplotlib as plots
 
-from training.checkpoints import replace_file
+from training.files import replace_file
 
-_LEAST_TRIALS = 2
+_MIN_TRIALS = 2
 _LOSS = "validation loss"
 _TICKS = 5
-_INCHES_AN_AXIS = 1.7
+_INCHES_PER_AXIS = 1.7
 
 
 def draw_plots(study: optuna.Study, network: str, folder: Path) -> None:
-    """Write history.png, importance.png and parallel.png, if two trials came to their end.
+    """Write history.png, importance.png and parallel.png, if at least two trials completed.
 
     Args:
         study: The search.
-        network: The section that is searched over; its keys are shown without it.
-        folder: Where the files go.
+        network: The section that is searched; its name is omitted from the keys.
+        folder: The output folder.
     """
-    finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    if len(finished) < _LEAST_TRIALS:
+    completed = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    if len(completed) < _MIN_TRIALS:
         return
     with mpl.rc_context({"backend": "agg"}), warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        warnings.simplefilter("ignore", UserWarning)  # that few trials, or equal ones, say little
+        warnings.simplefilter("ignore", UserWarning)  # raised for few or equal trials
         for name, draw in _PLOTS.items():
             figure = draw(study, network)
-            _write(figure, folder / f"{name}.png")
+            save = functools.partial(figure.savefig, format="png", dpi=110, bbox_inches="tight")
+            replace_file(folder / f"{name}.png", save)
             plt.close(figure)
 
 
 def _draw_history(study: optuna.Study, _network: str) -> Figure:
     axes = plots.plot_optimization_history(study, target_name=_LOSS)
-    axes.set_title(f"{study.study_name}: the loss of each trial, and the least so far")
+    axes.set_title(f"{study.study_name}: loss of each trial, and the lowest so far")
     axes.set_xlabel("trial")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(axes.get_legend_handles_labels()[0], ["a trial", "least so far"])
+    axes.legend(axes.get_legend_handles_labels()[0], ["trial", "lowest so far"])
     return _resize(axes, 9, 5)
 
 
 def _draw_importance(study: optuna.Study, network: str) -> Figure:
     axes = plots.plot_param_importances(study, target_name=_LOSS)
-    title = f"{study.study_name}: how much each key decides the loss (PED-ANOVA)"
-    axes.set_title(title, loc="left")  # in place of Optuna's own, which stands there
-    axes.set_xlabel("importance (all together 1)")
+    title = f"{study.study_name}: importance of each key for the loss (PED-ANOVA)"
+    axes.set_title(title, loc="left")  # replaces Optuna's left title
+    axes.set_xlabel("importance (sum: 1)")
     axes.set_ylabel("")
-    axes.set_yticks(axes.get_yticks(), _shorten(axes.get_yticklabels(), network))
+    labels = [label.get_text().removeprefix(f"{network}.") for label in axes.get_yticklabels()]
+    axes.set_yticks(axes.get_yticks(), labels)
     if (legend := axes.get_legend()) is not None:
         legend.remove()
     return _resize(axes, 9, 1.5 + 0.6 * len(axes.get_yticks()))
@@ -66,22 +68,22 @@ def _draw_importance(study: optuna.Study, network: str) -> Figure:
 
 def _draw_parallel(study: optuna.Study, network: str) -> Figure:
     axes = plots.plot_parallel_coordinate(study, target_name=_LOSS)
-    axes.set_title(f"{study.study_name}: a line for each trial that came to its end", pad=16)
-    # Optuna cuts long names off; it draws the keys in this order.
+    axes.set_title(f"{study.study_name}: one line per completed trial", pad=16)
+    # Optuna truncates long names. Its axes are in this order.
     names = [_LOSS, *(key.removeprefix(f"{network}.") for key in sorted(study.best_params))]
     axes.set_xticks(axes.get_xticks(), names, rotation=20, ha="right")
     for lines in axes.collections:
         lines.set_cmap("viridis")
-    figure = _resize(axes, 3 + _INCHES_AN_AXIS * len(names), 5)
+    figure = _resize(axes, 3 + _INCHES_PER_AXIS * len(names), 5)
     for other in figure.axes:
         other.grid(visible=False)
         if other is not axes and other.get_label() != "<colorbar>":
-            _write_scale(other)
+            _label_axis(other)
     return figure
 
 
-def _write_scale(axes: Axes) -> None:
-    """Label one key's axis: its ends and what lies between, readable over lines."""
+def _label_axis(axes: Axes) -> None:
+    """Label the axis of one key with several values on a white background."""
     low, high = axes.get_ylim()
     if axes.get_yscale() == "log":
         values = np.geomspace(low, high, _TICKS)
@@ -91,24 +93,13 @@ def _write_scale(axes: Axes) -> None:
         label.set_bbox({"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1})
 
 
-def _shorten(labels: list[Text], network: str) -> list[str]:
-    return [label.get_text().removeprefix(f"{network}.") for label in labels]
-
-
 def _resize(axes: Axes, width: float, height: float) -> Figure:
-    """Return the figure, with a size in inches."""
+    """Set the size in inches, and return the figure."""
     figure = axes.get_figure(root=True)
     if figure is None:
-        raise ValueError("the axes are on no figure")
+        raise ValueError("The axes belong to no figure")
     figure.set_size_inches(width, height)
     return figure
-
-
-def _write(figure: Figure, path: Path) -> None:
-    def save(beside: Path) -> None:
-        figure.savefig(beside, format="png", dpi=110, bbox_inches="tight")
-
-    replace_file(path, save)
 
 
 _PLOTS = {"history": _draw_history, "importance": _draw_importance, "parallel": _draw_parallel}

@@ -1,6 +1,5 @@
-"""What a search leaves in its folder: the best recipe and a list of its trials."""
+"""Output files of a search: the best recipe and the list of trials."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,40 +7,40 @@ import optuna
 import tomli_w
 from optuna.trial import FrozenTrial, TrialState
 
-from training.checkpoints import replace_file
+from training.files import replace_bytes, replace_json
 from training.search.space import Search
 
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
-"""How a trial ends that counts; one that was interrupted does not."""
+"""States of trials that count; interrupted trials do not."""
 
 
 def list_done(study: optuna.Study) -> list[FrozenTrial]:
-    """Return the trials that count, in the order in which they were started."""
+    """Return the trials that count, in the order of their start."""
     return study.get_trials(deepcopy=False, states=DONE)
 
 
 def find_best(study: optuna.Study) -> FrozenTrial | None:
-    """Return the trial with the least loss; None if none has come to its end."""
-    finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    return min(finished, key=lambda trial: trial.values[0], default=None)
+    """Return the completed trial with the lowest loss; None if no trial completed."""
+    completed = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return min(completed, key=lambda trial: trial.values[0], default=None)
 
 
 def write_results(study: optuna.Study, search: Search, folder: Path) -> None:
-    """Write trials.json, and best.toml if a trial came to its end; each in one step.
+    """Write trials.json, and best.toml if a trial completed; each atomically.
 
-    trials.json is a list of objects: `number`, `state`, `loss` (the mean over the folds; null if
-    the trial was cut short), `values` by key, `losses` (the first fold's validation loss after
-    each epoch), `seconds`, and the `error` of a trial that could not be fitted.
+    trials.json is a list of objects: `number`, `state`, `loss` (mean over the folds; null if the
+    trial was pruned), `values` by key, `losses` (validation loss of the first fold after each
+    epoch), `seconds`, and `error` (null unless the training failed).
     """
     trials = [_describe(trial, search) for trial in study.get_trials(deepcopy=False)]
-    _write(folder / "trials.json", json.dumps(trials, indent=1) + "\n")
+    replace_json(folder / "trials.json", trials)
     best = find_best(study)
     if best is not None:
         head = (
             f"# Trial {best.number} of {study.study_name}: validation loss {best.values[0]:.6g}\n"
         )
         recipe = search.fill(search.read(best.params))
-        _write(folder / "best.toml", head + tomli_w.dumps(recipe))
+        replace_bytes(folder / "best.toml", (head + tomli_w.dumps(recipe)).encode())
 
 
 def _describe(trial: FrozenTrial, search: Search) -> dict[str, Any]:
@@ -54,7 +53,3 @@ def _describe(trial: FrozenTrial, search: Search) -> dict[str, Any]:
         "seconds": None if trial.duration is None else trial.duration.total_seconds(),
         "error": trial.user_attrs.get("error"),
     }
-
-
-def _write(path: Path, text: str) -> None:
-    replace_file(path, lambda beside: beside.write_text(text, encoding="utf-8"))

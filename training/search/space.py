@@ -1,104 +1,99 @@
-"""The search: which keys of which recipe are tried, read from TOML with flags over it."""
+"""Schema of a search: a recipe, the keys to optimise and their values, read from TOML."""
 
 import json
 from collections.abc import Iterator, Mapping
+from importlib import resources
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from training.config import (
-    Members,
-    override,
-    parse_recipe,
-    parse_section,
-    read_recipe,
-)
 from training.errors import RecipeError
-from training.packaged import list_packaged, read_packaged
-from training.sections import Section
+from training.recipe.parsing import Members, override, parse_recipe, parse_section, read_recipe
+from training.recipe.resources import list_resources, read_resource
+from training.recipe.schema import Section
 
-_SEARCHES = "training.searches"
-_CHANGES_THE_LOSS = frozenset({"denoiser.noise_factors", "vae.likelihood", "vae.beta"})
-_FITTED_WITH = {"classifier": ("autoencoder", "classifier")}
+_SEARCHES = resources.files("training.search") / "searches"
+_LOSS_KEYS = frozenset({"denoiser.noise_factors", "vae.likelihood", "vae.beta"})
+_SEARCHABLE = {"classifier": ("autoencoder", "classifier")}
 
 
 class Range(Section):
-    """All numbers between two; whole ones if both ends are written as whole numbers."""
+    """Numbers between two bounds; integers if both bounds are integers."""
 
     low: int | float
     high: int | float
     log: bool = False
-    """Whether each order of magnitude is as likely as any other."""
+    """Whether to sample on a logarithmic scale."""
 
     @model_validator(mode="after")
     def _is_a_range(self) -> Self:
         if self.low >= self.high:
-            raise ValueError("low must be under high")
+            raise ValueError("low must be less than high")
         if self.log and self.low <= 0:
-            raise ValueError("a logarithmic range starts above 0")
+            raise ValueError("low must be greater than 0 for a logarithmic range")
         return self
 
     @property
-    def is_whole(self) -> bool:
-        """Whether only whole numbers are tried."""
+    def is_integer(self) -> bool:
+        """Whether only integers are tried."""
         return isinstance(self.low, int) and isinstance(self.high, int)
 
-    def list_ends(self) -> tuple[object, ...]:
-        """Return values that the recipe must take if it takes them all."""
+    def bounds(self) -> tuple[object, ...]:
+        """Return values to validate; if they are valid, all values are."""
         return self.low, self.high
 
 
 class Choices(Section):
-    """A list of values of any kind that the recipe takes."""
+    """A list of values of any type."""
 
     choices: Annotated[tuple[Any, ...], Field(min_length=2)]
 
     @property
     def labels(self) -> dict[str | int | float, object]:
-        """Each choice under what a study knows it by; studies keep no lists, but their text."""
+        """The choices by their representation in a study: lists as JSON text, others unchanged."""
         return {
             choice if isinstance(choice, str | int | float) else json.dumps(choice): choice
             for choice in self.choices
         }
 
-    def list_ends(self) -> tuple[object, ...]:
-        """Return values that the recipe must take if it takes them all."""
+    def bounds(self) -> tuple[object, ...]:
+        """Return values to validate; if they are valid, all values are."""
         return self.choices
 
 
-def _tell_kind(members: object) -> str:
+def _get_kind(members: object) -> str:
     is_list = isinstance(members, dict) and "choices" in members
     return "choices" if is_list or isinstance(members, Choices) else "range"
 
 
 Dimension: TypeAlias = Annotated[
     Annotated[Range, Tag("range")] | Annotated[Choices, Tag("choices")],
-    Discriminator(_tell_kind),
+    Discriminator(_get_kind),
 ]
 
 
 class Search(Section):
-    """A recipe, the keys of it that are searched, and how."""
+    """A recipe, the search space over its keys, and the search settings."""
 
     base: str | None = None
-    """A packaged recipe, or a .toml file; None: all of it is in `recipe`."""
+    """A packaged recipe, or a .toml file; None: `recipe` is the whole recipe."""
     recipe: Annotated[Members, Field(default_factory=dict)]
-    """Sections of a recipe that stand over the base."""
+    """Sections that override the base."""
     network: Literal["autoencoder", "denoiser", "vae", "classifier"] = "autoencoder"
-    """The section whose network is fitted, and whose validation loss is made small."""
+    """The section whose network is trained; its validation loss is minimised."""
     space: Annotated[dict[str, Dimension], Field(min_length=1)]
-    """The values to try, for each dotted key; a number in a key is a place in a list."""
+    """The values to try for each dotted key; a number at the end of a key is a list index."""
     trials: Annotated[int, Field(ge=1, le=100_000)] = 20
-    """Trials that the study shall have in the end, 1 to 100,000."""
+    """Total number of trials of the study, 1 to 100,000."""
     sampler: Literal["tpe", "random"] = "tpe"
     """`tpe`: Bergstra et al., Algorithms for Hyper-Parameter Optimization, 2011; `random`."""
     pruner: Literal["median", "hyperband", "none"] = "median"
-    """What ends hopeless trials early; `hyperband`: Li et al., Hyperband, 2018."""
+    """Ends bad trials early; `hyperband`: Li et al., Hyperband, 2018."""
     folds: Annotated[int, Field(ge=1, le=20)] = 1
-    """Parts of the cross-validation, 2 to 20; 1: the recipe's validation split."""
+    """Folds of the cross-validation, 2 to 20; 1: the recipe's validation split."""
 
     def read(self, trial: Mapping[str, Any]) -> dict[str, object]:
-        """Return the value of each key that a study's trial stands for."""
+        """Return the recipe values of a trial's parameters."""
         values: dict[str, object] = dict(trial)
         for key, dimension in self.space.items():
             if key in trial and isinstance(dimension, Choices):
@@ -106,66 +101,67 @@ class Search(Section):
         return values
 
     def fill(self, values: Mapping[str, object]) -> Members:
-        """Return the members of the recipe with `values` at their keys.
+        """Return the recipe with `values` at their keys.
 
         Raises:
-            RecipeError: there is no such base, or a key leads through something else.
+            RecipeError: the base does not exist, or a key is invalid.
         """
         members = read_recipe(self.base) if self.base else {}
         members = override(members, _flatten(self.recipe))
         for key, value in values.items():
-            whole, _, place = key.rpartition(".")
-            if place.isdigit():
-                members = override(members, [(whole, _replace(members, whole, place, value))])
+            list_key, _, index = key.rpartition(".")
+            if index.isdigit():
+                values_list = _replace_item(members, list_key, index, value)
+                members = override(members, [(list_key, values_list)])
             else:
                 members = override(members, [(key, value)])
         return members
 
 
 def read_search(source: str) -> Members:
-    """Return the members of a packaged search (a bare name) or of a TOML file (a path).
+    """Return the content of a packaged search (a bare name) or of a TOML file (a path).
 
     Raises:
-        RecipeError: there is no such search, or it is no TOML.
+        RecipeError: the file does not exist or contains invalid TOML.
     """
-    return read_packaged(_SEARCHES, source, "search")
+    return read_resource(_SEARCHES, source, "search")
 
 
 def list_searches() -> list[str]:
-    """Return the packaged searches' names, in order."""
-    return list_packaged(_SEARCHES)
+    """Return the names of the packaged searches, sorted."""
+    return list_resources(_SEARCHES)
 
 
 def parse_search(members: Members) -> Search:
-    """Check the members of a search, and that the recipe takes what it would try.
+    """Validate a search, and its recipe with all values that it would try.
 
     Raises:
-        RecipeError: one line that names the first wrong key.
+        RecipeError: one line that names the first invalid key.
     """
     search = parse_section(Search, members, "search")
     recipe = parse_recipe(search.fill({}))
     if getattr(recipe, search.network) is None:
-        raise RecipeError(f"{search.network}: the recipe has no such section to search over")
+        raise RecipeError(f"{search.network}: missing section in the recipe of the search")
     for key, dimension in search.space.items():
         _check_key(key, search)
-        for value in dimension.list_ends():
+        for value in dimension.bounds():
             parse_recipe(search.fill({key: value}))
     return search
 
 
 def _check_key(key: str, search: Search) -> None:
-    """Refuse keys that make losses incomparable, or that change nothing."""
-    sections = _FITTED_WITH.get(search.network, (search.network,))
+    """Reject keys that change the loss function, or that have no effect on the network."""
+    sections = _SEARCHABLE.get(search.network, (search.network,))
     if key.partition(".")[0] not in sections:
         raise RecipeError(
-            f"{key}: a search over the {search.network} can try keys of {' and '.join(sections)}"
+            f"{key}: expected a key of {' or '.join(sections)} for network = {search.network!r}"
         )
-    if key in _CHANGES_THE_LOSS:
-        raise RecipeError(f"{key} changes the loss itself: losses could not be compared")
+    if key in _LOSS_KEYS:
+        raise RecipeError(f"{key} changes the loss function, so trials would be incomparable")
 
 
 def _flatten(members: Members, prefix: str = "") -> Iterator[tuple[str, object]]:
-    """Return each dotted key that is no section, with its value."""
+    """Yield the dotted key and the value of each leaf."""
     for key, value in members.items():
         if isinstance(value, dict):
             yield from _flatten(value, f"{prefix}{key}.")
@@ -173,14 +169,14 @@ def _flatten(members: Members, prefix: str = "") -> Iterator[tuple[str, object]]
             yield f"{prefix}{key}", value
 
 
-def _replace(members: Members, key: str, place: str, value: object) -> list[object]:
-    """Return the list at `key` with one of its values changed."""
-    found: Any = members
+def _replace_item(members: Members, key: str, index: str, value: object) -> list[object]:
+    """Return a copy of the list at `key` with one item replaced."""
+    target: Any = members
     try:
         for section in key.split("."):
-            found = found[section]
-        values = list(found)
-        values[int(place)] = value
+            target = target[section]
+        items = list(target)
+        items[int(index)] = value
     except (KeyError, TypeError, IndexError) as error:
-        raise RecipeError(f"{key}.{place}: the recipe has no such place in a list") from error
-    return values
+        raise RecipeError(f"{key}.{index}: the recipe has no list item at this index") from error
+    return items

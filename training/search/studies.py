@@ -1,4 +1,4 @@
-"""Optuna's studies: opened, shared between processes, and seeded."""
+"""Optuna studies: creation, sharing between processes, and seeding."""
 
 import contextlib
 import time
@@ -9,49 +9,49 @@ import optuna
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from training.config import Members, Recipe, override
 from training.errors import RunError
-from training.randomness import derive_seed
+from training.randomness import derive_seed32
+from training.recipe.parsing import Members, override
+from training.recipe.schema import Recipe
 from training.search.space import Search
 
-_FIRST_TRIALS = 5  # that no pruner ends: a median of fewer says little
-_WARM_UP_PART = 3  # a third of the epochs: until then a one-cycle's step size still rises
+_UNPRUNED_TRIALS = 5  # a median of fewer is unreliable
+_WARM_UP_PART = 3  # a third of the epochs, while the one-cycle step size still rises
 _SEARCH = "search"
 
 
 def open_study(search: Search, recipe: Recipe, name: str, storage: str) -> optuna.Study:
-    """Make a study, or join the one that is there.
+    """Create a study, or join an existing one.
 
     Args:
-        search: What is searched, and what ends trials early.
-        recipe: The search's, without any value that is tried.
-        name: The study's name; processes that share it give the same.
-        storage: Where Optuna keeps it: an SQLAlchemy URL.
+        search: The search.
+        recipe: The search's recipe, without trial values.
+        name: The study's name; processes that share a study use the same.
+        storage: SQLAlchemy URL of Optuna's storage.
 
     Raises:
-        RunError: the study searches something else, or the storage cannot be used.
+        RunError: the study has another search, or the storage cannot be used.
     """
     pruner = _make_pruner(search, getattr(recipe, search.network).epochs)
     with explain_storage(ImportError, ValueError):
         study = _join_study(name, storage, pruner)
-        wanted = _describe(search, recipe)
-        found = study.user_attrs.get(_SEARCH)
-        study.set_user_attr(_SEARCH, found or wanted)
-    if found not in (None, wanted):
+        identity = _describe(search, recipe)
+        stored = study.user_attrs.get(_SEARCH)
+        study.set_user_attr(_SEARCH, stored or identity)
+    if stored not in (None, identity):
         raise RunError(
-            f"the study {name} was started with another search: "
-            "--study gives this one a name of its own"
+            f"study {name} was started with another search; choose another name with --study"
         )
     return study
 
 
 def make_sampler(search: Search, seed: int, number: int) -> optuna.samplers.BaseSampler:
-    """Return what draws the values of trial `number`.
+    """Return the sampler of trial `number`.
 
-    It is seeded by the trial, not by the process: those that share a study draw other values, and
-    a study that was stopped goes on as it would have.
+    The trial determines its seed. Processes that share a study therefore draw different values, and
+    a resumed study draws the same values as an uninterrupted one.
     """
-    seed = derive_seed(seed, "trial", number) % 2**32
+    seed = derive_seed32(seed, "trial", number)
     if search.sampler == "random":
         return optuna.samplers.RandomSampler(seed)
     return optuna.samplers.TPESampler(seed=seed)
@@ -59,7 +59,7 @@ def make_sampler(search: Search, seed: int, number: int) -> optuna.samplers.Base
 
 @contextlib.contextmanager
 def explain_storage(*others: type[Exception]) -> Iterator[None]:
-    """Turn what a storage raises, and `others`, into one line.
+    """Convert storage exceptions, and `others`, into a RunError.
 
     Raises:
         RunError: the storage cannot be used.
@@ -69,7 +69,7 @@ def explain_storage(*others: type[Exception]) -> Iterator[None]:
         yield
     except errors as error:
         reason = str(error.__cause__ or error).splitlines()[0]
-        raise RunError(f"--storage cannot be used: {reason}") from error
+        raise RunError(f"Cannot use --storage: {reason}") from error
 
 
 def _join_study(
@@ -80,7 +80,7 @@ def _join_study(
             storage=storage, study_name=name, pruner=pruner, load_if_exists=True
         )
     except (DBAPIError, StorageInternalError):
-        # Another process may be making the same tables at this moment.
+        # Another process may be creating the same tables.
         if attempts == 1:
             raise
         time.sleep(1)
@@ -88,7 +88,7 @@ def _join_study(
 
 
 def _describe(search: Search, recipe: Recipe) -> Members:
-    """Return what all who work on a study must agree about; a folder's place may differ."""
+    """Return the settings that all processes of a study must share; a folder's path may differ."""
     members = recipe.model_dump(mode="json")
     dataset = Path(recipe.data.dataset).name
     space = search.model_dump(mode="json", include={"network", "space", "folds"})
@@ -97,7 +97,7 @@ def _describe(search: Search, recipe: Recipe) -> Members:
 
 def _make_pruner(search: Search, epochs: int) -> optuna.pruners.BasePruner:
     if search.pruner == "median":
-        return optuna.pruners.MedianPruner(_FIRST_TRIALS, epochs // _WARM_UP_PART)
+        return optuna.pruners.MedianPruner(_UNPRUNED_TRIALS, epochs // _WARM_UP_PART)
     if search.pruner == "hyperband":
         return optuna.pruners.HyperbandPruner(max_resource=epochs)
     return optuna.pruners.NopPruner()

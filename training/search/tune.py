@@ -1,7 +1,7 @@
-"""The search for hyper-parameters: an Optuna study over a recipe (Akiba et al., Optuna, 2019).
+"""Hyper-parameter search: an Optuna study over a recipe (Akiba et al., Optuna, 2019).
 
-Only training and validation images are looked at. Any number of processes and machines may work
-on one study at once, and a study that was stopped goes on.
+Only training and validation images are read. Several processes and machines can share a study, and
+an interrupted study can be resumed.
 """
 
 import contextlib
@@ -17,85 +17,86 @@ from optuna.study import MaxTrialsCallback
 from optuna.trial import FrozenTrial
 from tqdm import tqdm
 
-from training.config import Recipe, parse_recipe
 from training.errors import TrainingError
+from training.fitting.network_set import FitContext, fit_network
+from training.recipe.parsing import parse_recipe
+from training.recipe.schema import Recipe
 from training.search.folds import Fold, read_folds
 from training.search.plots import draw_plots
 from training.search.results import DONE, find_best, list_done, write_results
 from training.search.space import Choices, Dimension, Search
 from training.search.studies import explain_storage, make_sampler, open_study
-from training.systems import Workshop, fit_network
 
 _AUTOENCODER = "autoencoder"
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
-    """One process's work on a study."""
+class SearchJob:
+    """The settings of one process of a study."""
 
     search: Search
     study: str
-    """The study's name; processes that share it give the same."""
+    """The study's name; processes that share a study use the same."""
     folder: Path
-    """Where the results go, and each trial while it runs."""
+    """Folder of the results, and of running trials."""
     storage: str
-    """Where Optuna keeps the study: an SQLAlchemy URL."""
+    """SQLAlchemy URL of Optuna's storage."""
     data_root: Path
     device: torch.device
     keep: bool = False
-    """Whether the checkpoints of trials that ran to the end stay."""
+    """Whether to keep the checkpoints of completed trials."""
 
 
-def run_search(task: Task, tell: Callable[[str], None]) -> FrozenTrial:
-    """Work on a study until it has its trials, and return the best.
+def run_search(job: SearchJob, report_progress: Callable[[str], None]) -> FrozenTrial:
+    """Run trials until the study has the requested number, and return the best one.
 
-    What the study has so far is written after each trial.
+    Results are written after each trial.
 
     Args:
-        task: What to do.
-        tell: Takes a line for the person who waits.
+        job: The settings.
+        report_progress: Receives one line per message.
 
     Raises:
         DataError: the images cannot be used.
-        RunError: the study searches something else, or its storage cannot be used.
-        TrainingError: no trial could be fitted.
+        RunError: the study has another search, or its storage cannot be used.
+        TrainingError: no trial completed.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    recipe = parse_recipe(task.search.fill({}))
-    task.folder.mkdir(parents=True, exist_ok=True)
-    study = open_study(task.search, recipe, task.study, task.storage)
-    folds = read_folds(recipe, task.search.folds, task.data_root, task.folder, tell)
-    if _shares_encoder(task.search):
-        _fit_encoders(task, recipe, folds)
+    recipe = parse_recipe(job.search.fill({}))
+    job.folder.mkdir(parents=True, exist_ok=True)
+    study = open_study(job.search, recipe, job.study, job.storage)
+    folds = read_folds(recipe, job.search.folds, job.data_root, job.folder, report_progress)
+    if _shares_encoder(job.search):
+        _fit_encoders(job, recipe, folds)
     with explain_storage():
         try:
-            _optimize(study, _Objective(task, recipe.seed, folds))
+            _optimize(study, _Objective(job, recipe.seed, folds))
         finally:
-            write_results(study, task.search, task.folder)
-            draw_plots(study, task.search.network, task.folder)
+            write_results(study, job.search, job.folder)
+            draw_plots(study, job.search.network, job.folder)
         return _choose_best(study)
 
 
 @dataclass(frozen=True, slots=True)
 class _Objective:
-    """What Optuna makes small: a function from a trial to a loss."""
+    """The function that Optuna minimises."""
 
-    task: Task
+    job: SearchJob
     seed: int
     folds: tuple[Fold, ...]
 
     def __call__(self, trial: optuna.Trial) -> float:
-        """Return the mean over the folds of the least validation loss.
+        """Return the lowest validation loss, averaged over the folds.
 
         Raises:
-            optuna.TrialPruned: it is hopeless, or cannot be fitted.
+            optuna.TrialPruned: the trial is pruned, or its training fails.
         """
-        search = self.task.search
+        search = self.job.search
         trial.study.sampler = make_sampler(search, self.seed, trial.number)
         for key, dimension in search.space.items():
             _suggest(trial, key, dimension)
-        folder = self.task.folder / "trials" / str(trial.number)
-        with _clean_up(folder, keep=self.task.keep):
+        folder = self.job.folder / "trials" / str(trial.number)
+        with _clean_up(folder, keep=self.job.keep):
             try:
                 recipe = parse_recipe(search.fill(search.read(trial.params)))
                 return fmean(self._fit(i, recipe, folder, trial) for i in range(len(self.folds)))
@@ -104,81 +105,82 @@ class _Objective:
                 raise optuna.TrialPruned(str(error)) from error
 
     def _fit(self, index: int, recipe: Recipe, folder: Path, trial: optuna.Trial) -> float:
-        """Return the least validation loss of one fold; the first decides about pruning."""
+        """Return the lowest validation loss of one fold. Only the first fold can prune a trial."""
         losses = []
 
-        def report(epoch: int, loss: float) -> None:
+        def on_epoch(epoch: int, loss: float) -> None:
             losses.append(loss)
             if index == 0:
                 trial.report(loss, epoch)
                 if trial.should_prune():
                     raise optuna.TrialPruned
 
-        place = folder / str(index)
-        if _shares_encoder(self.task.search):
-            encoder = _place_encoder(self.task.folder, index)
-            shutil.copytree(encoder / _AUTOENCODER, place / _AUTOENCODER)
-        training, validation = self.folds[index].put_on(self.task.device)
-        shop = Workshop(recipe, place, self.task.device, training, validation, report)
-        fit_network(self.task.search.network, shop)
+        fold_folder = folder / str(index)
+        if _shares_encoder(self.job.search):
+            encoder = _encoder_folder(self.job.folder, index)
+            shutil.copytree(encoder / _AUTOENCODER, fold_folder / _AUTOENCODER)
+        training, validation = self.folds[index].move_to(self.job.device)
+        device = self.job.device
+        context = FitContext(recipe, fold_folder, device, training, validation, on_epoch)
+        fit_network(self.job.search.network, context)
         return min(losses)
 
 
 def _suggest(trial: optuna.Trial, key: str, dimension: Dimension) -> None:
     if isinstance(dimension, Choices):
         trial.suggest_categorical(key, list(dimension.labels))
-    elif dimension.is_whole:
+    elif dimension.is_integer:
         trial.suggest_int(key, int(dimension.low), int(dimension.high), log=dimension.log)
     else:
         trial.suggest_float(key, dimension.low, dimension.high, log=dimension.log)
 
 
 def _optimize(study: optuna.Study, objective: _Objective) -> None:
-    wanted = objective.task.search.trials
-    with tqdm(total=wanted, desc=study.study_name, unit="trial") as bar:
+    total = objective.job.search.trials
+    with tqdm(total=total, desc=study.study_name, unit="trial") as bar:
 
-        def show(study: optuna.Study, _trial: FrozenTrial) -> None:
-            bar.update(min(len(list_done(study)), wanted) - bar.n)
-            write_results(study, objective.task.search, objective.task.folder)
+        def update(study: optuna.Study, _trial: FrozenTrial) -> None:
+            bar.update(min(len(list_done(study)), total) - bar.n)
+            write_results(study, objective.job.search, objective.job.folder)
 
-        bar.update(min(len(list_done(study)), wanted))
-        if bar.n < wanted:
-            study.optimize(objective, callbacks=[MaxTrialsCallback(wanted, DONE), show])
+        bar.update(min(len(list_done(study)), total))
+        if bar.n < total:
+            study.optimize(objective, callbacks=[MaxTrialsCallback(total, DONE), update])
 
 
 def _choose_best(study: optuna.Study) -> FrozenTrial:
     best = find_best(study)
     if best is None:
         reason = list_done(study)[-1].user_attrs.get("error", "pruned")
-        raise TrainingError(f"{study.study_name}: no trial came to its end; the last: {reason}")
+        raise TrainingError(f"{study.study_name}: no trial completed; reason of the last: {reason}")
     return best
 
 
 def _shares_encoder(search: Search) -> bool:
-    """Tell whether all trials fit a classifier to the codes of one encoder."""
-    tried = {key.partition(".")[0] for key in search.space}
-    return search.network == "classifier" and _AUTOENCODER not in tried
+    """Return whether all trials train a classifier on the latents of one encoder."""
+    sections = {key.partition(".")[0] for key in search.space}
+    return search.network == "classifier" and _AUTOENCODER not in sections
 
 
-def _fit_encoders(task: Task, recipe: Recipe, folds: tuple[Fold, ...]) -> None:
-    """Fit the encoder that all trials share, once for each fold."""
+def _fit_encoders(job: SearchJob, recipe: Recipe, folds: tuple[Fold, ...]) -> None:
+    """Train the encoder that all trials share, once per fold."""
     for index, fold in enumerate(folds):
-        place = _place_encoder(task.folder, index)
-        shop = Workshop(recipe, place, task.device, *fold.put_on(task.device))
-        fit_network(_AUTOENCODER, shop)
+        folder = _encoder_folder(job.folder, index)
+        context = FitContext(recipe, folder, job.device, *fold.move_to(job.device))
+        fit_network(_AUTOENCODER, context)
 
 
-def _place_encoder(folder: Path, index: int) -> Path:
+def _encoder_folder(folder: Path, index: int) -> Path:
     return folder / "encoder" / str(index)
 
 
 @contextlib.contextmanager
 def _clean_up(folder: Path, *, keep: bool) -> Iterator[None]:
-    """Remove a trial's folder, unless it shall be kept and the trial came to its end."""
-    came_to_end = False
+    """Remove a trial's folder on exit, except if `keep` is set and the trial completed."""
+    completed = False
     try:
         yield
-        came_to_end = True
+        completed = True
     finally:
-        if not (keep and came_to_end):
+        if not (keep and completed):
             shutil.rmtree(folder, ignore_errors=True)

@@ -18,7 +18,7 @@ from network import make_network
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.torchvision_operators import declare_missing_operators
+from training.data.torchvision_operators import declare_missing_operators
 
 declare_missing_operators()
 import pytorch_lightning  # noqa: E402 - imports torchvision

@@ -66,7 +66,7 @@ MALFORMED = {
 UNEXPECTED = {
     "no parts": END,
     "only line ends": b"\r\n" * 1000 + END,
-    "another name": make_part(name='name="other"; filename="a.png"') + END,
+    "another name": make_part(name='name="attachment"; filename="a.png"') + END,
     "a field": make_part() + make_part(b"vae", 'name="space"') + END,
     "an image as a field": make_part(name='name="images"') + END,
 }

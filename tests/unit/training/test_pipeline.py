@@ -1,4 +1,4 @@
-"""The way from a run folder to a trained bundle."""
+"""The pipeline from a run folder to a bundle."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,20 +7,21 @@ import pytest
 import torch
 
 from training import pipeline
-from training.bundle import publish_bundle
-from training.config import Recipe, override, parse_recipe, read_recipe
-from training.data import read_data
+from training.data.datasets import read_data
+from training.data.splits import LabelledImages, Splits
 from training.errors import RunError
-from training.images import LabelledImages, Splits
-from training.pipeline import complete_run, fit_run, reopen_run
-from training.runs import Run, start_run
-from training.sampling.judging import choose_source
+from training.fitting.run_folders import Run, start_run
+from training.pipeline import complete_run, fit_run, load_run
+from training.publishing.bundle import publish_bundle
+from training.recipe.parsing import override, parse_recipe, read_recipe
+from training.recipe.schema import Recipe
+from training.sampling.source_quality import choose_source
 
 CPU = torch.device("cpu")
 
 
 def make_recipe() -> Recipe:
-    """Return the digits recipe with the least of everything."""
+    """Return the digits recipe with tiny networks and one epoch each."""
     tiny = {"channels": [4], "hidden": 8, "latent_size": 2, "epochs": 1, "batch_size": 64}
     members = read_recipe("digits")
     changes = [
@@ -34,15 +35,15 @@ def make_recipe() -> Recipe:
 
 
 def make_run(folder: Path) -> Run:
-    """Return a run that is started."""
+    """Return a started run."""
     return start_run(Run(folder, make_recipe(), "latentd train digits", "data"), fresh=False)
 
 
 class Untouchable(LabelledImages):
-    """Test images that may be counted and not looked at."""
+    """Test images that can be counted, but not read."""
 
     def __init__(self, count: int) -> None:
-        """Keep the count only."""
+        """Store the count."""
         object.__setattr__(self, "count", count)
 
     def __len__(self) -> int:
@@ -52,49 +53,49 @@ class Untouchable(LabelledImages):
     def __getattribute__(self, name: str) -> object:
         """Fail on pixels and labels."""
         if name in {"pixels", "labels", "take"}:
-            raise AssertionError(f"training looked at the test images' {name}")
+            raise AssertionError(f"access to {name} of the test images")
         return object.__getattribute__(self, name)
 
 
-def test_neither_fit_nor_samplers_look_at_test_images(
+def test_training_and_samplers_do_not_read_test_images(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With test images that cannot be read, everything up to the measuring works."""
+    """Only the evaluation fails with unreadable test images."""
     digits = read_data(make_recipe(), tmp_path, tmp_path)
     splits = replace(digits, test=Untouchable(360))
     monkeypatch.setattr(pipeline, "read_data", lambda *_: splits)
     monkeypatch.setattr(Splits, "digest", lambda _: "0" * 64)
 
-    prepared = fit_run(make_run(tmp_path / "run"), CPU, print)
+    fitted = fit_run(make_run(tmp_path / "run"), CPU, print)
 
-    with pytest.raises(AssertionError, match="looked at the test images"):
-        complete_run(prepared)  # the samplers are fitted first, and then the measuring looks
+    with pytest.raises(AssertionError, match="of the test images"):
+        complete_run(fitted)  # the samplers are fitted first, then the evaluation fails
     assert (tmp_path / "run" / "samplers" / "kde.safetensors").exists()
 
 
-def test_a_run_without_all_its_networks_is_not_reopened(tmp_path: Path) -> None:
-    """The message names what is missing and the command that goes on."""
+def test_an_unfinished_run_cannot_be_loaded(tmp_path: Path) -> None:
+    """The error names the missing network and the command that resumes the run."""
     run = make_run(tmp_path / "run")
     fit_run(run, CPU, print)
     (tmp_path / "run" / "vae" / "checkpoint.pt").unlink()
 
-    with pytest.raises(RunError, match=r"missing: vae\): `latentd train digits` goes on"):
-        reopen_run(run, CPU, print)
+    with pytest.raises(RunError, match=r"missing: vae\); resume it with `latentd train digits`"):
+        load_run(run, CPU, print)
 
 
 def test_the_samplers_are_fitted_once(tmp_path: Path) -> None:
-    """A second completion reads what the first stored."""
-    told: list[str] = []
-    prepared = fit_run(make_run(tmp_path / "run"), CPU, told.append)
+    """A second completion loads the files of the first."""
+    lines: list[str] = []
+    fitted = fit_run(make_run(tmp_path / "run"), CPU, lines.append)
 
-    first, again = complete_run(prepared).samplers, complete_run(prepared).samplers
+    first, again = complete_run(fitted).samplers, complete_run(fitted).samplers
 
-    assert told.count("fitting the source kde") == 1
+    assert lines.count("fitting source kde") == 1
     assert again["kde"].content == first["kde"].content
 
 
 def make_judged_run(folder: Path) -> Run:
-    """Return a started run with a GAN and a judge, and little else."""
+    """Return a started run with a GAN and a judge."""
     changes = [
         ("gan", {"noise_size": 4, "hidden": [8], "epochs": 1}),
         ("judge", {"channels": [8], "hidden": 8, "epochs": 2}),
@@ -106,15 +107,15 @@ def make_judged_run(folder: Path) -> Run:
     return start_run(Run(folder, recipe, "latentd train digits", "data"), fresh=False)
 
 
-def test_every_source_is_judged_once_and_the_best_is_the_bundles_default(
+def test_sources_are_measured_once_and_the_best_is_the_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A second completion reads the judgement, and the manifest has its figures."""
-    prepared = fit_run(make_judged_run(tmp_path / "runs" / "run"), CPU, print)
-    first = complete_run(prepared)
-    monkeypatch.setattr(pipeline, "judge_sources", None)
+    """A second completion loads the measurements, and the manifest contains them."""
+    fitted = fit_run(make_judged_run(tmp_path / "runs" / "run"), CPU, print)
+    first = complete_run(fitted)
+    monkeypatch.setattr(pipeline, "measure_sources", None)
 
-    trained = complete_run(prepared)
+    trained = complete_run(fitted)
     manifest = publish_bundle(trained, tmp_path / "store").manifest
 
     assert trained.quality == first.quality
@@ -124,23 +125,23 @@ def test_every_source_is_judged_once_and_the_best_is_the_bundles_default(
     assert {"judge_accuracy", "floor_frechet", "floor_coverage"} <= manifest.metrics.keys()
 
 
-def test_a_run_without_its_judge_is_not_reopened(tmp_path: Path) -> None:
-    """The judge is no part of the run's folder and is looked for beside it."""
+def test_a_run_without_its_judge_cannot_be_loaded(tmp_path: Path) -> None:
+    """The judge has its own folder next to the run folder."""
     run = make_judged_run(tmp_path / "runs" / "run")
-    prepared = fit_run(run, CPU, print)
+    fitted = fit_run(run, CPU, print)
 
     with pytest.raises(RunError, match=r"missing: judge\)"):
-        reopen_run(run, CPU, print)
+        load_run(run, CPU, print)
 
-    complete_run(prepared)
-    assert reopen_run(run, CPU, print).networks.gan is not None
+    complete_run(fitted)
+    assert load_run(run, CPU, print).networks.gan is not None
 
 
-def test_a_damaged_judgement_is_told(tmp_path: Path) -> None:
-    """The message names the file."""
+def test_damaged_measurements_are_rejected(tmp_path: Path) -> None:
+    """The error names the file."""
     run = make_judged_run(tmp_path / "runs" / "run")
-    prepared = fit_run(run, CPU, print)
+    fitted = fit_run(run, CPU, print)
     (run.folder / "quality.json").write_text("{}")
 
     with pytest.raises(RunError, match=r"quality\.json is damaged"):
-        complete_run(prepared)
+        complete_run(fitted)

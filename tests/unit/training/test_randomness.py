@@ -1,4 +1,4 @@
-"""Seeds: one for each purpose, and no trace in the global generator."""
+"""Seeds: one per purpose, and an unchanged global generator."""
 
 import torch
 
@@ -8,7 +8,7 @@ CPU = torch.device("cpu")
 
 
 def test_each_purpose_has_its_own_seed() -> None:
-    """Seed, words and numbers all count, and the result fits torch's seeds."""
+    """The seed depends on the base seed and on each part of the purpose, and fits in 63 bits."""
     seeds = [
         derive_seed(0, "noise", 0),
         derive_seed(0, "noise", 1),
@@ -21,15 +21,15 @@ def test_each_purpose_has_its_own_seed() -> None:
     assert all(0 <= seed < 2**63 for seed in seeds)
 
 
-def test_a_generator_repeats() -> None:
-    """The same purpose gives the same numbers."""
+def test_a_generator_is_reproducible() -> None:
+    """The same seed and purpose give the same numbers."""
     first, again = (torch.rand(2, generator=make_generator(CPU, 5, "x")) for _ in range(2))
 
     assert torch.equal(first, again)
 
 
-def test_the_global_generator_is_put_back() -> None:
-    """Inside it is seeded; afterwards it goes on as if nothing had been."""
+def test_the_global_generator_is_restored() -> None:
+    """It is seeded inside the context and continues from its earlier state afterwards."""
     torch.manual_seed(1)
     expected = torch.rand(1)
     torch.manual_seed(1)

@@ -1,6 +1,6 @@
-"""How all figures look: sizes, colours, and PNG out.
+"""The style of all plots: sizes, colours and PNG output.
 
-Figures are matplotlib's own objects on the Agg canvas; nothing global is touched.
+Plots are matplotlib Figures on an Agg canvas; matplotlib's global state is unchanged.
 """
 
 import io
@@ -12,34 +12,34 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 DOTS = 150
-"""Pixels an inch in the file."""
+"""Pixels per inch in the file."""
 SHOWN = 100
-"""Pixels an inch on the page, so that a figure is sharp on a dense screen."""
+"""Pixels per inch on the page, which makes plots sharp on high-resolution screens."""
 SMALL, NORMAL, LARGE = 8.5, 9.5, 11.0
-"""Points."""
-_UNSEEN = 1.5  # of 255
-_UNSEEN_SHARE = 1e-4  # of a picture's pixels
+"""Font sizes in points."""
+_MAX_ERROR = 1.5  # invisible mean difference of colours, of 255
+_MAX_COLOURED = 1e-4  # share of coloured pixels in a grey plot
 INK = "#1f2430"
 FAINT = "#c9ced6"
 PALETTE = (
-    # Petroff, Accessible Color Sequences for Data Visualization, 2021: ten that stay apart for
-    # the colour-blind and in grey; the order puts the strongest first.
+    # Petroff, Accessible Color Sequences for Data Visualization, 2021: ten colours that are
+    # distinct with colour blindness and in grey, the strongest first.
     *("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6"),
     *("#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd"),
 )
 MARKERS = "osD^v"
-"""One for each round through the palette, where there are more classes than colours."""
+"""One for each repetition of the palette, if there are more classes than colours."""
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Return an empty white figure of a size in inches, which arranges its own axes."""
+    """Return an empty white figure with automatic layout; sizes in inches."""
     figure = Figure((width, height), DOTS, facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
 def tidy(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
-    """Label axes, and leave of their frame what is read."""
+    """Label axes, and remove the top and right borders."""
     axes.set_title(title, fontsize=LARGE, color=INK, loc="left")
     axes.set_xlabel(x, fontsize=NORMAL, color=INK)
     axes.set_ylabel(y, fontsize=NORMAL, color=INK)
@@ -49,37 +49,37 @@ def tidy(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
         spine.set_color(FAINT)
 
 
-def add_key(axes: Axes) -> None:
-    """Name an axes' lines, on a ground that hides the grid."""
+def add_legend(axes: Axes) -> None:
+    """Add a legend with a background that covers the grid."""
     axes.legend(fontsize=SMALL, frameon=True, edgecolor="none", framealpha=0.9, labelcolor=INK)
 
 
 def colour_of(index: int) -> str:
-    """Return a class's colour, or a line's."""
+    """Return the colour of a class or line."""
     return PALETTE[index % len(PALETTE)]
 
 
 def marker_of(index: int) -> str:
-    """Return a class's marker."""
+    """Return the marker of a class."""
     return MARKERS[index // len(PALETTE) % len(MARKERS)]
 
 
 def write_png(figure: Figure) -> bytes:
-    """Return a figure as a PNG file, with as few colours as one does not see the lack of."""
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=DOTS)
-    picture = Image.open(drawn).convert("RGB")
+    """Return a figure as a PNG file, with a palette of few colours if the loss is invisible."""
+    raw = io.BytesIO()
+    figure.savefig(raw, format="png", dpi=DOTS)
+    image = Image.open(raw).convert("RGB")
     stream = io.BytesIO()
-    _reduce(picture).save(stream, "PNG", optimize=True, dpi=(SHOWN, SHOWN))
+    _reduce_colours(image).save(stream, "PNG", optimize=True, dpi=(SHOWN, SHOWN))
     return stream.getvalue()
 
 
-def _reduce(picture: Image.Image) -> Image.Image:
-    """Return a picture with 64 greys, or 256 colours; a colour photograph as it is."""
-    exact = np.asarray(picture, int)
-    is_grey = (np.ptp(exact, axis=2) > _UNSEEN).mean() < _UNSEEN_SHARE
-    few = picture.quantize(
+def _reduce_colours(image: Image.Image) -> Image.Image:
+    """Return an image with 64 greys or 256 colours; one with many colours stays unchanged."""
+    exact = np.asarray(image, int)
+    is_grey = (np.ptp(exact, axis=2) > _MAX_ERROR).mean() < _MAX_COLOURED
+    reduced = image.quantize(
         64 if is_grey else 256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
     )
-    difference = np.abs(np.asarray(few.convert("RGB"), int) - exact).mean()
-    return few if difference < _UNSEEN else picture
+    difference = np.abs(np.asarray(reduced.convert("RGB"), int) - exact).mean()
+    return reduced if difference < _MAX_ERROR else image

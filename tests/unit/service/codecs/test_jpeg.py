@@ -57,7 +57,7 @@ def test_first_exif_segment_is_returned() -> None:
     segments = [make_segment(0xE1, exif) for exif in (EXIF, b"Exif\0\0second")]
 
     assert parse_jpeg(PLAIN).exif is None
-    assert parse_jpeg(insert_segments(PLAIN, METADATA["XMP"], *segments)).exif == EXIF
+    assert parse_jpeg(insert_segments(PLAIN, METADATA["XMP"], *segments)).exif == b"Exif\0\0" + EXIF
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])

@@ -179,7 +179,7 @@ def test_superseded_version_is_not_missing(store: Path) -> None:
 
 def test_find_map_and_report(registry: Registry) -> None:
     """A map or report that a model lacks is an error that lists the models that have it."""
-    assert registry.find_map("full", "vae")[1] == "vae"
+    assert registry.find_map("full", "vae")[1] == "map.safetensors"
     assert registry.find_report("full")[1] == "report.html"
     with pytest.raises(UnsupportedOperationError, match="have it: full@3, full@2"):
         registry.find_map("bare", "autoencoder")

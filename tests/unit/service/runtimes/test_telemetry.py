@@ -9,7 +9,7 @@ import pytest
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("module", ["service.runtimes.onnx", "training.export"])
+@pytest.mark.parametrize("module", ["service.runtimes.onnx", "training.publishing.export"])
 def test_onnxruntime_keeps_no_device_id(tmp_path: Path, module: str) -> None:
     """Loading onnxruntime through latentd writes no telemetry id or queue to the home folder."""
     # onnxruntime disables telemetry by itself on CI machines.

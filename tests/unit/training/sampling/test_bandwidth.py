@@ -1,4 +1,4 @@
-"""Tests of the bandwidth that the judge chooses; real images are played by a target spread."""
+"""Bandwidths chosen by sample quality; a fake measures the spread of samples instead."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,27 +11,27 @@ from service.artifact.densities import KernelDensity
 from service.artifact.samplers import StandardNormal
 from service.artifact.tensor_files import Floats
 from training.sampling.bandwidth import choose_bandwidths, set_bandwidths
-from training.sampling.judging import Yardstick
 from training.sampling.samplers import FittedSampler
+from training.sampling.source_quality import ReferenceImages
 
 LIKELIEST = 0.5
 
 
 @dataclass
 class Spread:
-    """A yardstick for which samples of standard deviation 0.2 look real."""
+    """A reference for which samples of standard deviation 0.2 look real."""
 
     copies: Callable[[float], bool]
 
     def measure_validation(self, images: Floats) -> tuple[float, float]:
-        """Return a distance, and a ratio that is low for copies."""
+        """Return the distance, and a memorisation that is low for copies."""
         spread = float(images.std())
         return abs(spread - 0.2), 0.1 if self.copies(spread) else 1.0
 
 
 @pytest.fixture
 def samplers() -> dict[str, FittedSampler]:
-    """Return a density whose draws have its bandwidth for a spread, and a source without one."""
+    """Return a density whose draws have its bandwidth as spread, and a source without one."""
     density = KernelDensity(np.zeros((4, 2), np.float32), np.ones(2, np.float32), LIKELIEST)
     return {
         "kde": FittedSampler("kde", "autoencoder", density, density.to_bytes()),
@@ -40,29 +40,29 @@ def samplers() -> dict[str, FittedSampler]:
 
 
 def choose(samplers: dict[str, FittedSampler], copies: Callable[[float], bool]) -> dict[str, float]:
-    """Return the choice of a yardstick that takes some spreads for copies."""
-    yardstick = cast("Yardstick", Spread(copies))
-    return choose_bandwidths(samplers, yardstick, lambda _, latents: [latents], 0)
+    """Return the chosen bandwidths; samples with some spreads count as copies."""
+    reference = cast("ReferenceImages", Spread(copies))
+    return choose_bandwidths(samplers, reference, lambda _, latents: [latents], 0)
 
 
-def test_the_bandwidth_whose_samples_look_most_real_is_chosen(
+def test_the_bandwidth_with_the_lowest_distance_is_chosen(
     samplers: dict[str, FittedSampler],
 ) -> None:
-    """Only a kernel density has a bandwidth."""
+    """Only kernel densities have a bandwidth."""
     assert choose(samplers, lambda _: False) == {"kde": 0.209}
 
 
-def test_a_bandwidth_that_copies_is_not_chosen(samplers: dict[str, FittedSampler]) -> None:
-    """The next best is; where all copy, the likeliest stays."""
+def test_bandwidths_that_copy_are_excluded(samplers: dict[str, FittedSampler]) -> None:
+    """The next best one is chosen; if all copy, the one with the highest likelihood stays."""
     assert choose(samplers, lambda spread: spread < 0.25) == {"kde": 0.302}
     assert choose(samplers, lambda _: True) == {"kde": LIKELIEST}
 
 
-def test_the_chosen_bandwidth_goes_into_the_bundle(samplers: dict[str, FittedSampler]) -> None:
-    """The file that is published says the same as the source that is judged."""
-    settled = set_bandwidths(samplers, {"kde": 0.3})
-    content = settled["kde"].content
+def test_the_chosen_bandwidth_is_in_the_file(samplers: dict[str, FittedSampler]) -> None:
+    """The published file and the measured source have the same bandwidth."""
+    updated = set_bandwidths(samplers, {"kde": 0.3})
+    content = updated["kde"].content
     assert content is not None
     assert KernelDensity.from_bytes(content).bandwidth == 0.3
-    assert cast("KernelDensity", settled["kde"].source).bandwidth == 0.3
-    assert settled["prior"] is samplers["prior"]
+    assert cast("KernelDensity", updated["kde"].source).bandwidth == 0.3
+    assert updated["prior"] is samplers["prior"]

@@ -1,4 +1,4 @@
-"""The judge: what it learns, where it is kept, what it says."""
+"""The judge: accuracy, its shared folder, and its outputs."""
 
 from pathlib import Path
 
@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from training.config import DataRecipe, JudgeRecipe, Recipe
-from training.data import read_data
+from training.data.datasets import read_data
+from training.data.splits import LabelledImages, Splits
 from training.errors import TrainingError
-from training.images import LabelledImages, Splits
-from training.sampling.judge import JudgeNetwork, fit_judge, locate_judge
+from training.networks.classifiers import JudgeNetwork
+from training.recipe.schema import DataRecipe, JudgeRecipe, Recipe
+from training.sampling.judge import fit_judge, locate_judge
 
 _CPU = torch.device("cpu")
 _RECIPE = JudgeRecipe(
@@ -20,7 +21,7 @@ _RECIPE = JudgeRecipe(
 
 @pytest.fixture(scope="module")
 def splits(tmp_path_factory: pytest.TempPathFactory) -> Splits:
-    """Small real digits."""
+    """Return the digits data set."""
     recipe = Recipe.model_validate(
         {"name": "digits", "data": DataRecipe(dataset="digits"), "autoencoder": {}}
     )
@@ -29,49 +30,49 @@ def splits(tmp_path_factory: pytest.TempPathFactory) -> Splits:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of runs."""
+    """Return a folder for runs."""
     return tmp_path_factory.mktemp("runs")
 
 
-def test_a_judge_tells_digits_apart_that_it_never_saw(splits: Splits, runs: Path) -> None:
-    """Nineteen in twenty test images get their class, with probabilities that sum to 1."""
+def test_a_judge_classifies_unseen_digits(splits: Splits, runs: Path) -> None:
+    """The accuracy on test images is over 95 %, and probabilities sum to 1."""
     judge = fit_judge(_RECIPE, splits, 0, runs, _CPU)
 
-    verdicts = judge.examine(torch.from_numpy(splits.test.pixels))
+    output = judge.predict(torch.from_numpy(splits.test.pixels))
 
-    right = verdicts.probabilities.argmax(axis=1) == splits.test.labels
-    assert right.mean() > 0.95
-    assert verdicts.probabilities.sum(axis=1) == pytest.approx(1, abs=1e-5)
-    assert verdicts.features.shape == (len(splits.test), 32)
-    assert verdicts.features.min() >= 0
+    correct = output.probabilities.argmax(axis=1) == splits.test.labels
+    assert correct.mean() > 0.95
+    assert output.probabilities.sum(axis=1) == pytest.approx(1, abs=1e-5)
+    assert output.features.shape == (len(splits.test), 32)
+    assert output.features.min() >= 0
 
 
-def test_a_judge_is_fitted_once(
+def test_a_judge_is_trained_once(
     splits: Splits, runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A second call reads the first one's judge back: no epoch is run, and it says the same."""
+    """A second call loads the first judge, without an epoch."""
     images = torch.from_numpy(splits.test.pixels[:50])
-    first = fit_judge(_RECIPE, splits, 0, runs, _CPU).examine(images)
+    first = fit_judge(_RECIPE, splits, 0, runs, _CPU).predict(images)
     capsys.readouterr()
 
-    second = fit_judge(_RECIPE, splits, 0, runs, _CPU).examine(images)
+    second = fit_judge(_RECIPE, splits, 0, runs, _CPU).predict(images)
 
     assert "judge" not in capsys.readouterr().err
     assert np.array_equal(first.features, second.features)
 
 
-def test_bytes_and_floats_of_an_image_are_judged_alike(splits: Splits, runs: Path) -> None:
-    """An image in 0 to 255 gets the verdict of the same image in [0, 1]."""
+def test_integer_and_float_images_give_the_same_output(splits: Splits, runs: Path) -> None:
+    """Pixels of 0 to 255 and the same pixels in [0, 1] have equal features."""
     judge = fit_judge(_RECIPE, splits, 0, runs, _CPU)
     pixels = torch.from_numpy(splits.test.pixels[:50])
 
-    from_bytes, from_floats = judge.examine(pixels), judge.examine(pixels.float() / 255)
+    from_integers, from_floats = judge.predict(pixels), judge.predict(pixels.float() / 255)
 
-    assert from_bytes.features == pytest.approx(from_floats.features, abs=1e-5)
+    assert from_integers.features == pytest.approx(from_floats.features, abs=1e-5)
 
 
-def test_another_recipe_seed_or_split_has_another_folder(splits: Splits, tmp_path: Path) -> None:
-    """No judge can be taken for one of another recipe, seed or data set."""
+def test_the_folder_depends_on_recipe_seed_and_split(splits: Splits, tmp_path: Path) -> None:
+    """A changed recipe, seed or data set gives a different folder."""
     fewer = Splits(
         splits.dataset,
         splits.image,
@@ -93,18 +94,18 @@ def test_another_recipe_seed_or_split_has_another_folder(splits: Splits, tmp_pat
     assert all(folder.name.startswith("judge-digits-") for folder in folders)
 
 
-def test_images_without_classes_have_no_judge(splits: Splits, tmp_path: Path) -> None:
-    """There is nothing to learn without labels."""
+def test_a_judge_requires_classes(splits: Splits, tmp_path: Path) -> None:
+    """Images without labels are rejected."""
     bare = LabelledImages(splits.train.pixels, None)
     unlabelled = Splits(splits.dataset, splits.image, None, bare, bare, bare)
 
-    with pytest.raises(TrainingError, match="no classes"):
+    with pytest.raises(TrainingError, match="the images have no classes"):
         fit_judge(_RECIPE, unlabelled, 0, tmp_path, _CPU)
 
 
 @pytest.mark.parametrize("image", [(1, 4, 4), (3, 28, 28), (1, 9, 17)])
-def test_images_of_any_shape_can_be_judged(image: tuple[int, int, int]) -> None:
-    """As many halvings as a recipe may name leave something of the smallest image."""
+def test_a_judge_accepts_images_of_any_shape(image: tuple[int, int, int]) -> None:
+    """The maximum number of pooling layers works for the smallest image."""
     network = JudgeNetwork(image, 3, JudgeRecipe(channels=(2, 2, 2, 2, 2), hidden=5)).eval()
 
     logits, features = network(torch.rand(2, *image))

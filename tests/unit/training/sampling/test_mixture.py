@@ -1,23 +1,24 @@
-"""The Gaussian mixture: it finds the components that made the codes."""
+"""Gaussian mixtures: recovered components, determinism and too few latents."""
 
 import numpy as np
 import pytest
 
-from training.config import Recipe, parse_recipe
 from training.errors import TrainingError
-from training.sampling.density import Codes
+from training.recipe.parsing import parse_recipe
+from training.recipe.schema import Recipe
+from training.sampling.latents import SplitLatents
 from training.sampling.mixture import fit_mixture
 
 MEANS = np.array([[-20.0, 0.0], [20.0, 4.0], [0.0, 8.0]])
 FACTOR = np.array([[3.0, 0.0], [0.5, 0.2]])
 
 
-def draw_split(count: int) -> Codes:
-    """Return codes of three components of one covariance, the first as large as the others."""
+def draw_split(count: int) -> SplitLatents:
+    """Return latents of three components with one covariance; the first has half of them."""
     generator = np.random.default_rng(0)
     component = np.maximum(generator.integers(0, 4, 2 * count) - 1, 0)
-    codes = MEANS[component] + generator.standard_normal((2 * count, 2)) @ FACTOR.T
-    return Codes(codes[:count].astype(np.float32), codes[count:].astype(np.float32))
+    latents = MEANS[component] + generator.standard_normal((2 * count, 2)) @ FACTOR.T
+    return SplitLatents(latents[:count].astype(np.float32), latents[count:].astype(np.float32))
 
 
 def make_recipe(*components: int) -> Recipe:
@@ -26,8 +27,8 @@ def make_recipe(*components: int) -> Recipe:
     return parse_recipe({**members, "samplers": {"components": components}})
 
 
-def test_the_components_are_found() -> None:
-    """Of three sizes the right one is chosen, with its shares, means and covariances."""
+def test_the_components_are_recovered() -> None:
+    """The correct size of three is chosen, with its weights, means and covariances."""
     mixture = fit_mixture(draw_split(2000), make_recipe(1, 3, 60), print)
 
     order = mixture.means[:, 0].argsort()
@@ -39,47 +40,48 @@ def test_the_components_are_found() -> None:
 
 
 def test_the_same_recipe_gives_the_same_mixture() -> None:
-    """All randomness comes from the recipe's seed."""
+    """The recipe's seed is the only source of randomness."""
     first, again = (fit_mixture(draw_split(300), make_recipe(3), print) for _ in range(2))
 
     assert first.to_bytes() == again.to_bytes()
 
 
-def test_few_codes_get_one_component() -> None:
-    """Where no wanted size has enough codes, one normal distribution is fitted."""
+def test_few_latents_give_one_component() -> None:
+    """If all requested sizes need more latents, one normal distribution is fitted."""
     mixture = fit_mixture(draw_split(8), make_recipe(10, 20), print)
 
     assert mixture.weights.tolist() == [1.0]
 
 
-def test_the_largest_mixture_asks_for_a_larger() -> None:
-    """If the largest is the best, the recipe's key is named."""
-    told: list[str] = []
+def test_a_warning_recommends_larger_mixtures() -> None:
+    """If the largest size is the best, the warning names the recipe's key."""
+    warnings: list[str] = []
 
-    fit_mixture(draw_split(500), make_recipe(1, 3), told.append)
+    fit_mixture(draw_split(500), make_recipe(1, 3), warnings.append)
 
-    assert len(told) == 1
-    assert "samplers.components" in told[0]
+    assert len(warnings) == 1
+    assert "samplers.components" in warnings[0]
 
 
 @pytest.mark.parametrize("count", [0, 1])
-def test_too_few_codes_are_refused(count: int) -> None:
-    """One code has no covariance."""
-    codes = draw_split(5)
+def test_too_few_latents_are_rejected(count: int) -> None:
+    """A covariance requires two latents."""
+    latents = draw_split(5)
+    few = SplitLatents(latents.training[:count], latents.validation)
 
-    with pytest.raises(TrainingError, match="too few"):
-        fit_mixture(Codes(codes.training[:count], codes.validation), make_recipe(1), print)
+    with pytest.raises(TrainingError, match="requires 2 training images"):
+        fit_mixture(few, make_recipe(1), print)
 
 
-def test_a_dimension_that_never_changes_is_drawn_as_it_is() -> None:
-    """Its deviation is far below the others'."""
-    codes = draw_split(300)
+def test_a_constant_dimension_stays_constant() -> None:
+    """Samples have almost no deviation in that dimension."""
+    split = draw_split(300)
     flat = [
         np.column_stack([part, np.full(300, 7, np.float32)])
-        for part in (codes.training, codes.validation)
+        for part in (split.training, split.validation)
     ]
 
-    latents = fit_mixture(Codes(*flat), make_recipe(3), print).draw(
+    latents = fit_mixture(SplitLatents(*flat), make_recipe(3), print).draw(
         100, np.random.default_rng(0), None, 1.0
     )
 

@@ -1,13 +1,14 @@
-"""The images of a search: divided without loss, and never the test's."""
+"""The images of a search: complete folds, without test images."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from training.config import Recipe, parse_recipe
-from training.data import read_data
+from training.data.datasets import read_data
 from training.errors import DataError
+from training.recipe.parsing import parse_recipe
+from training.recipe.schema import Recipe
 from training.search import folds
 from training.search.folds import read_folds
 
@@ -15,20 +16,20 @@ HERE = Path()
 
 
 def make_recipe(seed: int = 0) -> Recipe:
-    """Return a recipe of the digits."""
+    """Return a recipe for the digits data set."""
     return parse_recipe(
         {"name": "x", "seed": seed, "data": {"dataset": "digits"}, "autoencoder": {}}
     )
 
 
 def sort(pixels: np.ndarray) -> np.ndarray:
-    """Return images as rows, in an order that only depends on which they are."""
+    """Return images as sorted rows."""
     rows = pixels.reshape(len(pixels), -1)
     return rows[np.lexsort(rows.T)]
 
 
 def test_one_fold_is_the_recipes_own_validation_split() -> None:
-    """A search judges by the images that a training stops by."""
+    """A search and a training use the same validation images."""
     splits = read_data(make_recipe(), HERE, HERE)
 
     (fold,) = read_folds(make_recipe(), 1, HERE, HERE, print)
@@ -37,8 +38,8 @@ def test_one_fold_is_the_recipes_own_validation_split() -> None:
     assert np.array_equal(fold.validation.pixels, splits.validation.pixels)
 
 
-def test_folds_share_out_all_images_but_the_tests() -> None:
-    """Each image that is not for the test is validated on once, with all classes in each fold."""
+def test_folds_contain_all_images_except_the_test_split() -> None:
+    """Each image is in one validation part, and each part contains all classes."""
     splits = read_data(make_recipe(), HERE, HERE)
 
     parts = read_folds(make_recipe(), 3, HERE, HERE, print)
@@ -54,8 +55,8 @@ def test_folds_share_out_all_images_but_the_tests() -> None:
         assert set(part.validation.labels) == set(range(10))
 
 
-def test_the_seed_decides_the_folds() -> None:
-    """Processes that share a study divide alike."""
+def test_folds_depend_on_the_seed() -> None:
+    """Processes that share a study use the same folds."""
     first, same = (read_folds(make_recipe(), 2, HERE, HERE, print)[0] for _ in range(2))
     other = read_folds(make_recipe(seed=1), 2, HERE, HERE, print)[0]
 
@@ -64,20 +65,20 @@ def test_the_seed_decides_the_folds() -> None:
 
 
 class Untouchable:
-    """Test images that fail whoever looks at them."""
+    """Test images that fail on any access."""
 
     def __getattribute__(self, name: str) -> object:
-        """Refuse."""
-        raise AssertionError(f"the test images were asked for {name}")
+        """Fail."""
+        raise AssertionError(f"access to {name} of the test images")
 
     def __len__(self) -> int:
-        """Refuse."""
-        raise AssertionError("the test images were counted")
+        """Fail."""
+        raise AssertionError("access to the number of test images")
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_the_test_images_are_not_looked_at(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
-    """Whatever is divided, it is not they."""
+def test_test_images_are_not_accessed(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """Folds can be read with test images that fail on any access."""
 
     def read(recipe: Recipe, root: Path, scratch: Path) -> object:
         splits = read_data(recipe, root, scratch)
@@ -95,10 +96,10 @@ def test_the_test_images_are_not_looked_at(monkeypatch: pytest.MonkeyPatch, coun
     assert len(read_folds(make_recipe(), count, HERE, HERE, print)) == count
 
 
-def test_a_class_that_is_too_small_for_the_folds_is_refused(
+def test_a_class_with_fewer_images_than_folds_is_rejected(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The line says how many images there are."""
+    """The error states the number of images."""
     splits = read_data(make_recipe(), HERE, HERE)
     few = splits.train.take(np.arange(40))
     monkeypatch.setattr(
@@ -107,5 +108,5 @@ def test_a_class_that_is_too_small_for_the_folds_is_refused(
         lambda *_: type(splits)("x", splits.image, splits.classes, few, few, few),
     )
 
-    with pytest.raises(DataError, match=r"a class has \d+ images: too few for 20 folds"):
+    with pytest.raises(DataError, match=r"20 folds require 20 images per class, got \d+"):
         read_folds(make_recipe(), 20, HERE, HERE, print)

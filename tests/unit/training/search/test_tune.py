@@ -1,4 +1,4 @@
-"""The search: what it tries, what it leaves, how it stops, goes on and is shared."""
+"""`latentd tune`: results, resuming, sharing, pruning and errors."""
 
 import json
 import subprocess
@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from training import systems
-from training.__main__ import tune as command
-from training.checkpoints import is_finished
-from training.config import Recipe
-from training.data import read_data
+from training.commands.train import make_train_parser, resolve_recipe
+from training.commands.tune import tune as command
+from training.data.datasets import read_data
 from training.errors import TrainingError
-from training.flags import make_train_parser, settle_recipe
-from training.loop import Examples, Fit
+from training.fitting import network_set
+from training.fitting.checkpoints import is_finished
+from training.fitting.examples import Examples
+from training.fitting.loop import FitJob
+from training.recipe.schema import Recipe
 from training.search import folds, tune
 
 SEARCH = """
@@ -41,7 +42,7 @@ SPACE = """
 
 
 def write_search(home: Path, **changes: object) -> list[str]:
-    """Write a small search into a folder; return the words that run it there."""
+    """Write a small search into a folder; return the arguments of its command."""
     members = {"trials": 4, "pruner": "none", "network": "autoencoder", "epochs": 1, "space": SPACE}
     path = home / "small.toml"
     path.write_text(SEARCH.format(**{**members, **changes}))
@@ -49,7 +50,7 @@ def write_search(home: Path, **changes: object) -> list[str]:
 
 
 def read_trials(home: Path, study: str = "small") -> list[dict[str, object]]:
-    """Return what a search wrote about its trials."""
+    """Return the content of trials.json."""
     trials: list[dict[str, object]] = json.loads(
         (home / "runs" / "tune" / study / "trials.json").read_text()
     )
@@ -57,24 +58,24 @@ def read_trials(home: Path, study: str = "small") -> list[dict[str, object]]:
 
 
 def strip_times(trials: list[dict[str, object]]) -> list[dict[str, object]]:
-    """Return trials without what differs from run to run."""
+    """Return trials without their durations."""
     return [{**trial, "seconds": None} for trial in trials]
 
 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder where a small search has run."""
+    """Return the folder of a finished small search."""
     home = tmp_path_factory.mktemp("searched")
     assert command(write_search(home)) == 0
     return home
 
 
-def test_the_best_recipe_is_one_that_train_takes(searched: Path) -> None:
-    """It has the values of the trial with the least loss, and the rest of the base."""
+def test_train_accepts_the_best_recipe(searched: Path) -> None:
+    """It has the values of the trial with the lowest loss, and the base's other values."""
     best = min(read_trials(searched), key=lambda trial: trial["loss"])
     path = searched / "runs" / "tune" / "small" / "best.toml"
 
-    recipe = settle_recipe(make_train_parser().parse_args([str(path)]))
+    recipe = resolve_recipe(make_train_parser().parse_args([str(path)]))
 
     assert best["values"] == {
         "autoencoder.learning_rate": recipe.autoencoder.learning_rate,
@@ -84,8 +85,8 @@ def test_the_best_recipe_is_one_that_train_takes(searched: Path) -> None:
     assert recipe.vae is not None
 
 
-def test_three_plots_are_drawn_and_no_checkpoint_is_left(searched: Path) -> None:
-    """A search of many trials does not fill the disk."""
+def test_three_plots_are_drawn_and_checkpoints_are_removed(searched: Path) -> None:
+    """A search with many trials does not fill the disk."""
     folder = searched / "runs" / "tune" / "small"
 
     for name in ("history", "importance", "parallel"):
@@ -93,8 +94,8 @@ def test_three_plots_are_drawn_and_no_checkpoint_is_left(searched: Path) -> None
     assert list(folder.rglob("checkpoint.pt")) == []
 
 
-def test_a_search_that_was_stopped_goes_on_as_it_would_have(searched: Path, tmp_path: Path) -> None:
-    """Two trials and then the rest are the trials of one search."""
+def test_a_resumed_search_equals_an_uninterrupted_one(searched: Path, tmp_path: Path) -> None:
+    """Two trials and then the rest give the same trials."""
     words = write_search(tmp_path)
 
     assert command([*words, "--trials", "2"]) == 0
@@ -104,8 +105,8 @@ def test_a_search_that_was_stopped_goes_on_as_it_would_have(searched: Path, tmp_
     assert strip_times(read_trials(tmp_path)) == strip_times(read_trials(searched))
 
 
-def test_a_search_that_has_its_trials_makes_no_more(tmp_path: Path) -> None:
-    """`--trials` is how many there shall be in the end."""
+def test_a_finished_search_runs_no_more_trials(tmp_path: Path) -> None:
+    """`--trials` is the total number."""
     words = write_search(tmp_path, trials=2)
 
     assert (command(words), command(words)) == (0, 0)
@@ -114,7 +115,7 @@ def test_a_search_that_has_its_trials_makes_no_more(tmp_path: Path) -> None:
 
 
 def test_processes_share_a_study(tmp_path: Path) -> None:
-    """Two that start at once make its tables once, and try other values each time."""
+    """Two processes that start at the same time run trials with different values."""
     words = write_search(tmp_path, trials=6)
     program = [sys.executable, "-m", "training", "tune", *words]
 
@@ -136,23 +137,23 @@ def test_processes_share_a_study(tmp_path: Path) -> None:
 
 
 class Untouchable:
-    """Test images that fail whoever looks at them."""
+    """Test images that fail on any access."""
 
     def __getattribute__(self, name: str) -> object:
-        """Refuse."""
-        raise AssertionError(f"the test images were asked for {name}")
+        """Fail."""
+        raise AssertionError(f"access to {name} of the test images")
 
 
 @pytest.mark.parametrize("count", ["1", "2"])
-def test_a_search_never_looks_at_the_test_images(
+def test_a_search_does_not_access_test_images(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, count: str
 ) -> None:
-    """A whole search runs with test images that nothing can be read from."""
+    """A search works with test images that fail on any access."""
 
     def read(recipe: Recipe, root: Path, scratch: Path) -> object:
         splits = read_data(recipe, root, scratch)
-        kept = (splits.dataset, splits.image, splits.classes, splits.train, splits.validation)
-        return type(splits)(*kept, Untouchable())
+        members = (splits.dataset, splits.image, splits.classes, splits.train, splits.validation)
+        return type(splits)(*members, Untouchable())
 
     monkeypatch.setattr(folds, "read_data", read)
 
@@ -160,13 +161,13 @@ def test_a_search_never_looks_at_the_test_images(
 
 
 def test_the_loss_of_folds_is_their_mean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Each fold gives its least loss; only the first is reported epoch by epoch."""
+    """Each fold contributes its lowest loss; only the first reports its epochs."""
     losses = iter([5.0, 3.0, 4.0, 2.0, 9.0, 1.5])
 
-    def fit(_name: str, shop: systems.Workshop) -> None:
-        assert shop.report is not None
+    def fit(_name: str, context: network_set.FitContext) -> None:
+        assert context.on_epoch is not None
         for epoch in (1, 2):
-            shop.report(epoch, next(losses))
+            context.on_epoch(epoch, next(losses))
 
     monkeypatch.setattr(tune, "fit_network", fit)
 
@@ -178,19 +179,19 @@ def test_the_loss_of_folds_is_their_mean(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 @pytest.mark.parametrize("pruner", ["median", "hyperband"])
-def test_hopeless_trials_end_early_and_only_finished_ones_are_kept(
+def test_bad_trials_are_pruned_and_only_completed_ones_are_kept(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pruner: str
 ) -> None:
-    """Every trial is worse than the one before, and most see few of their epochs."""
+    """Each trial is worse than its predecessor, and most run few epochs."""
     started = 0
 
-    def fit(_name: str, shop: systems.Workshop) -> None:
+    def fit(_name: str, context: network_set.FitContext) -> None:
         nonlocal started
         started += 1
-        shop.folder.mkdir(parents=True)
+        context.folder.mkdir(parents=True)
         for epoch in range(1, 10):
-            assert shop.report is not None
-            shop.report(epoch, float(started))
+            assert context.on_epoch is not None
+            context.on_epoch(epoch, float(started))
 
     monkeypatch.setattr(tune, "fit_network", fit)
 
@@ -207,16 +208,16 @@ def test_hopeless_trials_end_early_and_only_finished_ones_are_kept(
 def test_all_trials_of_a_classifier_share_one_encoder(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The encoder is fitted once, when none of its keys is tried."""
+    """The encoder is trained once if the search contains only classifier keys."""
     fitted = []
 
-    def fit(network: torch.nn.Module, job: Fit, training: Examples, validation: Examples) -> object:
+    def fit(network: torch.nn.Module, job: FitJob, *examples: Examples) -> object:
         if not is_finished(job.folder):
             fitted.append(job.name)
-        return real(network, job, training, validation)
+        return real(network, job, *examples)
 
-    real = systems.fit
-    monkeypatch.setattr(systems, "fit", fit)
+    real = network_set.fit
+    monkeypatch.setattr(network_set, "fit", fit)
     space = '"classifier.dropout" = { low = 0.1, high = 0.5 }'
 
     assert command(write_search(tmp_path, trials=2, network="classifier", space=space)) == 0
@@ -224,11 +225,11 @@ def test_all_trials_of_a_classifier_share_one_encoder(
     assert fitted == ["autoencoder", "classifier", "classifier"]
 
 
-def test_trials_that_cannot_be_fitted_do_not_end_the_search(
+def test_failed_trials_do_not_end_the_search(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """They are noted with their error; a search of nothing else fails with one line."""
-    error = "the loss is no longer finite"
+    """Their errors are stored; a search with only failed trials fails with one line."""
+    error = "the loss is nan"
 
     def fit(*_: object) -> None:
         raise TrainingError(error)
@@ -238,44 +239,42 @@ def test_trials_that_cannot_be_fitted_do_not_end_the_search(
     status = command(write_search(tmp_path, trials=3))
 
     assert status == 1
-    assert f"no trial came to its end; the last: {error}" in capsys.readouterr().err
-    assert [trial["error"] for trial in read_trials(tmp_path)] == [
-        "the loss is no longer finite"
-    ] * 3
+    assert f"no trial completed; reason of the last: {error}" in capsys.readouterr().err
+    assert [trial["error"] for trial in read_trials(tmp_path)] == ["the loss is nan"] * 3
 
 
-def test_an_interrupt_keeps_what_is_there(
+def test_an_interrupt_keeps_the_results(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The trials so far are written with the best recipe and plots, and the search goes on."""
-    left = 3
+    """Completed trials, the best recipe and the plots are written, and the search can resume."""
+    remaining = 3
 
-    def fit(_name: str, shop: systems.Workshop) -> None:
-        nonlocal left
-        left -= 1
-        if left < 0:
+    def fit(_name: str, context: network_set.FitContext) -> None:
+        nonlocal remaining
+        remaining -= 1
+        if remaining < 0:
             raise KeyboardInterrupt
-        assert shop.report is not None
-        shop.report(1, float(left))
+        assert context.on_epoch is not None
+        context.on_epoch(1, float(remaining))
 
     monkeypatch.setattr(tune, "fit_network", fit)
     words, folder = write_search(tmp_path), tmp_path / "runs" / "tune" / "small"
 
     assert command(words) == 130
-    assert "the same command goes on" in capsys.readouterr().err
+    assert "repeat the command to resume" in capsys.readouterr().err
     assert [trial["state"] for trial in read_trials(tmp_path)] == ["complete"] * 3 + ["fail"]
     assert (folder / "best.toml").read_text().startswith("# Trial 2 of small: validation loss 0\n")
     assert (folder / "parallel.png").exists()
 
-    left = 1
+    remaining = 1
     assert command(words) == 0
     assert len(read_trials(tmp_path)) == 5
 
 
-def test_another_search_under_the_same_name_is_refused(
+def test_another_search_with_the_same_study_is_rejected(
     searched: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its losses could not be compared with those that are there."""
+    """Losses of different searches are incomparable."""
     words = [*write_search(tmp_path), "--runs", str(searched / "runs")]
 
     assert command([*words, "--set", "autoencoder.batch_size=128"]) == 1
@@ -283,29 +282,29 @@ def test_another_search_under_the_same_name_is_refused(
 
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
-    assert all("started with another search: --study gives" in line for line in lines)
+    assert all("another search; choose another name with --study" in line for line in lines)
 
 
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [
-        (["--storage", "nonsense"], 1, "--storage cannot be used"),
-        (["--storage", "redis://localhost"], 1, "--storage cannot be used"),
-        (["--storage", "sqlite:////no/such/folder/x.db"], 1, "--storage cannot be used"),
-        (["--study", "../x"], 2, "--study '../x'"),
+        (["--storage", "nonsense"], 1, "Cannot use --storage"),
+        (["--storage", "redis://localhost"], 1, "Cannot use --storage"),
+        (["--storage", "sqlite:////no/such/folder/x.db"], 1, "Cannot use --storage"),
+        (["--study", "../x"], 2, "Invalid --study '../x'"),
         (["--folds", "0"], 2, "folds: "),
         (["--trials", "0"], 2, "trials: "),
-        (["--set", "autoencoder.epoch=1"], 2, "autoencoder.epoch: no such key"),
+        (["--set", "autoencoder.epoch=1"], 2, "autoencoder.epoch: unknown key"),
     ],
 )
-def test_wrong_flags_are_one_line(
+def test_invalid_flags_give_one_line(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     words: list[str],
     status: int,
     message: str,
 ) -> None:
-    """Nothing is fitted, and the line names what is wrong."""
+    """The line names the flag or key, and nothing is trained."""
     assert command([*write_search(tmp_path), *words]) == status
 
     lines = capsys.readouterr().err.splitlines()

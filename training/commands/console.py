@@ -1,0 +1,45 @@
+"""Console output and exit statuses of the commands."""
+
+import sys
+from collections.abc import Callable, Mapping
+
+from service.artifact import Bundle, Metric
+from service.errors import LatentdError
+from training.errors import RecipeError, TrainingError
+
+
+def run_command(command: Callable[[], None]) -> int:
+    """Run a command; print an expected exception as one line, and return the exit status."""
+    try:
+        command()
+    except RecipeError as error:
+        print(f"latentd: {error}", file=sys.stderr)
+        return 2
+    except (TrainingError, LatentdError, OSError) as error:
+        print(f"latentd: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nlatentd: interrupted; repeat the command to resume", file=sys.stderr)
+        return 130
+    return 0
+
+
+def print_metrics(metrics: Mapping[str, Metric]) -> None:
+    """Print a table of test metrics."""
+    count = next(iter(metrics.values())).count
+    print(f"\nmetrics on {count} test images:")
+    width = max(len(name) for name in metrics)
+    for name, metric in metrics.items():
+        print(f"  {name:{width}}  {metric.value:10.5g}  {metric.unit}")
+
+
+def print_bundle(bundle: Bundle) -> None:
+    """Print the version, folder and size of a published bundle."""
+    size = sum(entry.bytes for entry in bundle.manifest.files.values())
+    parity = max(
+        graph.parity
+        for network in bundle.manifest.networks.values()
+        for graph in network.formats.values()
+    )
+    print(f"\nmaximum difference of an exported graph from PyTorch: {parity:.2g}")
+    print(f"published {bundle.name}, version {bundle.version}: {bundle.folder} ({size:,} bytes)")

@@ -1,0 +1,1 @@
+"""Evaluation of a trained run: metrics on test images, robustness and latent maps."""

@@ -1,0 +1,56 @@
+"""A trained run: its networks, samplers and measurements. Bundles and reports are made from it."""
+
+import platform
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+
+from service.artifact import Provenance
+from service.artifact.manifest import SpaceName
+from service.artifact.maps import LatentMap
+from training.data.splits import Splits
+from training.evaluation.metrics import Evaluation
+from training.evaluation.robustness import Robustness
+from training.fitting.network_set import NetworkSet
+from training.fitting.run_folders import Run
+from training.recipe.schema import Recipe
+from training.sampling.samplers import FittedSampler
+from training.sampling.source_quality import Quality
+
+_LIBRARIES = ("latentd", "torch", "torchvision", "onnx", "onnxscript", "numpy", "scikit-learn")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedRun:
+    """A complete training run."""
+
+    run: Run
+    recipe: Recipe
+    """The run's recipe, without the networks that its images do not allow."""
+    splits: Splits
+    networks: NetworkSet
+    samplers: dict[str, FittedSampler]
+    evaluation: Evaluation
+    maps: dict[SpaceName, LatentMap]
+    robustness: Robustness
+    quality: dict[str, Quality]
+    """Sample quality of each source; empty without a judge."""
+
+    def describe_provenance(self) -> Provenance:
+        """Return the information needed to repeat the run."""
+        recipe = self.recipe.model_dump(mode="json", exclude_none=True)
+        recipe["data"]["dataset"] = self.splits.dataset  # the name: a path would be private
+        return Provenance(
+            created=datetime.now(UTC).replace(microsecond=0),
+            command=self.run.command,
+            dataset=self.splits.dataset,
+            dataset_digest=self.splits.digest(),
+            images=self.splits.count(),
+            seed=self.recipe.seed,
+            recipe=recipe,
+            epochs=self.networks.epochs,
+            libraries={
+                "python": platform.python_version(),
+                **{name: metadata.version(name) for name in _LIBRARIES},
+            },
+        )

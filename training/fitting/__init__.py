@@ -1,0 +1,1 @@
+"""Training of networks: the loop, losses, optimisers, checkpoints and run folders."""

@@ -1,0 +1,201 @@
+"""The training loop of every network except the GAN. Networks differ only in their loss."""
+
+import contextlib
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from training.errors import TrainingError
+from training.fitting.checkpoints import Epoch, Progress, read_checkpoint, write_checkpoint
+from training.fitting.examples import Examples, split_batches
+from training.fitting.losses import Loss
+from training.fitting.optimizers import autocast, make_optimizer, update_learning_rate
+from training.randomness import make_generator, seeded_globally
+from training.recipe.schema import FitRecipe
+
+_LOG_INTERVAL = 30.0  # seconds between updates of a progress bar that is written to a file
+
+
+@dataclass(frozen=True, slots=True)
+class FitJob:
+    """The settings of one network's training."""
+
+    name: str
+    """The recipe section. Labels the progress bar and separates the network's random numbers."""
+    recipe: FitRecipe
+    loss: Loss
+    seed: int
+    folder: Path
+    """Folder of the checkpoint and the history."""
+    device: torch.device
+    on_epoch: Callable[[int, float], None] | None = None
+    """Called after each epoch with its number, from 1, and its validation loss; may raise."""
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """The objects that an epoch changes."""
+
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    progress: Progress
+
+
+def fit(network: nn.Module, job: FitJob, training: Examples, validation: Examples) -> Progress:
+    """Train `network` in place with early stopping, and restore the weights of its best epoch.
+
+    Training resumes from the checkpoint in `job.folder`, if there is one. It ends after `epochs`
+    epochs, or after `patience` epochs without a lower validation loss; the validation noise is the
+    same in every epoch. On the CPU an interrupted and resumed training gives bit-identical weights.
+
+    Raises:
+        TrainingError: the loss is infinite or NaN, or the device runs out of memory.
+        RunError: the checkpoint cannot be read.
+    """
+    # channels_last made an epoch of the reports' network 20 % faster on two CPU cores.
+    network.to(job.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = make_optimizer(network, job.recipe)
+    progress = _resume(network, optimizer, job)
+    state = _State(network, optimizer, progress)
+    epochs = 0 if progress.finished else job.recipe.epochs
+    with open_progress_bar(job.name, job.recipe, len(training), progress.epoch, epochs) as bar:
+        while not progress.finished:
+            with _explain_memory_error(job):
+                epoch = _run_epoch(state, job, training, validation, bar)
+            _record(epoch, state, job)
+            write_checkpoint(job.folder, progress, network.state_dict(), optimizer.state_dict())
+            bar.set_postfix_str(progress.describe(), refresh=False)
+            if job.on_epoch is not None:
+                job.on_epoch(progress.epoch, epoch.validation_loss)
+    network.load_state_dict(progress.best)
+    network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    network.eval()
+    return progress
+
+
+def _resume(network: nn.Module, optimizer: torch.optim.Optimizer, job: FitJob) -> Progress:
+    checkpoint = read_checkpoint(job.folder, job.device)
+    if checkpoint is None:
+        return Progress()
+    progress, weights, optimizer_state = checkpoint
+    network.load_state_dict(weights)
+    optimizer.load_state_dict(optimizer_state)
+    return progress
+
+
+def _run_epoch(
+    state: _State, job: FitJob, training: Examples, validation: Examples, bar: "tqdm[Any]"
+) -> Epoch:
+    """Train for one epoch and measure the validation loss."""
+    network, optimizer, number = state.network, state.optimizer, state.progress.epoch
+    generator = make_generator(job.device, job.seed, job.name, "epoch", number)
+    order = torch.randperm(len(training), generator=generator, device=job.device)
+    batches = split_batches(order, job.recipe.batch_size)
+    steps = job.recipe.epochs * len(batches)
+    started, total, rate = time.perf_counter(), 0.0, 0.0
+    network.train()
+    with seeded_globally(job.device, job.seed, job.name, "dropout", number):
+        for index, batch in enumerate(batches):
+            step = number * len(batches) + index
+            rate = update_learning_rate([optimizer], step, steps, job.recipe)
+            with autocast(job.recipe, job.device):
+                loss = job.loss(network, *training.batch(batch), generator)
+            optimizer.zero_grad(set_to_none=True)
+            (loss + _l1_penalty(network, job.recipe.l1)).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            total += loss.item() * len(batch)
+            bar.update()
+    validation_loss = measure_loss(network, job, validation)
+    seconds = round(time.perf_counter() - started, 2)
+    return Epoch(total / len(training), validation_loss, rate, seconds)
+
+
+def _l1_penalty(network: nn.Module, factor: float) -> Tensor | float:
+    """Return the L1 penalty on all trainable parameters, including biases (report 003)."""
+    if not factor:
+        return 0.0
+    return factor * sum(part.abs().sum() for part in network.parameters() if part.requires_grad)
+
+
+@torch.no_grad()
+def measure_loss(network: nn.Module, job: FitJob, examples: Examples) -> float:
+    """Return the mean loss over `examples`, with the same noise in every call."""
+    generator = make_generator(job.device, job.seed, job.name, "validation")
+    network.eval()
+    total = 0.0
+    for inputs, labels in examples.batches():
+        total += job.loss(network, inputs, labels, generator).item() * len(inputs)
+    return total / len(examples)
+
+
+@contextlib.contextmanager
+def _explain_memory_error(job: FitJob) -> Iterator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise TrainingError(
+            f"{job.name}: a batch of {job.recipe.batch_size} exceeds the memory of {job.device}; "
+            f"reduce {job.name}.batch_size"
+        ) from error
+
+
+def check_finite(name: str, loss: float, epoch: int) -> None:
+    """Reject an infinite or NaN loss.
+
+    Raises:
+        TrainingError: names the epoch and the recipe key to change.
+    """
+    if not math.isfinite(loss):
+        raise TrainingError(
+            f"{name}: the loss is {loss:g} in epoch {epoch}; reduce {name}.learning_rate"
+        )
+
+
+def _record(epoch: Epoch, state: _State, job: FitJob) -> None:
+    """Append an epoch, store its weights if they are the best, and decide about early stopping."""
+    progress = state.progress
+    check_finite(job.name, epoch.train_loss + epoch.validation_loss, progress.epoch + 1)
+    is_best = epoch.validation_loss < progress.best_loss
+    progress.history.append(epoch)
+    if is_best:
+        progress.best_epoch = progress.epoch
+        progress.best = {
+            name: weights.detach().cpu().clone()
+            for name, weights in state.network.state_dict().items()
+        }
+    epochs_without_improvement = progress.epoch - progress.best_epoch
+    progress.finished = (
+        progress.epoch >= job.recipe.epochs or epochs_without_improvement >= job.recipe.patience
+    )
+
+
+def open_progress_bar(
+    name: str, recipe: FitRecipe, examples: int, epoch: int, epochs: int
+) -> "tqdm[Any]":
+    """Return a progress bar that counts steps; disabled if all `epochs` are done.
+
+    Args:
+        name: The label.
+        recipe: The batch size.
+        examples: Number of training examples.
+        epoch: Completed epochs.
+        epochs: All epochs.
+    """
+    steps = math.ceil(examples / recipe.batch_size)
+    return tqdm(
+        total=epochs * steps,
+        initial=epoch * steps,
+        disable=epoch >= epochs,
+        desc=name,
+        unit="step",
+        leave=None,  # removes the bar below a search's bar
+        mininterval=0.2 if sys.stderr.isatty() else _LOG_INTERVAL,
+    )

@@ -1,0 +1,1 @@
+"""Network definitions, named as in their papers."""

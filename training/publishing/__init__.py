@@ -1,0 +1,1 @@
+"""Export of trained networks, and publication of bundles."""

@@ -1,0 +1,1 @@
+"""Recipes: their schema, the packaged ones, and TOML parsing."""

@@ -1,1 +1,0 @@
-"""The packaged recipes, a TOML file each; `training.config` finds them by bare name."""

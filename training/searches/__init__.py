@@ -1,1 +1,0 @@
-"""The packaged searches, one TOML file each: `latentd tune NAME`."""
