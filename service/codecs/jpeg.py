@@ -12,6 +12,8 @@ _MAX_SEGMENTS = 1000
 _MAX_SCANS = 64
 """Each scan of a progressive file passes over all pixels; encoders write about ten."""
 _START_OF_SCAN = 0xDA
+_LENGTH_BYTES = 2
+"""The length of a segment counts its own bytes."""
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 _METADATA = frozenset({*range(0xE1, 0xEE), 0xEF, 0xFE})
 """APP1 to APP13, APP15 and comments. APP14 (Adobe) gives the colour transform."""
@@ -41,8 +43,10 @@ def parse_jpeg(content: bytes) -> Jpeg:
     exif = None
     position = 2
     for _ in range(_MAX_SEGMENTS):
-        code = _skip_fill(content, position)
-        if code in {position, len(content)}:
+        # Bytes between segments are skipped, as other decoders skip them.
+        fill = content.find(b"\xff", position)
+        code = len(content) if fill < 0 else _skip_fill(content, fill)
+        if code == len(content) or not content[code]:
             raise ValueError("truncated, or no marker where one is expected")
         marker = content[code]
         start = code - 1
@@ -52,7 +56,8 @@ def parse_jpeg(content: bytes) -> Jpeg:
         body = code + 1
         size = 0 if marker in _STANDALONE else int.from_bytes(content[body : body + 2])
         position = body + size
-        if position >= len(content):
+        is_short = marker not in _STANDALONE and size < _LENGTH_BYTES
+        if is_short or position >= len(content):
             raise ValueError("truncated")
         if marker not in _METADATA:
             kept.append(view[start:position])
