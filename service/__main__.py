@@ -27,7 +27,7 @@ from service.observability.exposition import share_metrics_folder
 from service.observability.logs import build_logging_config
 from service.observability.tracing import require_sdk
 from service.server.serve import serve_application
-from service.settings import Settings, format_errors
+from service.settings import Settings, find_unknown_variables, format_errors
 
 _USAGE = 2
 _CANNOT_SERVE = 3
@@ -62,6 +62,8 @@ def serve(arguments: list[str]) -> int:
     except (SettingsError, MissingExtraError) as error:
         return _exit(f"latentd serve: {error}", _USAGE)
     logging.config.dictConfig(build_logging_config(settings.log_level, settings.log_format))
+    for variable in find_unknown_variables(os.environ):
+        _log.warning("Unknown setting %.80s in the environment; see docs/settings.md", variable)
     try:
         _check_access(settings, has_keys=bool(keys))
         registry = build_registry(settings)

@@ -26,6 +26,7 @@ from service.http.wrapper import RequestWrapper
 from service.inference.registry import Registry
 from service.inference.scheduler import Scheduler
 from service.inference.store_watcher import watching
+from service.inference.trial import Trial
 from service.observability.tracing import start_tracing, stop_tracing
 from service.oip import endpoints as oip
 from service.oip import repository
@@ -137,7 +138,14 @@ def build_registry(
         settings.versions,
         default=settings.default_model,
         skip_broken_models=settings.skip_broken_models,
+        trial=_make_trial(settings) if open_backend is open_runtime else None,
     )
+
+
+def _make_trial(settings: Settings) -> Trial | None:
+    if not settings.load_seconds:
+        return None
+    return Trial(settings.models_store, settings.load_seconds, _measure_memory(settings) // 2)
 
 
 def _load(registry: Registry) -> None:
@@ -162,10 +170,15 @@ def divide_memory(settings: Settings) -> tuple[int, int]:
 
     The rest is for the interpreter, the models and the runs of networks.
     """
+    available = _measure_memory(settings)
+    return min(_MAX_PENDING_BYTES, available // 3), min(_MAX_DECODING_BYTES, available // 2)
+
+
+def _measure_memory(settings: Settings) -> int:
+    """Return the bytes of a worker besides its models and libraries."""
     limit = settings.memory_bytes or read_memory_limit()
     processes = 1 if settings.workers == 1 else settings.workers + 1  # and the supervisor
-    available = max(_MIN_BYTES, limit // processes - _BASE_BYTES)
-    return min(_MAX_PENDING_BYTES, available // 3), min(_MAX_DECODING_BYTES, available // 2)
+    return max(_MIN_BYTES, limit // processes - _BASE_BYTES)
 
 
 def _make_limits(settings: Settings) -> Limits:

@@ -10,7 +10,8 @@ LatentdError
 │   ├── ModelNotFoundError          unknown bundle or version
 │   ├── UnsupportedOperationError   the bundle lacks a network, sample source or class labels
 │   ├── AuthenticationError         missing or unknown API key
-│   └── ForbiddenError              the API key lacks a scope
+│   ├── ForbiddenError              the API key lacks a scope
+│   └── RateLimitedError            too many unknown API keys; retry later
 ├── OverloadedError                 the queue or the memory budget is full; retry
 ├── DeadlineExceededError           the queue timeout has expired; retry
 ├── NotReadyError                   the service is loading or draining
@@ -79,6 +80,10 @@ class AuthenticationError(RequestError):
 
 class ForbiddenError(RequestError):
     """The API key lacks a scope."""
+
+
+class RateLimitedError(RequestError):
+    """The client's address has sent too many unknown API keys."""
 
 
 class OverloadedError(LatentdError):

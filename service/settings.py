@@ -2,6 +2,7 @@
 
 import ipaddress
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -74,6 +75,8 @@ class Settings(BaseSettings):
     """Serve the other models if a bundle is broken; otherwise the start fails."""
     watch_seconds: NonNegativeSeconds = 1.0
     """Interval between checks of the models store for new bundles, in seconds; 0 for none."""
+    load_seconds: NonNegativeSeconds = 60.0
+    """Timeout to load a new bundle, in a separate process before it is served; 0 for no trial."""
     threads: Annotated[NonNegativeInt, Field(le=256)] = 0
     """Inference threads per worker; 0 for an equal share of the CPUs."""
     max_queue: PositiveInt = 64
@@ -144,6 +147,21 @@ class Settings(BaseSettings):
                 "set workers to 1, or publish into the models store, which all workers watch"
             )
         return enabled
+
+
+def find_unknown_variables(environment: Iterable[str]) -> list[str]:
+    """Return the variables that look like settings and are none.
+
+    Kubernetes sets LATENTD_SERVICE_* and LATENTD_PORT_* for a Service named `latentd`; training
+    reads LATENTD_DATA.
+    """
+    settings = {f"LATENTD_{name.upper()}" for name in Settings.model_fields} | {"LATENTD_DATA"}
+    foreign = ("LATENTD_SERVICE_", "LATENTD_PORT_", "LATENTD_TEST_")
+    return sorted(
+        name
+        for name in environment
+        if name.startswith("LATENTD_") and name not in settings and not name.startswith(foreign)
+    )
 
 
 def format_errors(error: ValidationError) -> str:

@@ -27,7 +27,7 @@ router = APIRouter(prefix="/v1/models", tags=["models"])
 
 _REPORT_POLICY = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
 )
 _SIGNIFICANT_DIGITS = 4
 _SECONDS_A_BYTE = 2e-7  # to read, check and encode a map; chooses between event loop and thread

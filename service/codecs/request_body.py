@@ -170,7 +170,7 @@ def decode_body(content_type: str, body: bytes, spec: InputSpec, limits: Limits)
             f"supported: {', '.join(spec.media_types)}{hint}."
         )
     if media_type == JSON:
-        with limits.decoding.hold(len(body) * JSON_WEIGHT):
+        with limits.decoding.hold_json(len(body) * JSON_WEIGHT):
             decoded = _decode_json(body, spec, limits)
     elif media_type == NPY:
         decoded = RequestBody(array=_add_batch_axis(read_npy(body), spec.single_rank))

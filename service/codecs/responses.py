@@ -29,6 +29,7 @@ JSON_ONLY = (JSON,)
 IMAGE_TYPES = (JSON, PNG, NPY)
 TENSOR_TYPES = (JSON, NPY)
 
+_PART_VALUES = 20_000
 _GRID_GAP = 2
 _PNG_LEVEL = 1  # images this small compress about as well as at the default, in half the time
 
@@ -57,6 +58,22 @@ def negotiate(accept: str, offered: Sequence[str]) -> str:
     return str(best)
 
 
+def to_json_parts(array: NDArray[np.generic]) -> NDArray[np.generic] | orjson.Fragment:
+    """Return an array, or its JSON if it is long.
+
+    orjson holds the interpreter's lock for a whole call, about 60 ms for 800,000 numbers; between
+    the parts the event loop continues.
+    """
+    if array.size <= _PART_VALUES:
+        return array
+    rows = max(1, _PART_VALUES * len(array) // array.size)
+    parts = [
+        orjson.dumps(array[start : start + rows], option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
+        for start in range(0, len(array), rows)
+    ]
+    return orjson.Fragment(b"".join([b"[", b",".join(parts), b"]"]))
+
+
 def respond_json(content: object) -> Response:
     """Return a JSON response; arrays in `content` become nested lists."""
     return Response(orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY), media_type=JSON)
@@ -82,9 +99,11 @@ def respond_images(
         return respond_npy(images)
     if media_type == PNG:
         return Response(write_png(_arrange_grid(images)), media_type=PNG)
-    encoded: object = np.ascontiguousarray(images)
+    encoded: object
     if encoding == "png":
         encoded = [encode_png(image) for image in images]
+    else:
+        encoded = to_json_parts(np.ascontiguousarray(images))
     return respond_json({"images": encoded, **(members or {})})
 
 

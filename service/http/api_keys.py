@@ -124,6 +124,11 @@ def authorize(context: RequestContext, keys: Sequence[Key]) -> None:
         raise ForbiddenError(f"The key {key.name!r} lacks the permission for this path.")
 
 
+def has_key(context: RequestContext) -> bool:
+    """Return whether a request has a header with a key."""
+    return not {b"authorization", b"x-api-key"}.isdisjoint(context.headers)
+
+
 def _find_key(keys: Sequence[Key], text: bytes) -> Key | None:
     """Return the key with a text, in a time that does not depend on the similarity to any key."""
     digest = _digest(text)

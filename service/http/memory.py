@@ -99,6 +99,7 @@ class DecodingMemory:
 
     def __init__(self, max_bytes: int) -> None:
         """Start with nothing held."""
+        self._json = threading.Lock()
         self._max_bytes = self._free = max_bytes
         self._changed = threading.Condition()
 
@@ -109,6 +110,17 @@ class DecodingMemory:
                 f"Decoding an image takes {count} bytes of memory, at most {self._max_bytes} are "
                 "available (setting LATENTD_MEMORY_BYTES)."
             )
+
+    @contextlib.contextmanager
+    def hold_json(self, count: int) -> Iterator[None]:
+        """Hold bytes as `hold`, one thread at a time.
+
+        Parsers of JSON hold the interpreter's lock: two threads would take as long as one, and
+        delay the event loop twice.
+        """
+        is_long = count > _UNCOUNTED_BYTES
+        with self._json if is_long else contextlib.nullcontext(), self.hold(count):
+            yield
 
     @contextlib.contextmanager
     def hold(self, count: int) -> Iterator[None]:

@@ -24,6 +24,7 @@ CONTEXT = "context"
 _MAX_VIOLATIONS = 16
 _CLIENT_CLOSED_REQUEST = 499
 _RETRY_SECONDS = "1"
+_RATE_LIMIT_SECONDS = "60"
 _OIP_PREFIX = "/v2"
 _log = logging.getLogger(__name__)
 
@@ -67,6 +68,9 @@ PROBLEM_TYPES: dict[type[errors.LatentdError], ProblemType] = {
         HTTPStatus.UNAUTHORIZED, "unauthenticated", "API key required"
     ),
     errors.ForbiddenError: ProblemType(HTTPStatus.FORBIDDEN, "forbidden", "Permission denied"),
+    errors.RateLimitedError: ProblemType(
+        HTTPStatus.TOO_MANY_REQUESTS, "rate-limited", "Too many failed attempts"
+    ),
     errors.OverloadedError: ProblemType(
         HTTPStatus.TOO_MANY_REQUESTS, "overloaded", "Too many pending requests"
     ),
@@ -171,7 +175,8 @@ def _make_response(
     if status == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = 'Bearer realm="latentd"'
     if status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
-        response.headers["Retry-After"] = _RETRY_SECONDS
+        is_limited = problem is PROBLEM_TYPES[errors.RateLimitedError]
+        response.headers["Retry-After"] = _RATE_LIMIT_SECONDS if is_limited else _RETRY_SECONDS
     return response
 
 

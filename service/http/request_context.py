@@ -113,9 +113,15 @@ class RequestContext:
         self.is_ended = False
 
     @property
+    def address(self) -> str:
+        """The address of the client; empty if it is unknown."""
+        address: str = (self.scope.get("client") or ("",))[0]
+        return address
+
+    @property
     def client(self) -> str:
         """Identify the client: the name of its API key, or its address."""
-        return self.key or (self.scope.get("client") or ("",))[0]
+        return self.key or self.address
 
     @property
     def declared_length(self) -> int | None:

@@ -15,7 +15,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.errors import OverloadedError
 from service.http.access_log import find_route, log_request
-from service.http.api_keys import Key, authorize
+from service.http.api_keys import Key
+from service.http.key_guard import KeyGuard
 from service.http.load_shedding import LoadShedder
 from service.http.memory import MemoryBudget
 from service.http.problems import CONTEXT, make_error_response
@@ -82,7 +83,7 @@ class RequestWrapper:
         self._handlers = handlers
         self._load_shedder = load_shedder
         self._memory_budget = memory_budget
-        self._keys = keys
+        self._key_guard = KeyGuard(keys) if keys else None
         self._is_traced = is_traced
         self._root_path = root_path
         self._dispatch: ASGIApp = self._serve
@@ -130,8 +131,8 @@ class RequestWrapper:
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         context: RequestContext = scope["state"][CONTEXT]
         try:
-            if self._keys:
-                authorize(context, self._keys)
+            if self._key_guard is not None:
+                self._key_guard.check(context)
             self._load_shedder.check(context)
             handler = self._handlers.get(context.path) if scope["method"] == "POST" else None
             if handler is None:

@@ -10,6 +10,7 @@ from service.artifact import open_bundle, survey
 from service.errors import ArtifactError, LatentdError, ModelNotFoundError
 from service.inference.model import Model, load_model
 from service.inference.snapshot import Fingerprint, Snapshot, VersionState
+from service.inference.trial import Trial
 from service.runtimes import Runtime
 
 _log = logging.getLogger(__name__)
@@ -24,6 +25,8 @@ class ModelStore:
     """Returns the backend for a bundle's name."""
     versions: int
     """The number of versions to load for each name, the highest first; at least 1."""
+    trial: Trial | None = None
+    """Loads bundles in another process first; None to load them at once."""
 
 
 def reconcile(store: ModelStore, snapshot: Snapshot, only: str | None = None) -> Snapshot:
@@ -122,7 +125,10 @@ def _load(store: ModelStore, state: VersionState) -> Model:
     bundle = open_bundle(store.folder, state.name, state.version)
     model = state.model
     if model is None or model.bundle.digest != bundle.digest:
-        return load_model(bundle, store.runtime_for(state.name))
+        runtime = store.runtime_for(state.name)
+        if store.trial is not None:
+            store.trial.check(bundle, runtime.format)
+        return load_model(bundle, runtime)
     unused = {
         graph.file
         for network in bundle.manifest.networks.values()

@@ -21,6 +21,7 @@ from service.errors import (
 from service.inference.model import Model
 from service.inference.reconcile import ModelStore, reconcile
 from service.inference.snapshot import Models, Snapshot, VersionState
+from service.inference.trial import Trial
 from service.observability.metrics import RELOADS, add_model_info, remove_model_info
 from service.runtimes import Runtime
 
@@ -40,6 +41,7 @@ class Registry:
         *,
         default: str | None = None,
         skip_broken_models: bool = False,
+        trial: Trial | None = None,
     ) -> None:
         """Create an empty registry.
 
@@ -49,8 +51,10 @@ class Registry:
             versions: The number of versions to load for each name, highest first; at least 1.
             default: Name of the default model; None for the first name in order.
             skip_broken_models: Whether `load` skips rejected versions instead of failing.
+            trial: Loads bundles that change while this process serves in another process first.
         """
         self._store = ModelStore(store, runtime_for, versions)
+        self._trial = trial
         self._default = default
         self._skip_broken_models = skip_broken_models
         self._lock = threading.Lock()
@@ -83,7 +87,9 @@ class Registry:
     def refresh(self) -> None:
         """Reconcile the loaded models with the store; cheap if no file has changed."""
         with self._lock:
-            self._replace(reconcile(self._store, self._snapshot))
+            is_serving = self._required is not None
+            store = replace(self._store, trial=self._trial) if is_serving else self._store
+            self._replace(reconcile(store, self._snapshot))
 
     def reload(self, name: str) -> None:
         """Reconcile one bundle with the store, and end the effect of `unload`.
@@ -94,7 +100,8 @@ class Registry:
             NotReadyError: The store cannot be read or is empty.
         """
         with self._lock:
-            snapshot = reconcile(self._store, self._snapshot, only=name)
+            store = replace(self._store, trial=self._trial)
+            snapshot = reconcile(store, self._snapshot, only=name)
             self._replace(snapshot)
         if snapshot.store_error:
             raise NotReadyError("The models store cannot be read or is empty.")

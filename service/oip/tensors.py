@@ -16,6 +16,7 @@ from service.artifact import NetworkSpec, TensorSpec
 from service.artifact.tensor_files import Floats
 from service.codecs.image_batches import read_numbers
 from service.codecs.request_body import JSON_WEIGHT, parse_json_object
+from service.codecs.responses import to_json_parts
 from service.errors import InvalidInputError, MalformedInputError, Violation
 from service.http.limits import Limits
 from service.http.problems import to_violations
@@ -96,7 +97,7 @@ def parse_inference(
     """
     split = find_json_length(json_length, len(body))
     try:
-        with limits.decoding.hold(split * JSON_WEIGHT):
+        with limits.decoding.hold_json(split * JSON_WEIGHT):
             request = InferRequest.model_validate(parse_json_object(body[:split], limits))
     except ValidationError as error:
         violations = to_violations(error.errors(), depth=None)
@@ -206,7 +207,7 @@ def encode_outputs(
             blobs.append(array.tobytes())
             output["parameters"] = {"binary_data_size": array.nbytes}
         else:
-            output["data"] = array.ravel()
+            output["data"] = to_json_parts(array.ravel())
         outputs.append(output)
     response: dict[str, object] = {"model_name": model, "model_version": str(version)}
     if inference.id is not None:

@@ -9,6 +9,7 @@ import math
 import os
 import signal
 import socket
+import sys
 import time
 from types import FrameType
 
@@ -23,6 +24,8 @@ CHECK_SECONDS = 0.1
 REPLACED = signal.SIGUSR1
 """Stops a worker whose replacement is ready; the service stays ready, so it does not drain."""
 
+_SWITCH_SECONDS = 0.001
+"""Time after which the event loop may interrupt another thread; Python's default is 5 ms."""
 _YOUNG_OBJECTS = 20_000
 """Threshold of the garbage collector for its youngest generation."""
 _EXIT_SECONDS = 2.0
@@ -48,6 +51,7 @@ class Server(uvicorn.Server):
         """Listen, and check the connections from now on."""
         await super().startup(sockets)
         _tune_garbage_collector()
+        sys.setswitchinterval(_SWITCH_SECONDS)
         loop = asyncio.get_running_loop()
         if self._is_worker:
             loop.add_signal_handler(REPLACED, self.stop)

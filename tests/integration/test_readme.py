@@ -199,9 +199,16 @@ def test_ci_runs_the_build_steps_of_the_image() -> None:
     """The Dockerfile installs with the script of `make image-check`, which CI runs."""
     steps = re.findall(r"^RUN (.*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
 
-    assert [step.split()[:2] for step in steps] == [["sh", "deploy/install.sh"]]
+    assert [step.split()[:2] for step in steps] == [["sh", "deploy/install.sh"]] * 2
     assert "sh deploy/install.sh" in (ROOT / "deploy" / "check.sh").read_text()
     assert "make image-check" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_change_of_code_does_not_reinstall_dependencies() -> None:
+    """The Dockerfile installs the dependencies before it copies the code."""
+    text = (ROOT / "Dockerfile").read_text()
+
+    assert text.index("RUN sh deploy/install.sh") < text.index("COPY service")
 
 
 def draw_images(folder: Path) -> None:
