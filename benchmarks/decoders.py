@@ -3,7 +3,7 @@
     python -m venv opencv && opencv/bin/pip install opencv-python-headless
     python -m benchmarks.decoders FOLDER --python opencv/bin/python
 
-OpenCV runs in an environment of its own: it is no dependency, and a crash there is one line here.
+OpenCV runs in a separate environment: it is not a dependency, and its crash counts as a rejection.
 Every file that is PNG or JPEG by its first bytes is compared at its full size, on black and on
 white where it is transparent. The exit status is 1 if a file differs.
 """
