@@ -108,6 +108,7 @@ def create_app(
         keys=keys,
         cors_origins=settings.cors_origins,
         is_traced=settings.otlp_endpoint is not None,
+        root_path=settings.root_path,
     )
     # FastAPI's documented way to change the document.
     app.openapi = _make_openapi(app, engine, needs_key=bool(keys))  # type: ignore[method-assign]

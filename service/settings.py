@@ -1,11 +1,13 @@
 """All settings of the service, read once from flags and environment variables."""
 
+import ipaddress
 import logging
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import (
+    AfterValidator,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
@@ -25,6 +27,16 @@ PositiveSeconds = Annotated[PositiveFloat, Field(le=86_400)]
 """A duration of at most a day; infinity is invalid."""
 NonNegativeSeconds = Annotated[NonNegativeFloat, Field(le=86_400)]
 """A duration of at most a day, or 0."""
+
+
+def _check_proxy(address: str) -> str:
+    if address != "*":
+        ipaddress.ip_network(address)
+    return address
+
+
+ProxyAddress = Annotated[str, AfterValidator(_check_proxy)]
+"""An address, a network such as 10.0.0.0/8, or "*" for all."""
 
 _log = logging.getLogger(__name__)
 
@@ -95,6 +107,10 @@ class Settings(BaseSettings):
     """Let clients load and unload models through /v2/repository."""
     cors_origins: list[Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^/\s]+)$")]] = []
     """Origins of web pages that may send requests, e.g. '["https://a.example"]'."""
+    root_path: Annotated[str, StringConstraints(pattern=r"^(/[^\s?#/]+)*$")] = ""
+    """Path prefix that a proxy strips, e.g. /ml; the OpenAPI document names it."""
+    forwarded_allow_ips: list[ProxyAddress] = []
+    """Addresses or networks of proxies whose X-Forwarded headers count, e.g. '["10.0.0.0/8"]'."""
     header_seconds: PositiveSeconds = 10.0
     """Timeout for the headers of a request, in seconds."""
     body_seconds: PositiveSeconds = 30.0

@@ -23,9 +23,15 @@ from service.api.engine import Engine
 from service.api.operation import Call, Operation
 from service.api.schemas import Parameters
 from service.artifact.manifest import NetworkName
+from service.codecs.compression import (
+    decompress,
+    is_compressed,
+    predict_decompression,
+    predict_size,
+)
 from service.codecs.request_body import RequestBody, decode_body, predict_decoding
 from service.codecs.responses import JSON, negotiate
-from service.errors import InvalidInputError, UnsupportedFormatError, UnsupportedOperationError
+from service.errors import InvalidInputError, UnsupportedOperationError
 from service.http.limits import Limits
 from service.http.problems import to_violations
 from service.http.request_context import RequestContext
@@ -185,20 +191,34 @@ async def read_plain_body(
 
     Raises:
         OverloadedError: the queue is full, and the work for so long a body would need it.
-        UnsupportedFormatError: the body is compressed.
-        LimitExceededError: the body is too long.
+        UnsupportedFormatError: the compression of the body is unknown.
+        MalformedInputError: the compressed body is damaged.
+        LimitExceededError: the body is too long, as sent or decompressed.
     """
     encoding = context.headers.get(b"content-encoding", "")
-    if encoding not in {"", "identity"}:
-        raise UnsupportedFormatError(
-            f"Unsupported Content-Encoding {encoding!r:.80}; send the body uncompressed."
-        )
+    must_decompress = is_compressed(encoding)
     limits: Limits = engine.limits
-    is_json_tighter = is_json and limits.json_bytes < limits.body_bytes
-    body = await context.read_body(limits, "json_bytes" if is_json_tighter else "body_bytes")
+    limit = "json_bytes" if is_json and limits.json_bytes < limits.body_bytes else "body_bytes"
+    body = await context.read_body(limits, limit)
     if len(body) > _LONG_BODY:
         engine.scheduler.check_capacity()  # before decoding, which would delay accepted requests
-    return body
+    return await _decompress(body, context, engine, limit) if must_decompress else body
+
+
+async def _decompress(body: bytes, context: RequestContext, engine: Engine, limit: str) -> bytes:
+    """Return a decompressed body, on a thread if that may take long."""
+    limits = engine.limits
+    max_bytes: int = getattr(limits, limit)
+    encoding = context.headers[b"content-encoding"]
+
+    def run() -> bytes:
+        with limits.decoding.hold(predict_size(len(body), max_bytes)):
+            return decompress(body, encoding, max_bytes, f"LATENTD_MAX_{limit.upper()}")
+
+    cost = predict_decompression(len(body), max_bytes)
+    content = await engine.scheduler.call(run, cost, context)
+    context.reserve(len(content))
+    return content
 
 
 def name_model(response: Response, model: Model, context: RequestContext) -> Response:

@@ -1,9 +1,8 @@
 """HTML pages: the playground, and the API documentation, which works offline."""
 
-import html
 from pathlib import Path
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, FastAPI
 from fastapi.responses import FileResponse, HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
@@ -23,14 +22,14 @@ _PAGE = """<!DOCTYPE html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>latentd</title>
-<link rel="icon" href="{root}/static/favicon.png">
-<link rel="stylesheet" href="{root}/static/{style}">
-<link rel="service-desc" href="{root}/openapi.json">
+<link rel="icon" href="static/favicon.png">
+<link rel="stylesheet" href="static/{style}">
+<link rel="service-desc" href="openapi.json">
 </head>
 <body>
 <div id="page"></div>
-<script src="{root}/static/{script}"></script>
-<script src="{root}/static/pages.js"></script>
+<script src="static/{script}"></script>
+<script src="static/pages.js"></script>
 </body>
 </html>
 """
@@ -44,21 +43,23 @@ async def playground() -> FileResponse:
 
 
 @router.get("/docs")
-async def docs(request: Request) -> HTMLResponse:
+async def docs() -> HTMLResponse:
     """Return Swagger UI."""
-    return _make_page(request, "swagger-ui-bundle.js", "swagger-ui.css")
+    return _make_page("swagger-ui-bundle.js", "swagger-ui.css")
 
 
 @router.get("/redoc")
-async def redoc(request: Request) -> HTMLResponse:
+async def redoc() -> HTMLResponse:
     """Return ReDoc."""
-    return _make_page(request, "redoc.standalone.js", "pages.css")
+    return _make_page("redoc.standalone.js", "pages.css")
 
 
-def _make_page(request: Request, script: str, style: str) -> HTMLResponse:
-    """Return a page without inline scripts, which the content security policy would block."""
-    root = html.escape(request.scope.get("root_path", ""))
-    return HTMLResponse(_PAGE.format(root=root, script=script, style=style))
+def _make_page(script: str, style: str) -> HTMLResponse:
+    """Return a page with relative URLs, which work behind any path prefix.
+
+    The content security policy would block inline scripts.
+    """
+    return HTMLResponse(_PAGE.format(script=script, style=style))
 
 
 def mount_static_files(app: FastAPI) -> None:

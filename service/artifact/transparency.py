@@ -61,8 +61,10 @@ def _decode_low_bytes(image: Image.Image) -> Image.Image:
 
 
 def _apply_deep_key(image: Image.Image, low: Image.Image, key: tuple[int, ...]) -> Image.Image:
-    deep = np.asarray(image).astype(np.uint16) * 256 + np.asarray(low)
-    return _merge_alpha(image, (deep != np.array(key, np.uint16)).any(axis=-1))
+    high_key, low_key = np.divmod(np.array(key, np.uint16), 256)
+    is_opaque = (np.asarray(image) != high_key.astype(np.uint8)).any(axis=-1)
+    is_opaque |= (np.asarray(low) != low_key.astype(np.uint8)).any(axis=-1)
+    return _merge_alpha(image, is_opaque)
 
 
 def _merge_alpha(image: Image.Image, is_opaque: object) -> Image.Image:

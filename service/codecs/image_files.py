@@ -32,7 +32,7 @@ _UNSUPPORTED = {
 }
 
 # Measured as the growth of resident memory per pixel, rounded up.
-_PNG_BYTES = {"L": 4, "RGB": 10, None: 20}
+_PNG_BYTES = {"L": 4, "RGB": 10, None: 22}
 _JPEG_BYTES = 12
 _TO_STANDARD_BASE64 = str.maketrans({"-": "+", "_": "/", **dict.fromkeys(" \t\r\n")})
 
@@ -53,7 +53,7 @@ class ImageFile:
     """Number of passes over the pixels that decoding takes."""
     orientation: int = 1
     """Exif orientation; 1 is upright."""
-    pixel_bytes: int = 20
+    pixel_bytes: int = 22
     """Memory per pixel, including the copies that the conversion makes."""
 
     @property

@@ -65,7 +65,7 @@ def find_route(context: RequestContext) -> tuple[str, str | None]:
     """Return the name and the path pattern of the operation or FastAPI route that answered."""
     if context.route is not None:
         return context.route
-    route = context.scope.get("route")
+    route = context.routed_scope.get("route")
     return (metrics.OTHER_OPERATION, None) if route is None else (route.name, route.path_format)
 
 

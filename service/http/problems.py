@@ -137,6 +137,8 @@ def make_error_response(context: RequestContext, error: Exception) -> Response:
         detail = f"{context.scope['method']} {context.scope['path']}: {status.phrase}"
         response = _make_response(context, describe_status(status), detail)
         response.headers.update(error.headers or {})
+        if response.headers.get("allow") == "GET":
+            response.headers["allow"] = "GET, HEAD"
         return response
     if isinstance(error, ClientDisconnect):
         return _note_disconnect(context)

@@ -40,6 +40,7 @@ class RequestContext:
 
     __slots__ = (
         "_budget",
+        "_is_head",
         "_on_end",
         "_receive",
         "_response_bytes",
@@ -53,6 +54,7 @@ class RequestContext:
         "request_id",
         "reserved",
         "route",
+        "routed_scope",
         "scope",
         "started",
         "status",
@@ -78,7 +80,11 @@ class RequestContext:
             on_end: Called once, before the last part of the response is sent.
         """
         self.started = self.waiting_since = time.perf_counter()
-        self.scope = scope
+        self.scope = self.routed_scope = scope
+        self._is_head = scope["method"] == "HEAD"
+        if self._is_head:
+            self.routed_scope = {**scope, "method": "GET"}
+            """The scope that FastAPI routes: HEAD is GET without the body (RFC 9110, 9.3.2)."""
         self._receive = receive
         self._send = send
         self._budget = budget
@@ -197,7 +203,9 @@ class RequestContext:
         """
         if message["type"] == "http.response.start":
             self._add_headers(message)
-        elif not message.get("more_body", False):
+        elif self._is_head:
+            message = {**message, "body": b""}
+        if message["type"] != "http.response.start" and not message.get("more_body", False):
             self.end()  # before it is sent: a client that has the response finds it counted
         size = len(message.get("body", b""))
         if size <= SMALL_BYTES:
@@ -222,7 +230,7 @@ class RequestContext:
         headers = start.setdefault("headers", [])
         names = dict(headers)
         if (length := names.get(b"content-length")) is not None:
-            self.bytes_out = int(length)
+            self.bytes_out = 0 if self._is_head else int(length)
         headers.append((b"x-request-id", self.request_id.encode()))
         content_type = names.get(b"content-type", b"")
         if content_type == b"application/json" and b"etag" not in names:

@@ -33,7 +33,14 @@ _CORS_REQUEST_HEADERS = (
     "Authorization",
     "X-API-Key",
     "X-Request-ID",
+    "X-Requested-With",
     "Inference-Header-Content-Length",
+    "Content-Encoding",
+    "Cache-Control",
+    "If-None-Match",
+    "traceparent",
+    "tracestate",
+    "baggage",
 )
 _CORS_RESPONSE_HEADERS = (
     "X-Model",
@@ -58,6 +65,7 @@ class RequestWrapper:
         keys: Sequence[Key],
         cors_origins: Sequence[str],
         is_traced: bool,
+        root_path: str = "",
     ) -> None:
         """Wrap an application.
 
@@ -69,6 +77,7 @@ class RequestWrapper:
             keys: API keys; without any, every client may use every path.
             cors_origins: Origins whose pages may send requests from a browser; "*" for all.
             is_traced: Whether requests have spans.
+            root_path: Path prefix that a proxy strips; it may also be left in place.
         """
         self._app = app
         self._handlers = handlers
@@ -76,6 +85,7 @@ class RequestWrapper:
         self._memory_budget = memory_budget
         self._key_guard = KeyGuard(keys) if keys else None
         self._is_traced = is_traced
+        self._root_path = root_path
         self._dispatch: ASGIApp = self._serve
         if cors_origins:
             # Around authorization: a browser sends its preflight request without a key. No
@@ -83,7 +93,7 @@ class RequestWrapper:
             self._dispatch = CORSMiddleware(
                 self._serve,
                 allow_origins=cors_origins,
-                allow_methods=("GET", "POST"),
+                allow_methods=("GET", "HEAD", "POST"),
                 allow_headers=_CORS_REQUEST_HEADERS,
                 expose_headers=_CORS_RESPONSE_HEADERS,
             )
@@ -93,6 +103,8 @@ class RequestWrapper:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if self._root_path:
+            _add_prefix(scope, self._root_path)
         context = RequestContext(scope, receive, send, self._memory_budget, log_request)
         scope.setdefault("state", {})[CONTEXT] = context
         metrics.IN_FLIGHT.inc()
@@ -124,7 +136,7 @@ class RequestWrapper:
             self._load_shedder.check(context)
             handler = self._handlers.get(context.path) if scope["method"] == "POST" else None
             if handler is None:
-                await self._app(scope, receive, send)
+                await self._app(context.routed_scope, receive, send)
                 return
             response = await handler(context)
         except Exception as error:
@@ -134,3 +146,10 @@ class RequestWrapper:
                 self._load_shedder.remember(context)
             response = make_error_response(context, error)
         await response(scope, receive, send)
+
+
+def _add_prefix(scope: Scope, root_path: str) -> None:
+    """Add the prefix that a proxy stripped: ASGI paths contain the root path."""
+    if not f"{scope['path']}/".startswith(f"{root_path}/"):
+        scope["path"] = root_path + scope["path"]
+    scope["root_path"] = root_path

@@ -52,7 +52,7 @@ class _LoadRequest(_Members):
 
 
 class _UnloadParameters(_Members):
-    unload_dependents: bool = False  # from the public client; bundles have no dependents
+    unload_dependents: bool = False  # from the public client; without an effect here
 
 
 class _UnloadRequest(_Members):

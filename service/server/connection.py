@@ -3,6 +3,7 @@
 uvicorn waits without a limit for a request, and accepts a head of any size.
 """
 
+import logging
 import math
 import socket
 from asyncio import AbstractEventLoop
@@ -60,9 +61,16 @@ class Config(uvicorn.Config):
 
     def __init__(self, application: Any, timeouts: Timeouts, **options: Any) -> None:  # noqa: ANN401 - as uvicorn
         """Configure connections with limits, and no WebSockets; `options` are uvicorn's."""
-        # uvicorn's access log would show queries; the application logs requests itself.
         super().__init__(application, http=BoundedProtocol, ws="none", access_log=False, **options)
         self.timeouts = timeouts
+
+    def configure_logging(self) -> None:
+        """Configure uvicorn's loggers, without its access log, which would show queries.
+
+        The option `access_log` only removes handlers that exist now, and other code may add some.
+        """
+        super().configure_logging()
+        logging.getLogger("uvicorn.access").disabled = True
 
 
 class BoundedProtocol(ConnectionProtocol):

@@ -69,5 +69,7 @@ def _configure(settings: Settings, application: FastAPI | str) -> Config:
         workers=settings.workers,
         log_config=build_logging_config(settings.log_level, settings.log_format),
         server_header=False,
+        proxy_headers=bool(settings.forwarded_allow_ips),
+        forwarded_allow_ips=settings.forwarded_allow_ips,
         timeout_graceful_shutdown=math.ceil(settings.body_seconds),
     )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from service.artifact import SPACE_NETWORKS, list_bundles, open_bundle
 from service.inference import operations
 from service.inference.model import Model, load_model
+from service.inference.operations import run_alone
 from service.runtimes import open_runtime
 from tests.support.requirements import require_data
 
@@ -62,7 +63,7 @@ def test_metrics_match_the_manifest(name: str, mse: float, accuracy: float, back
     images, labels = read_test_set(name)
     model = load(name, backend)
 
-    measured_mse = operations.reconstruct(model, images, "autoencoder").mse.mean()
+    measured_mse = run_alone(model, operations.reconstruct(model, images, "autoencoder")).mse.mean()
     predicted = model.run("classifier", images)[0].argmax(axis=1)
     measured_accuracy = 100 * (predicted == labels).mean()
 
@@ -120,12 +121,14 @@ def test_samples_agree_on_both_backends(name: str, seed: int, count: int) -> Non
     models = [load(name, backend) for backend in BACKENDS]
     for source in models[0].samplers:
         first, second = (
-            operations.sample(model, source, count, np.random.Generator(np.random.PCG64(seed)))
+            run_alone(
+                model,
+                operations.sample(model, source, count, np.random.Generator(np.random.PCG64(seed))),
+            )
             for model in models
         )
-        if (
-            models[0].manifest.samplers[source].kind == "gan-filtered"
-        ):  # its latents depend on network outputs
+        # The latents of a filtered GAN are outputs of networks.
+        if models[0].manifest.samplers[source].kind == "gan-filtered":
             assert np.abs(first.latents - second.latents).max() <= 1e-4
         else:
             assert np.array_equal(first.latents, second.latents)
@@ -139,7 +142,7 @@ def test_class_samples_match_their_class(name: str) -> None:
     accuracies = []
     for label in range(len(model.manifest.classes or ())):
         rng = np.random.Generator(np.random.PCG64(label))
-        images = operations.sample(model, "kde", 200, rng, label=label).images
+        images = run_alone(model, operations.sample(model, "kde", 200, rng, label=label)).images
         accuracies.append((model.run("classifier", images)[0].argmax(axis=1) == label).mean())
 
     assert np.mean(accuracies) > 0.7

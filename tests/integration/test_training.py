@@ -13,6 +13,7 @@ from service.artifact.densities import KernelDensity
 from service.artifact.tensor_files import read_reference_errors
 from service.inference import operations
 from service.inference.model import load_model
+from service.inference.operations import run_alone
 from service.runtimes.onnx import OnnxRuntime
 from service.runtimes.torchscript import TorchScriptRuntime
 from training.commands.evaluate import evaluate
@@ -119,8 +120,9 @@ def test_the_service_samples_from_every_source_of_a_trained_bundle(digits_store:
 
     for name, spec in model.manifest.samplers.items():
         for label in [None, *range(10)] if spec.class_conditional else [None]:
-            generator = np.random.Generator(np.random.PCG64(0))
-            result = operations.sample(model, name, 20, generator, label=label)
+            rng = np.random.Generator(np.random.PCG64(0))
+            sample = operations.sample(model, name, 20, rng, label=label)
+            result = run_alone(model, sample)
             assert result.images.shape == (20, 1, 8, 8), name
 
 

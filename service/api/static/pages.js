@@ -17,6 +17,8 @@ async function fetchDescription() {
   }
   const description = await answer.json();
   if (!answer.ok) throw new Error(description.detail);
+  const root = new URL(".", address).pathname;
+  if (root !== "/") description.servers ??= [{ url: root.slice(0, -1) }]; // behind a prefix
   return description;
 }
 

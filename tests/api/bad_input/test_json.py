@@ -17,7 +17,7 @@ JSON = {"Content-Type": "application/json"}
 PNG = to_base64(make_png())
 
 MALFORMED = {
-    "empty": b"",
+    "blank": b" ",
     "cut": b"{",
     "trailing": b'{"model": "full"}x',
     "two values": b"{}{}",

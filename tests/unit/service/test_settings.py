@@ -35,6 +35,8 @@ VALUES = {
     "api_keys_file": "keys",
     "repository_control": "true",
     "cors_origins": '["https://a.example"]',
+    "root_path": "/ml/digits",
+    "forwarded_allow_ips": '["127.0.0.1", "10.0.0.0/8"]',
     "header_seconds": "1.5",
     "body_seconds": "60",
     "drain_seconds": "0",
@@ -44,6 +46,10 @@ VALUES = {
 }
 INVALID = [
     ("port", "abc"),
+    ("root_path", "ml"),
+    ("root_path", "/ml/"),
+    ("forwarded_allow_ips", '["proxy"]'),
+    ("forwarded_allow_ips", '["10.0.0.1/8"]'),
     ("port", "65536"),
     ("port", "-1"),
     ("workers", "0"),

@@ -24,6 +24,11 @@ def test_orientation_is_found_in_both_byte_orders(order: str, orientation: int) 
     )
 
 
+def test_identifier_of_jpeg_files_is_skipped() -> None:
+    """The identifier before the metadata in JPEG files is skipped."""
+    assert parse_orientation(b"Exif\0\0" + make_exif(make_orientation(6))) == 6
+
+
 def test_other_entries_do_not_matter() -> None:
     """An entry that is invalid, such as a resolution of -1/0, does not hide the orientation."""
     assert parse_orientation(make_exif(RATIONAL, make_orientation(6), RATIONAL)) == 6

@@ -30,6 +30,24 @@ def test_parts_are_in_order() -> None:
     assert read(make_part(file="../../etc/passwd") + b"--B--\r\n") == [b"x"]
 
 
+@pytest.mark.parametrize("name", ["images[]", "image[]", "file", "file[]"])
+def test_names_of_common_clients_are_accepted(name: str) -> None:
+    """The names that PHP, JavaScript and upload forms give to parts are accepted."""
+    assert read(make_part(name=name) + b"--B--") == [b"x"]
+
+
+def test_image_without_file_name_is_accepted() -> None:
+    """A part with a media type of images needs no file name."""
+    part = make_part(file=None).replace(b"\r\n\r\n", b"\r\nContent-Type: image/png\r\n\r\n", 1)
+
+    assert read(part + b"--B--") == [b"x"]
+
+
+def test_preamble_and_epilogue_are_ignored() -> None:
+    """Text around the parts is ignored (RFC 2046, section 5.1.1)."""
+    assert read(b"preamble\r\n" + make_part() + b"--B--epilogue") == [b"x"]
+
+
 @pytest.mark.parametrize(
     ("body", "boundary", "reason"),
     [

@@ -115,7 +115,7 @@ def test_post_to_an_operation_is_dispatched_to_its_handler(scheduler: Scheduler)
     ("path", "method"),
     [
         ("/v1/sample", "GET"),
-        ("/v1/sample", "HEAD"),
+        ("/v1/sample", "PUT"),
         ("/v1/sample/", "POST"),
         ("/v1", "POST"),
         ("/", "GET"),
