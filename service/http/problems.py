@@ -68,11 +68,11 @@ PROBLEM_TYPES: dict[type[errors.LatentdError], ProblemType] = {
         HTTPStatus.UNAUTHORIZED, "unauthenticated", "API key required"
     ),
     errors.ForbiddenError: ProblemType(HTTPStatus.FORBIDDEN, "forbidden", "Permission denied"),
-    errors.RateLimitedError: ProblemType(
-        HTTPStatus.TOO_MANY_REQUESTS, "rate-limited", "Too many failed attempts"
-    ),
     errors.OverloadedError: ProblemType(
         HTTPStatus.TOO_MANY_REQUESTS, "overloaded", "Too many pending requests"
+    ),
+    errors.RateLimitedError: ProblemType(
+        HTTPStatus.TOO_MANY_REQUESTS, "rate-limited", "Too many failed attempts"
     ),
     errors.DeadlineExceededError: ProblemType(
         HTTPStatus.SERVICE_UNAVAILABLE, "deadline", "Deadline exceeded"

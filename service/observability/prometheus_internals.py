@@ -1,6 +1,6 @@
 """The undocumented names of prometheus_client; other modules reach them through this one.
 
-`exposition` also relies on the names of files, `<type>_<pid>.db`. `pyproject.toml` limits the
+`exposition` also relies on the names of files, `<type>_<pid>.db`. `pyproject.toml` caps the
 version, and `test_prometheus_internals.py` checks each name.
 """
 

@@ -4,6 +4,7 @@ import pytest
 
 from benchmarks.harness.records import RELIABILITY, Cell, Record, read_record
 from benchmarks.reliability import (
+    attacks,
     fuzz,
     openapi_contract,
     overload,
@@ -29,6 +30,7 @@ def make_crashes(record: Record) -> Record:
 
 
 MAKERS = {
+    "attacks": lambda r: attacks.make_record(r.rows, ""),
     "fuzz": lambda r: fuzz.make_record(r.rows, ""),
     "openapi_contract": lambda r: openapi_contract.make_record(r.rows, 20, ""),
     "overload": lambda r: overload.make_record(r.rows, 20, 33.2, 0.1, ""),
