@@ -189,6 +189,7 @@ def _make_limits(settings: Settings) -> Limits:
         samples=settings.max_samples,
         json_bytes=settings.max_json_bytes,
         json_values=settings.max_json_values,
+        image_formats=frozenset(settings.image_formats),
         decoding=DecodingMemory(divide_memory(settings)[1]),
     )
 

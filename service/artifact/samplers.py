@@ -1,16 +1,11 @@
 """Samplers: how latents are drawn. Training judges the same classes that the service draws with."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 import numpy as np
 
-from service.artifact.manifest import NetworkName
 from service.artifact.tensor_files import Floats, TensorRecord
-
-RunNetwork: TypeAlias = Callable[[NetworkName, Floats], list[Floats]]
-"""Runs a network, by name, on (N, ...) float32 and returns each of its outputs."""
 
 
 class Sampler(Protocol):
@@ -70,25 +65,3 @@ class StandardNormal:
         """See `Sampler.draw`."""
         noise = rng.standard_normal((count, self.latent_size))
         return (temperature * noise).astype(np.float32)
-
-
-@dataclass(frozen=True, slots=True)
-class FilteredGan:
-    """Codes of a GAN's images: decoded, they are the images as the autoencoder sees them.
-
-    From report 001. Two networks turn the noise into latents, so machines and backends agree bit
-    for bit on the noise, but on the latents only as closely as on the outputs of networks.
-    """
-
-    noise: StandardNormal
-    run: RunNetwork
-    """Runs `generator` and `encoder`."""
-
-    def draw(
-        self, count: int, rng: np.random.Generator, label: int | None, temperature: float
-    ) -> Floats:
-        """See `Sampler.draw`."""
-        noise = self.noise.draw(count, rng, label, temperature)
-        (images,) = self.run("generator", noise)
-        (codes,) = self.run("encoder", images)
-        return codes

@@ -20,6 +20,8 @@ Item: TypeAlias = ImageFile | NDArray[np.float64]
 """One image of a request: an opened file, or numbers of shape (H, W) or (C, H, W)."""
 
 _MAX_DEPTH = 8
+_ROUNDING = 1e-6
+"""Numbers outside [0, 1] by no more than this are clipped."""
 _WHITE = np.float32(255)
 
 
@@ -62,7 +64,7 @@ def to_batch(
 
     Args:
         images: Opened files and arrays of (H, W) or (C, H, W), in any mix; or one array of
-            (N, C, H, W), (N, H, W) or (H, W), uint8 or floating-point.
+            (N, C, H, W), (N, H, W) or (H, W): floats, booleans, or integers of 0 to 255.
         spec: The bundle's images.
         invert: Whether dark-on-light becomes light-on-dark.
         in_json: Whether the files came inside JSON, which is valid where a file is not.
@@ -104,11 +106,15 @@ def _convert_array(
         expected = ", ".join(str(size) for size in spec.shape)
         detail = f"Expected images of shape (N, {expected}), got {array.shape}."
         raise InvalidInputError(Violation(pointer, detail))
-    if batch.dtype == np.uint8:
-        floats = batch.astype(np.float32) / _WHITE
-    else:
-        _check_range(batch, pointer)
+    if batch.dtype.kind == "f":
+        is_rounded = _check_range(batch, pointer)
         floats = batch.astype(np.float32, copy=False)
+        floats = floats.clip(0, 1) if is_rounded else floats
+    elif batch.dtype.kind == "b":
+        floats = batch.astype(np.float32)
+    else:
+        _check_levels(batch, pointer)
+        floats = batch.astype(np.float32) / _WHITE
     return np.ascontiguousarray(_invert(floats, invert))
 
 
@@ -122,10 +128,11 @@ def _add_axes(array: NDArray[np.generic], spec: ImageSpec) -> NDArray[np.generic
     return array
 
 
-def _check_range(batch: NDArray[np.generic], pointer: str) -> None:
+def _check_range(batch: NDArray[np.generic], pointer: str) -> bool:
+    """Check floats; return whether rounding put one outside [0, 1]."""
     low, high = batch.min(), batch.max()
-    if low >= 0 and high <= 1:
-        return
+    if low >= -_ROUNDING and high <= 1 + _ROUNDING:
+        return bool(low < 0 or high > 1)
     if not np.isfinite(batch).all():
         raise InvalidInputError(Violation(pointer, "Expected finite numbers, got NaN or infinity."))
     hint = ""
@@ -133,6 +140,19 @@ def _check_range(batch: NDArray[np.generic], pointer: str) -> None:
         hint = " Divide integers up to 255 by 255, or send a uint8 .npy array."
     detail = f"Expected numbers in [0, 1], got [{low:g}, {high:g}].{hint}"
     raise InvalidInputError(Violation(pointer, detail))
+
+
+def _check_levels(batch: NDArray[np.generic], pointer: str) -> None:
+    """Check integers; only in uint8 a maximum of 1 is certainly a level and not white."""
+    if batch.dtype == np.uint8:
+        return
+    low, high = batch.min(), batch.max()
+    if low < 0 or high > _WHITE:
+        detail = f"Expected integers from 0 to 255, got [{low}, {high}]."
+        raise InvalidInputError(Violation(pointer, detail))
+    if high == 1:
+        detail = f"{batch.dtype} of 0 and 1 is ambiguous: send bool, or floats in [0, 1], or uint8."
+        raise InvalidInputError(Violation(pointer, detail))
 
 
 def _invert(batch: Floats, invert: Invert) -> Floats:

@@ -10,26 +10,10 @@ from PIL import Image
 from service.artifact.exif import apply_orientation, parse_orientation
 from service.codecs.jpeg import SIGNATURE as JPEG_SIGNATURE
 from service.codecs.jpeg import parse_jpeg
+from service.codecs.other_formats import OPTIONAL_FORMATS, find_format, open_other
 from service.codecs.png import SIGNATURE as PNG_SIGNATURE
 from service.codecs.png import parse_png
 from service.errors import MalformedInputError, UnsupportedFormatError
-
-_UNSUPPORTED = {
-    "GIF": (0, b"GIF8"),
-    "BMP": (0, b"BM"),
-    "TIFF": (0, b"II*\x00"),
-    "TIFF (big-endian)": (0, b"MM\x00*"),
-    "WebP": (8, b"WEBP"),
-    "HEIF or AVIF": (4, b"ftyp"),
-    "JPEG 2000": (4, b"jP  "),
-    "ICO": (0, b"\x00\x00\x01\x00"),
-    "PSD": (0, b"8BPS"),
-    "PostScript": (0, b"%!PS"),
-    "PDF": (0, b"%PDF"),
-    "SVG": (0, b"<svg"),
-    "XML": (0, b"<?xml"),
-    "FITS": (0, b"SIMPLE"),
-}
 
 # Measured as the growth of resident memory per pixel, rounded up.
 _PNG_BYTES = {"L": 4, "RGB": 10, None: 22}
@@ -67,8 +51,12 @@ class ImageFile:
         return image if self.orientation == 1 else apply_orientation(image, self.orientation)
 
 
-def open_image(content: bytes) -> ImageFile:
-    """Open a PNG or JPEG file; nothing is decoded yet.
+def open_image(content: bytes, formats: frozenset[str] = frozenset()) -> ImageFile:
+    """Open an image file; nothing is decoded yet.
+
+    Args:
+        content: The file.
+        formats: The accepted formats other than PNG and JPEG (setting `image_formats`).
 
     Raises:
         MalformedInputError: the file is damaged.
@@ -88,18 +76,30 @@ def open_image(content: bytes) -> ImageFile:
             return ImageFile(
                 image.width, image.height, decode, jpeg.scans, orientation, _JPEG_BYTES
             )
-    except MemoryError:  # not the file's fault
+        return _open_other(content, formats)
+    except (MemoryError, MalformedInputError, UnsupportedFormatError):
         raise
     except Exception as error:
         reason = f": {error}" if type(error) is ValueError else ""
         raise MalformedInputError(f"The image file is damaged{reason}.") from error
-    for name, (offset, mark) in _UNSUPPORTED.items():
-        if content[offset : offset + len(mark)] == mark:
-            raise UnsupportedFormatError(f"Unsupported image format {name}; supported: PNG, JPEG.")
-    raise MalformedInputError("The content is not a PNG or JPEG file.")
 
 
-def open_base64(text: str) -> ImageFile:
+def _open_other(content: bytes, formats: frozenset[str]) -> ImageFile:
+    """Open a file that is neither PNG nor JPEG; raises as `open_image`."""
+    name = find_format(content)
+    if name is None:
+        raise MalformedInputError("The content is not a PNG or JPEG file.")
+    if name not in OPTIONAL_FORMATS or OPTIONAL_FORMATS[name] not in formats:
+        supported = ", ".join(["PNG", "JPEG", *sorted(formats)])
+        hint = " (setting LATENTD_IMAGE_FORMATS)" if name in OPTIONAL_FORMATS else ""
+        raise UnsupportedFormatError(
+            f"Unsupported image format {name}; supported: {supported}{hint}."
+        )
+    image, width, height = open_other(content, name)
+    return ImageFile(width, height, [image].pop)
+
+
+def open_base64(text: str, formats: frozenset[str] = frozenset()) -> ImageFile:
     """Open an image file in base64, or in a `data:` URL of base64.
 
     Both alphabets are accepted (RFC 4648, sections 4 and 5), line breaks within the text, and
@@ -117,7 +117,7 @@ def open_base64(text: str) -> ImageFile:
         raise MalformedInputError(
             "Expected a PNG or JPEG file in base64; URLs are not fetched."
         ) from error
-    return open_image(content)
+    return open_image(content, formats)
 
 
 def _decode_base64(text: str) -> bytes:

@@ -11,14 +11,20 @@ from service.errors import MalformedInputError, UnsupportedFormatError
 
 MEDIA_TYPE = "application/x-npy"
 
-_HEADER_READERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
-_DTYPES = {"u1", "f4", "f8"}
+_HEADER_READERS = {
+    (1, 0): npy.read_array_header_1_0,
+    (2, 0): npy.read_array_header_2_0,
+    (3, 0): npy.read_array_header_2_0,  # differs in the names of fields only, which are rejected
+}
+_DTYPES = frozenset(
+    {"b1", "f2", "f4", "f8", *(f"{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8))}
+)
 _MAX_RANK = 8
 _OTHER_FORMATS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
 
 def read_npy(content: bytes) -> NDArray[np.generic]:
-    """Return the array of a .npy file: uint8, float32 or float64, native byte order, C order.
+    """Return the array of a .npy file: booleans, integers or floats, native byte order, C order.
 
     Raises:
         MalformedInputError: not a complete .npy file, or its header contradicts its size.
@@ -30,10 +36,11 @@ def read_npy(content: bytes) -> NDArray[np.generic]:
     try:
         shape, fortran, dtype = _HEADER_READERS[npy.read_magic(stream)](stream)
     except Exception as error:  # NumPy evaluates a Python literal, which fails in many ways
-        raise MalformedInputError("The body is not a .npy file of version 1 or 2.") from error
+        raise MalformedInputError("The body is not a .npy file of version 1 to 3.") from error
     if dtype.str[1:] not in _DTYPES:
         raise UnsupportedFormatError(
-            f"Unsupported .npy dtype {dtype!s:.40}; supported: uint8, float32, float64."
+            f"Unsupported .npy dtype {dtype!s:.40}; "
+            "supported: bool, integers, float16, float32, float64."
         )
     data = bytearray(memoryview(content)[stream.tell() :])  # writable: torch warns otherwise
     if len(shape) > _MAX_RANK or math.prod(shape) * dtype.itemsize != len(data):

@@ -18,6 +18,7 @@ from service.codecs.image_files import ImageFile, open_base64, open_image
 from service.codecs.multipart import MULTIPART, read_parts
 from service.codecs.npy import MEDIA_TYPE as NPY
 from service.codecs.npy import read_npy
+from service.codecs.other_formats import OPTIONAL_TYPES
 from service.codecs.responses import JSON
 from service.errors import (
     InvalidInputError,
@@ -117,7 +118,7 @@ class RequestBody:
         numbers = self.latents if self.array is None else self.array
         if numbers is None:
             raise InvalidInputError(Violation("/latents", "Missing member 'latents'."))
-        if numbers.shape[1:] != (latent_size,) or not len(numbers) or numbers.dtype == np.uint8:
+        if numbers.shape[1:] != (latent_size,) or not len(numbers) or numbers.dtype.kind != "f":
             detail = (
                 f"Expected floating-point latents of shape (N, {latent_size}), "
                 f"got {numbers.dtype} {numbers.shape}."
@@ -161,10 +162,12 @@ def decode_body(content_type: str, body: bytes, spec: InputSpec, limits: Limits)
     if media_type not in spec.media_types:  # it may have options
         parsed, options = parse_options_header(content_type)
         media_type = parsed.decode("latin-1")
-    if media_type not in spec.media_types:
+    is_optional = media_type in OPTIONAL_TYPES and IMAGE_FILES[0] in spec.media_types
+    if media_type not in spec.media_types and not (is_optional and limits.image_formats):
+        hint = " (setting LATENTD_IMAGE_FORMATS)" if is_optional else ""
         raise UnsupportedFormatError(
             f"Unsupported content type {media_type!r:.80}; "
-            f"supported: {', '.join(spec.media_types)}."
+            f"supported: {', '.join(spec.media_types)}{hint}."
         )
     if media_type == JSON:
         with limits.decoding.hold_json(len(body) * JSON_WEIGHT):
@@ -174,7 +177,7 @@ def decode_body(content_type: str, body: bytes, spec: InputSpec, limits: Limits)
     elif media_type == MULTIPART:
         decoded = RequestBody(items=_decode_parts(body, options.get(b"boundary", b""), limits))
     else:
-        decoded = RequestBody(items=[open_image(body)])
+        decoded = RequestBody(items=[open_image(body, limits.image_formats)])
     _count(decoded, limits)
     return decoded
 
@@ -239,7 +242,10 @@ def _decode_json(body: bytes, spec: InputSpec, limits: Limits) -> RequestBody:
                 Violation("/images", "Expected an array of at least one image.")
             )
         limits.check("images", len(images))
-        decoded.items = [_decode_item(item, f"/images/{i}") for i, item in enumerate(images)]
+        decoded.items = [
+            _decode_item(item, f"/images/{i}", limits.image_formats)
+            for i, item in enumerate(images)
+        ]
     return decoded
 
 
@@ -248,13 +254,13 @@ def _add_batch_axis(array: NDArray[T], single_rank: int | None) -> NDArray[T]:
     return array[None] if array.ndim == single_rank else array
 
 
-def _decode_item(item: object, pointer: str) -> Item:
+def _decode_item(item: object, pointer: str, formats: frozenset[str]) -> Item:
     if isinstance(item, list):
         return read_numbers(item, pointer)
     if not isinstance(item, str):
         raise InvalidInputError(Violation(pointer, "Expected a base64 string or nested numbers."))
     try:
-        return open_base64(item)
+        return open_base64(item, formats)
     except (MalformedInputError, UnsupportedFormatError) as error:
         raise InvalidInputError(Violation(pointer, str(error))) from error
 
@@ -264,7 +270,7 @@ def _decode_parts(body: bytes, boundary: bytes, limits: Limits) -> list[Item]:
 
     def add(content: bytes) -> None:
         limits.check("images", len(items) + 1)
-        items.append(open_image(content))
+        items.append(open_image(content, limits.image_formats))
 
     read_parts(body, boundary, add)
     return items

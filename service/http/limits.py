@@ -30,6 +30,8 @@ class Limits:
     """Values in JSON; an array, an object or a member's name counts as several. One byte may take
     80 in memory."""
 
+    image_formats: frozenset[str] = frozenset()
+    """Accepted formats of image files other than PNG and JPEG."""
     decoding: DecodingMemory = field(default_factory=lambda: DecodingMemory(sys.maxsize))
     """Memory in which all requests decode images and JSON."""
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from service.artifact.densities import KernelDensity
 from service.artifact.manifest import DECODERS
-from service.artifact.samplers import RunNetwork
 from training.randomness import derive_seed
+from training.sampling.filtered_gan import RunNetwork
 from training.sampling.samplers import FittedSampler
 from training.sampling.source_quality import MIN_MEMORISATION, ReferenceImages
 

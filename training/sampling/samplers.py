@@ -16,8 +16,6 @@ from torch import nn
 from service.artifact.densities import STORED_SAMPLERS, Centroids, Uniform
 from service.artifact.manifest import NetworkName, SamplerSpace, SpaceName
 from service.artifact.samplers import (
-    FilteredGan,
-    RunNetwork,
     Sampler,
     StandardNormal,
     StoredSampler,
@@ -29,6 +27,7 @@ from training.fitting.examples import Examples
 from training.fitting.network_set import NetworkSet
 from training.recipe.schema import Recipe, SourceName
 from training.sampling.density import fit_class_density, fit_density, fit_projected_density
+from training.sampling.filtered_gan import FilteredGan, RunNetwork
 from training.sampling.latents import Floats, SplitLatents, encode_splits
 from training.sampling.mixture import fit_mixture
 

@@ -13,10 +13,10 @@ from tqdm import tqdm
 
 from service.artifact import Metric
 from service.artifact.manifest import DECODERS
-from service.artifact.samplers import RunNetwork
 from training.data.splits import LabelledImages, Splits
 from training.errors import RunError, TrainingError
 from training.randomness import make_rng
+from training.sampling.filtered_gan import RunNetwork
 from training.sampling.judge import Judge, JudgeOutput
 from training.sampling.latents import Floats
 from training.sampling.quality_metrics import (

@@ -35,6 +35,7 @@ VALUES = {
     "api_keys_file": "keys",
     "repository_control": "true",
     "cors_origins": '["https://a.example"]',
+    "image_formats": '["webp", "tiff"]',
     "root_path": "/ml/digits",
     "forwarded_allow_ips": '["127.0.0.1", "10.0.0.0/8"]',
     "header_seconds": "1.5",
@@ -46,6 +47,7 @@ VALUES = {
 }
 INVALID = [
     ("port", "abc"),
+    ("image_formats", '["svg"]'),
     ("root_path", "ml"),
     ("root_path", "/ml/"),
     ("forwarded_allow_ips", '["proxy"]'),

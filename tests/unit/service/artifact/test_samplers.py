@@ -12,7 +12,7 @@ from service.artifact.densities import (
     ProjectedDensity,
     Uniform,
 )
-from service.artifact.samplers import FilteredGan, Sampler, StandardNormal
+from service.artifact.samplers import Sampler, StandardNormal
 
 COUNT = 20_000
 CODES = np.array([[-5, 0, 1], [5, 0, 1], [5, 2, 1]], dtype=np.float32)
@@ -28,14 +28,6 @@ FACTORS = np.array(
 MIXTURE = GaussianMixture(np.array([0.25, 0.75]), np.array([[-9, 0, 0], [9, 0, 0]]), FACTORS)
 
 
-def run_fake(network: str, batch: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Generate an image of twice the noise, and encode an image as its pixels plus one."""
-    if network == "generator":
-        return [2 * batch[:, None, None, :]]
-    assert network == "encoder"
-    return [batch[:, 0, 0] + 1]
-
-
 SAMPLERS: dict[str, Sampler] = {
     "uniform": Uniform(np.array([-1, 0, 2], np.float32), np.array([1, 0, 6], np.float32)),
     "centroid": Centroids(CODES[:2], SCALE),
@@ -44,7 +36,6 @@ SAMPLERS: dict[str, Sampler] = {
     "pca-kde": ProjectedDensity(PLANE, MEAN, AXES),
     "gmm": MIXTURE,
     "prior": StandardNormal(3),
-    "gan-filtered": FilteredGan(StandardNormal(3), run_fake),
 }
 CONDITIONAL = ["kde", "class-kde", "pca-kde", "centroid"]
 
@@ -164,13 +155,6 @@ def test_mixture_distribution(temperature: float) -> None:
         assert side.mean() == pytest.approx(MIXTURE.weights[index], abs=0.02)
         assert latents[side].mean(axis=0) == pytest.approx(MIXTURE.means[index], abs=0.1)
         assert np.allclose(np.cov(latents[side].T), factor @ factor.T, atol=0.2 * temperature**2)
-
-
-def test_filtered_gan_returns_codes_of_generated_images() -> None:
-    """Noise passes the generator and the encoder; the temperature scales the noise."""
-    noise = draw("prior", temperature=0.5)
-
-    assert np.array_equal(draw("gan-filtered", temperature=0.5), 2 * noise + 1)
 
 
 @pytest.mark.parametrize("sampler", CONDITIONAL)

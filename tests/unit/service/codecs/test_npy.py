@@ -13,7 +13,6 @@ from service.errors import MalformedInputError, RequestError, UnsupportedFormatE
 from tests.support.image_files import to_npy
 
 TYPES = st.sampled_from(["<f4", ">f4", "<f8", ">f8", "|u1"])
-FLOAT_16 = to_npy(np.zeros(3, np.float16))
 
 
 def make_file(header: str, data: bytes = b"", version: int = 1) -> bytes:
@@ -93,7 +92,7 @@ def test_changed_file_is_read_as_by_numpy(data: st.DataObject) -> None:
         make_file("("),
         make_file("-" * 9000 + "1"),
         make_file("[" * 500),
-        make_file(describe("(1,)"), bytes(4), version=3),
+        make_file(describe("(1,)"), bytes(4), version=4),
         to_npy(np.zeros(9, np.float32))[:-4],
         to_npy(np.zeros(9, np.float32)) + bytes(400),
     ],
@@ -108,12 +107,9 @@ def test_damaged_file_is_malformed(content: bytes) -> None:
 @pytest.mark.parametrize(
     "content",
     [
-        to_npy(np.zeros(3, np.int64)),
         to_npy(np.zeros(3, np.complex64)),
-        to_npy(np.zeros(3, bool)),
         to_npy(np.zeros(3, [("a", "<f4")])),
         to_npy(np.array(["text"])),
-        FLOAT_16,
         make_file(describe("(1,)", "'|O'"), bytes(8)),
         make_file(describe("(1,)", "'(2,)<f4'"), bytes(8)),
         b"PK\x03\x04 an archive",
