@@ -21,7 +21,6 @@ from service.inference.model import load_model
 from service.observability.metrics import FOLDER_VARIABLE
 from service.runtimes import open_runtime
 
-_NICENESS = 10
 _REJECTED = 3
 _MIB = 1024 * 1024
 
@@ -40,13 +39,32 @@ class Trial:
     """Digests of the bundles that were loaded."""
 
     def check(self, bundle: Bundle, backend: GraphFormat) -> None:
-        """Load a bundle in a new process, unless the same one was loaded before.
+        """Load a bundle in a new process, unless one of the workers has loaded the same before.
 
         Raises:
             ArtifactError: it cannot be loaded within the limits.
         """
         if bundle.digest in self._passed:
             return
+        shared = os.environ.get(FOLDER_VARIABLE)
+        if shared is None:
+            self._run(bundle, backend)
+        else:
+            self._run_once(bundle, backend, Path(shared))
+        self._passed.add(bundle.digest)
+
+    def _run_once(self, bundle: Bundle, backend: GraphFormat, folder: Path) -> None:
+        """Run the trial if no other worker has passed it; wait for one that is running."""
+        import fcntl  # noqa: PLC0415 - not on Windows, where workers cannot share a socket either
+
+        marker = folder / f"passed-{bundle.digest}-{backend}"
+        with (folder / "trial.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not marker.exists():
+                self._run(bundle, backend)
+                marker.touch()
+
+    def _run(self, bundle: Bundle, backend: GraphFormat) -> None:
         place = [str(self.store.resolve()), bundle.name, str(bundle.version), backend]
         limits = [str(self.seconds), str(self.memory_bytes)]
         environment = {name: text for name, text in os.environ.items() if name != FOLDER_VARIABLE}
@@ -71,13 +89,11 @@ class Trial:
                 f"loading crashes, or takes more than {self.memory_bytes // _MIB} MiB of memory or "
                 f"{self.seconds:g} s of CPU time"
             )
-        self._passed.add(bundle.digest)
 
 
 def main(arguments: list[str]) -> int:
     """Load a bundle; print the reason if it is rejected."""
     store, name, version, backend, seconds, memory_bytes = arguments
-    os.nice(_NICENESS)
     runtime = open_runtime(cast("GraphFormat", backend), 1)
     _limit(float(seconds), int(memory_bytes))
     try:

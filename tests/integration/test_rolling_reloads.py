@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_new_versions_lose_no_request(tmp_path: Path) -> None:
     """No request fails, and each response comes from the model that it names."""
-    flags = {"seconds": 4, "quiet-seconds": 1, "versions": 3, "rate": 30, "workers": 2}
+    flags = {"seconds": 12, "quiet-seconds": 1, "versions": 3, "rate": 30, "workers": 2}
     arguments = [f"--{name}={value}" for name, value in {**flags, "output": tmp_path}.items()]
 
     subprocess.run(

@@ -10,6 +10,7 @@ from service.artifact import open_bundle
 from service.errors import ArtifactError
 from service.inference.registry import Registry
 from service.inference.trial import Trial
+from service.observability.metrics import FOLDER_VARIABLE
 from service.settings import MIB, Settings
 from tests.support.fakes import FakeRuntime, write_bundle
 
@@ -75,3 +76,15 @@ def test_setting_disables_trials(tmp_path: Path, seconds: float, *, is_tried: bo
     registry = build_registry(Settings(models_store=tmp_path, load_seconds=seconds))
 
     assert (registry._trial is not None) == is_tried
+
+
+def test_workers_share_one_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bundle that passed in one worker is not tried in another one."""
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    bundle = open_bundle(STORE, "mnist", 2)
+
+    Trial(STORE, 60, 200 * MIB).check(bundle, "onnx")
+    Trial(STORE, 1e-3, MIB).check(bundle, "onnx")
+
+    with pytest.raises(ArtifactError):
+        Trial(STORE, 1e-3, MIB).check(bundle, "torchscript")
