@@ -196,7 +196,7 @@ async def read_plain_body(
         LimitExceededError: the body is too long, as sent or decompressed.
     """
     encoding = context.headers.get(b"content-encoding", "")
-    must_decompress = is_compressed(encoding)
+    must_decompress = encoding != "" and is_compressed(encoding)
     limits: Limits = engine.limits
     limit = "json_bytes" if is_json and limits.json_bytes < limits.body_bytes else "body_bytes"
     body = await context.read_body(limits, limit)

@@ -38,12 +38,13 @@ def to_pixels(image: Image.Image, spec: ImageSpec, invert: Invert = "false") -> 
     Raises:
         OSError, ValueError, SyntaxError and others that Pillow raises for broken files.
     """
-    converted = decode_with_alpha(image)
+    is_decoded = image.format is None and image.mode in _MODES.values()
+    converted = image if is_decoded else decode_with_alpha(image)
     if exif := image.info.get("exif"):  # after decoding: it may be stored after the pixels
         converted = apply_orientation(converted, parse_orientation(exif))
-    mode, background = _MODES[spec.channels], _get_background(spec)
+    mode = _MODES[spec.channels]
     if converted.has_transparency_data:
-        converted = blend_transparency(converted, mode, background)
+        converted = blend_transparency(converted, mode, _get_background(spec))
     if converted.mode != mode:
         converted = converted.convert(mode)
     if converted.size != (spec.width, spec.height):
@@ -55,7 +56,9 @@ def to_pixels(image: Image.Image, spec: ImageSpec, invert: Invert = "false") -> 
     if invert == "auto":
         light = to_light_on_dark(pixels.astype(np.float32) / _WHITE)
         pixels = np.rint(light * _WHITE).astype(np.uint8)
-    return _pad(pixels, spec, background)
+    if pixels.shape[1:] != (spec.height, spec.width):
+        pixels = _pad(pixels, spec)
+    return np.ascontiguousarray(pixels)
 
 
 def _get_background(spec: ImageSpec) -> tuple[int, ...]:
@@ -75,15 +78,11 @@ def _resize(image: Image.Image, spec: ImageSpec) -> Image.Image:
     return image.resize(size, Image.Resampling.BILINEAR)
 
 
-def _pad(
-    pixels: NDArray[np.uint8], spec: ImageSpec, background: tuple[int, ...]
-) -> NDArray[np.uint8]:
+def _pad(pixels: NDArray[np.uint8], spec: ImageSpec) -> NDArray[np.uint8]:
     """Center an image on the background."""
     _, height, width = pixels.shape
-    if (height, width) == (spec.height, spec.width):
-        return np.ascontiguousarray(pixels)
     padded = np.empty(spec.shape, np.uint8)
-    padded[:] = np.array(background, np.uint8)[:, None, None]
+    padded[:] = np.array(_get_background(spec), np.uint8)[:, None, None]
     top, left = round((spec.height - height) / 2), round((spec.width - width) / 2)
     padded[:, top : top + height, left : left + width] = pixels
     return padded

@@ -14,7 +14,7 @@ from service.artifact.pixels import Invert, to_pixels
 from service.artifact.tensor_files import Floats
 from service.codecs.image_files import ImageFile
 from service.errors import InvalidInputError, MalformedInputError, Violation
-from service.http.memory import DecodingMemory
+from service.http.memory import UNCOUNTED_BYTES, DecodingMemory
 
 Item: TypeAlias = ImageFile | NDArray[np.float64]
 """One image of a request: an opened file, or numbers of shape (H, W) or (C, H, W)."""
@@ -85,7 +85,9 @@ def to_batch(
             batch[index] = _convert_array(item[None], spec, invert, f"/images/{index}")[0]
             continue
         try:
-            with decoding.hold(item.decoding_bytes) if decoding else nullcontext():
+            memory = item.width * item.height * item.pixel_bytes
+            is_counted = decoding and memory > UNCOUNTED_BYTES
+            with decoding.hold(memory) if decoding and is_counted else nullcontext():
                 batch[index] = to_pixels(item.decode_upright(), spec, invert)
         except MemoryError:  # not the file's fault
             raise

@@ -15,7 +15,7 @@ from service.codecs.png import SIGNATURE as PNG_SIGNATURE
 from service.codecs.png import parse_png
 from service.errors import MalformedInputError, UnsupportedFormatError
 
-# Measured as the growth of resident memory per pixel, rounded up.
+# Estimates from the copies that the conversion makes.
 _PNG_BYTES = {"L": 4, "RGB": 10, None: 22}
 _JPEG_BYTES = 12
 _TO_STANDARD_BASE64 = str.maketrans({"-": "+", "_": "/", **dict.fromkeys(" \t\r\n")})
@@ -39,11 +39,6 @@ class ImageFile:
     """Exif orientation; 1 is upright."""
     pixel_bytes: int = 22
     """Memory per pixel, including the copies that the conversion makes."""
-
-    @property
-    def decoding_bytes(self) -> int:
-        """Memory that the decoded image takes."""
-        return self.width * self.height * self.pixel_bytes
 
     def decode_upright(self) -> Image.Image:
         """Return the image with its orientation applied; raises as `decode`."""

@@ -21,7 +21,8 @@ _HEADER = struct.Struct(">IIBBBBB")
 _END = struct.pack(">I4sI", 0, b"IEND", zlib.crc32(b"IEND"))
 _PLAIN_MODES = {(8, 0, 0, 0, 0): "L", (8, 2, 0, 0, 0): "RGB"}
 """Pillow's modes by bit depth, colour type, compression, filter and interlace method."""
-_BLACK: tuple[object, ...] = (0, (0, 0, 0))
+_FILL = 77
+"""Level of pixels that the stream does not reach: a rare one, since it costs a check."""
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Samples of a pixel by colour type."""
 _PASSES = (
@@ -63,9 +64,10 @@ class Png:
         """
         if self.plain_mode is not None:
             size = (self.width, self.height)
-            pixels = b"".join(self.data)
-            image = Image.frombytes(self.plain_mode, size, pixels, "zip", self.plain_mode)
-            if image.getpixel((self.width - 1, self.height - 1)) in _BLACK:  # it may be missing
+            color = _FILL if self.plain_mode == "L" else (_FILL, _FILL, _FILL)
+            image = Image.new(self.plain_mode, size, color)
+            image.frombytes(b"".join(self.data), "zip", self.plain_mode)
+            if image.getpixel((self.width - 1, self.height - 1)) == color:  # it may be missing
                 self._check_length()
             return image
         self._check_length()

@@ -200,8 +200,9 @@ def _count(body: RequestBody, limits: Limits) -> None:
             size = item.width * item.height
             pixels += size
             passes += size * item.scans
-            largest = max(largest, item.decoding_bytes)
-    limits.check("images", body.count)
+            largest = max(largest, size * item.pixel_bytes)
+    if body.count > 1:
+        limits.check("images", body.count)
     limits.check("pixels", pixels)
     limits.decoding.check(largest)
     body.decoding = limits.decoding

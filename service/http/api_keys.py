@@ -119,7 +119,7 @@ def authorize(context: RequestContext, keys: Sequence[Key]) -> None:
     key = _find_key(keys, text)
     if key is None:
         raise AuthenticationError("The API key is unknown.")
-    context.key = key.name
+    context.key = context.client = key.name
     if not key.scopes & _required_scopes(path):
         raise ForbiddenError(f"The key {key.name!r} lacks the permission for this path.")
 

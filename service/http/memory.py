@@ -20,7 +20,7 @@ _LARGE_SHARE = 0.75
 _WAITING_SECONDS = 2.0
 """Time after a rejection during which a client counts as waiting; `Retry-After` is one second."""
 _MAX_WAITING = 256
-_UNCOUNTED_BYTES = 1024 * 1024
+UNCOUNTED_BYTES = 1024 * 1024
 """Decoding that takes less may run on the event loop, which must not wait."""
 
 
@@ -70,7 +70,8 @@ class MemoryBudget:
                 f"The requests in memory, or those of one client, exceed {limit} bytes "
                 "(setting LATENTD_MAX_PENDING_BYTES)."
             )
-        self.hold(count, client)
+        self._reserved += count
+        self._by_client[client] += count
 
     def hold(self, count: int, client: str = "") -> None:
         """Reserve bytes that already exist, even over the limit."""
@@ -118,7 +119,7 @@ class DecodingMemory:
         Parsers of JSON hold the interpreter's lock: two threads would take as long as one, and
         delay the event loop twice.
         """
-        is_long = count > _UNCOUNTED_BYTES
+        is_long = count > UNCOUNTED_BYTES
         with self._json if is_long else contextlib.nullcontext(), self.hold(count):
             yield
 
@@ -128,7 +129,7 @@ class DecodingMemory:
 
         Blocks must not be nested.
         """
-        if count <= _UNCOUNTED_BYTES:
+        if count <= UNCOUNTED_BYTES:
             yield
             return
         count = min(count, self._max_bytes)

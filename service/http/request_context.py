@@ -35,6 +35,10 @@ _POLICY = b"content-security-policy"
 _DATA_HEADERS = (*_SECURITY_HEADERS, (_POLICY, _DATA_POLICY), (b"cache-control", b"no-store"))
 
 
+_TINY_BYTES = 16 * 1024
+"""Responses up to this length are not reserved; requests take as much memory anyway."""
+
+
 class RequestContext:
     """A request and its response, as the request wrapper and the operations see them."""
 
@@ -45,7 +49,10 @@ class RequestContext:
         "_receive",
         "_response_bytes",
         "_send",
+        "address",
         "bytes_out",
+        "client",
+        "declared_length",
         "headers",
         "is_ended",
         "key",
@@ -101,8 +108,14 @@ class RequestContext:
         self.path = get_route_path(scope)
         self.route: tuple[str, str] | None = None
         """The name and the path pattern of its operation; FastAPI's routes are in the scope."""
+        self.address: str = (scope.get("client") or ("",))[0]
+        """Address of the client; empty if it is unknown."""
+        self.client = self.address
+        """Identifies the client: the name of its API key, or its address."""
         self.key: str | None = None
         """Name of its API key."""
+        self.declared_length = parse_length(self.headers.get(b"content-length", ""))
+        """The declared length of the body; None without a usable one."""
         self.trace: Context | None = None
         """Its trace, if it is traced."""
         self.model: str | None = None
@@ -111,22 +124,6 @@ class RequestContext:
         """Status of the response; None before the response starts."""
         self.bytes_out: int | None = None
         self.is_ended = False
-
-    @property
-    def address(self) -> str:
-        """The address of the client; empty if it is unknown."""
-        address: str = (self.scope.get("client") or ("",))[0]
-        return address
-
-    @property
-    def client(self) -> str:
-        """Identify the client: the name of its API key, or its address."""
-        return self.key or self.address
-
-    @property
-    def declared_length(self) -> int | None:
-        """The declared length of the body; None without a usable one."""
-        return parse_length(self.headers.get(b"content-length", ""))
 
     async def receive(self) -> Message:
         """Receive the next part of the body and reserve its bytes.
@@ -149,9 +146,10 @@ class RequestContext:
         self.reserved += count
 
     def reserve_response(self, count: int) -> None:
-        """Reserve memory for a response of a predicted size; raises as `reserve`."""
-        self.reserve(count)
-        self._response_bytes = count
+        """Reserve memory for a response of a predicted size, if it is not tiny; see `reserve`."""
+        if count > _TINY_BYTES:
+            self.reserve(count)
+            self._response_bytes = count
 
     def release(self) -> None:
         """Release the memory of the request and its response."""

@@ -255,7 +255,7 @@ def test_lack_of_memory_is_not_the_file(monkeypatch: pytest.MonkeyPatch) -> None
         raise MemoryError
 
     image = open_image(PLAIN)
-    monkeypatch.setattr(Image, "frombytes", fail)
+    monkeypatch.setattr(Image.Image, "frombytes", fail)
     monkeypatch.setattr("service.codecs.image_files.parse_png", fail)
 
     with pytest.raises(MemoryError):

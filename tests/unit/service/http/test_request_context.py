@@ -7,6 +7,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from service.errors import LimitExceededError, OverloadedError
+from service.http.api_keys import INFER, authorize, make_key
 from service.http.limits import Limits
 from service.http.memory import MemoryBudget
 from service.http.request_context import RequestContext
@@ -49,13 +50,15 @@ def test_malformed_id_is_replaced(given: str) -> None:
 
 def test_client_is_the_key_or_the_address() -> None:
     """A client is identified by the name of its key, else by its address, if that is known."""
-    context = FakeRequest().make_context()
+    text, key = make_key("ci", frozenset({INFER}))
+    request = FakeRequest(headers={"X-API-Key": text})
+    context = request.make_context()
 
     assert context.client == "192.0.2.1"
-    context.key = "ci"
-    assert context.client == "ci"
-    context.key = context.scope["client"] = None
-    assert context.client == ""
+    authorize(context, [key])
+    assert context.client == context.key == "ci"
+    request.scope["client"] = None
+    assert request.make_context().client == ""
 
 
 @pytest.mark.parametrize("chunks", [[b"body"], [b"bo", b"", b"dy"], [b"", b"body"]])
