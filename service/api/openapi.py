@@ -179,6 +179,8 @@ def _correct(document: dict[str, Any]) -> None:
         for operation in methods.values():
             if not path.startswith("/v1") or "requestBody" not in operation:
                 operation["responses"].pop("422", None)
+                # The docstring of an endpoint says more than its name, FastAPI's summary.
+                operation["summary"] = operation.pop("description").rstrip(".")
             if "{version}" in path:
                 operation.setdefault("parameters", []).append(_VERSION)
     for name in ("HTTPValidationError", "ValidationError"):

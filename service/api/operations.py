@@ -71,7 +71,8 @@ def _denoise(call: Call[schemas.DenoiseParameters]) -> Steps[Response]:
 def _classify(call: Call[schemas.ClassifyParameters]) -> Steps[Response]:
     labels, top_k = call.model.manifest.classes or (), call.parameters.top_k
     if top_k > len(labels):
-        detail = f"{call.model.reference} has {len(labels)} classes, got {top_k}."
+        count = f"{len(labels)}, the number of classes of {call.model.reference}"
+        detail = f"Expected top_k of at most {count}, got {top_k}."
         raise InvalidInputError(Violation("/top_k", detail))
     predictions = []
     for classes in (yield from operations.classify(_decode_images(call), top_k)):

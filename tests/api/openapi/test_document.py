@@ -70,13 +70,18 @@ def test_document_is_openapi_3_1(document: Document) -> None:
 
 
 def test_every_route_is_documented(document: Document) -> None:
-    """Operations, models and health routes are documented with unique ids and descriptions."""
+    """Every route has a unique id and a summary that is a phrase, not the name of a function."""
     operations = [route for path in document["paths"].values() for route in path.values()]
 
     assert document["paths"].keys() >= {f"/v1/{operation}" for operation in OPERATIONS}
     assert document["paths"].keys() >= {"/v1/models", "/v1/models/{name}", "/livez", "/readyz"}
     assert len({operation["operationId"] for operation in operations}) == len(operations)
-    assert all(operation.get("description") for operation in operations)
+    for operation in operations:
+        name = operation["operationId"].replace("_", " ")
+        assert operation["summary"].lower() != name.removesuffix(" of version"), name
+        assert " " in operation["summary"], name
+    for operation in OPERATIONS:
+        assert document["paths"][f"/v1/{operation}"]["post"]["description"]
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
