@@ -51,11 +51,13 @@ def test_api_key_is_requested_and_kept_in_the_tab(visit: Opener, store: Path) ->
         serve(store, default_model="full", api_keys=KEY.to_line()) as address,
         visit(address, allow_rejections=True) as page,
     ):
-        expect(page.locator("#trouble")).to_have_text("no key was given")
+        expect(page.locator("#trouble")).to_have_text(
+            "This path requires an API key, and the request has none."
+        )
         expect(page.locator("#key")).to_be_focused()
         page.keyboard.type("wrong")
         page.keyboard.press("Enter")
-        expect(page.locator("#trouble")).to_have_text("the key is none of those known here")
+        expect(page.locator("#trouble")).to_have_text("The API key is unknown.")
         page.locator("#key").fill(TEXT)
         page.keyboard.press("Enter")
         expect(page.locator("#reconstruction")).to_be_enabled()
@@ -147,7 +149,7 @@ def test_rejection_shows_the_detail_of_the_problem(visit: Opener, store: Path) -
         page.locator("#count").press("Enter")
         error = page.locator(".batch .error").first
         expect(error).to_have_text(
-            "99 samples asked for; at most 65 are allowed (setting LATENTD_MAX_SAMPLES)"
+            "Request has 99 samples, at most 65 are allowed (setting LATENTD_MAX_SAMPLES)."
         )
         page.locator("#count").fill("9")
         page.locator("#count").press("Enter")
