@@ -63,21 +63,11 @@ def create_app(
     if settings.otlp_endpoint:
         start_tracing(settings.otlp_endpoint)
 
-    @contextlib.asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Lifecycle]]:
-        if not registry.models:
-            _load(registry)
-        scheduler.start()
-        async with watching(registry, settings.watch_seconds):
-            yield {"lifecycle": engine.lifecycle}  # the server sets it to draining
-        scheduler.close()
-        stop_tracing()
-
     app = FastAPI(
         title="latentd",
         summary="Encode, decode, reconstruct, denoise, classify, sample: image autoencoders",
         version=version("latentd"),
-        lifespan=lifespan,
+        lifespan=lambda _: _run_background(engine, settings.watch_seconds),
         docs_url=None,
         redoc_url=None,
         generate_unique_id_function=_name_route,
@@ -87,15 +77,9 @@ def create_app(
     )
     app.state.engine = engine
     install_handlers(app)
-    for router in (
-        make_router(operations),
-        models.router,
-        oip.router,
-        repository.router,
-        health.router,
-        pages.router,
-    ):
-        app.include_router(router)
+    app.include_router(make_router(operations))
+    for part in (models, oip, repository, health, pages):
+        app.include_router(part.router)
     if settings.repository_control:
         guard = CsrfGuard(settings.cors_origins, has_keys=bool(keys))
         app.include_router(repository.control, dependencies=[Depends(guard)])
@@ -113,6 +97,20 @@ def create_app(
     # FastAPI's documented way to change the document.
     app.openapi = _make_openapi(app, engine, needs_key=bool(keys))  # type: ignore[method-assign]
     return app
+
+
+@contextlib.asynccontextmanager
+async def _run_background(
+    engine: Engine, watch_seconds: float
+) -> AsyncIterator[dict[str, Lifecycle]]:
+    """Load the models, run the threads and watch the store while the application runs."""
+    if not engine.registry.models:
+        _load(engine.registry)
+    engine.scheduler.start()
+    async with watching(engine.registry, watch_seconds):
+        yield {"lifecycle": engine.lifecycle}  # the server sets it to draining
+    engine.scheduler.close()
+    stop_tracing()
 
 
 def build_registry(
