@@ -129,13 +129,14 @@ def test_coordinates_are_rounded_by_column() -> None:
 
 
 def test_report_page_has_a_strict_policy(client: httpx.Client) -> None:
-    """The report is an HTML page whose policy allows embedded images and no script."""
+    """The report is a sandboxed page whose policy allows embedded images and no script."""
     response = client.get(client.get("/v1/models/full").json()["report"])
 
     assert response.content == REPORT
     assert response.headers["Content-Type"] == "text/html; charset=utf-8"
     policy = response.headers["Content-Security-Policy"]
     assert policy.startswith("default-src 'none'; img-src data:; style-src 'unsafe-inline';")
+    assert "sandbox" in policy.split("; ")
     assert "script" not in policy
 
 

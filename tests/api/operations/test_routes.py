@@ -1,5 +1,6 @@
 """Requests find an operation by its exact path and method."""
 
+import codecs
 from typing import Any
 
 import httpx
@@ -35,3 +36,17 @@ def test_route(
 
     assert response.status_code == status
     assert (response.headers.get("Allow") == "POST") == (status == 405)
+
+
+def test_json_may_begin_with_a_byte_order_mark(client: httpx.Client) -> None:
+    """A UTF-8 byte order mark before JSON, as some editors and clients write it, is skipped."""
+    headers = {"Content-Type": "application/json"}
+    body = b'{"count": 2, "seed": 1}'
+
+    plain, marked = (
+        client.post("/v1/sample", content=start + body, headers=headers)
+        for start in (b"", codecs.BOM_UTF8)
+    )
+
+    assert marked.status_code == 200
+    assert marked.content == plain.content
