@@ -44,6 +44,11 @@ class Model:
     values: Mapping[NetworkName, int]
     """Numbers per image in the input and the outputs."""
 
+    @property
+    def image_values(self) -> int:
+        """Numbers of one image."""
+        return math.prod(self.manifest.image.shape)
+
     def space(self, name: SpaceName) -> SpaceSpec:
         """Return the specification of a latent space of the bundle."""
         return self.manifest.spaces[name]
