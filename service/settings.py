@@ -96,6 +96,8 @@ class Settings(BaseSettings):
     """Maximum number of pending requests per worker; more are rejected with 429."""
     request_seconds: PositiveSeconds = 30.0
     """Timeout of a request in the queue, in seconds; then it is rejected with 503."""
+    run_seconds: NonNegativeSeconds = 30.0
+    """Timeout of a run of a network, in seconds; 0 for none. TorchScript ignores it."""
     max_body_bytes: PositiveInt = 32 * MIB
     """Maximum size of a request body, in bytes."""
     memory_bytes: NonNegativeInt = 0
