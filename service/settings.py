@@ -98,6 +98,8 @@ class Settings(BaseSettings):
     """Timeout of a request in the queue, in seconds; then it is rejected with 503."""
     run_seconds: NonNegativeSeconds = 30.0
     """Timeout of a run of a network, in seconds; 0 for none. TorchScript ignores it."""
+    max_client_connections: NonNegativeInt = 0
+    """Maximum number of open connections of a client, not of proxies; 0 for 3/4 of `ulimit -n`."""
     max_body_bytes: PositiveInt = 32 * MIB
     """Maximum size of a request body, in bytes."""
     memory_bytes: NonNegativeInt = 0
