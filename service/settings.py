@@ -99,8 +99,8 @@ class Settings(BaseSettings):
     """Maximum total of pixels in the image files of a request."""
     max_samples: Annotated[int, Field(ge=2)] = 1024
     """Maximum number of generated images in a request; at least 2."""
-    image_formats: list[Literal["webp", "gif", "bmp", "tiff"]] = []
-    """Accepted image files other than PNG and JPEG, e.g. '["webp", "gif", "bmp", "tiff"]'."""
+    image_formats: list[Literal["webp", "gif", "bmp", "tiff", "avif"]] = []
+    """Accepted image files other than PNG and JPEG, e.g. '["webp", "avif"]'."""
     api_keys: str = ""
     """API keys: lines printed by `latentd key`, separated by ';'. Without keys access is open."""
     api_keys_file: Path | None = None
