@@ -44,13 +44,13 @@ def make_train_parser() -> argparse.ArgumentParser:
         "recipe",
         nargs="?",
         metavar="FOLDER|RECIPE",
-        help="your pictures: a folder, a .zip or .tar archive, a .csv or .jsonl table, .npz arrays "
+        help="your images: a folder, a .zip or .tar archive, a .csv or .jsonl table, .npz arrays "
         f"or hf:NAME; or a recipe: one of {', '.join(list_recipes())}, or a .toml file",
     )
     add(
         "--dataset",
         metavar="NAME|FOLDER",
-        help=f"one of {', '.join(list_datasets())}, or your pictures, for a recipe",
+        help=f"one of {', '.join(list_datasets())}, or your images, for a recipe",
     )
     add("--name", help="the bundle's name (default: from the recipe or the folder)")
     add("--epochs", type=int, metavar="N", help="epochs of every network")

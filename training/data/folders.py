@@ -1,13 +1,12 @@
-"""Own pictures as a data set: a folder, an archive, a table, arrays or a Hugging Face data set.
+"""Own images as a data set: a folder, an archive, a table, arrays or a Hugging Face data set.
 
-`service.artifact` opens and converts pictures, so that a network receives the same pixels in
+`service.artifact` opens and converts images, so that a network receives the same pixels in
 training and in the service.
 """
 
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-
 
 from training.data.reading.assignment import Assignment, assign, check_counts
 from training.data.reading.choices import choose_image
@@ -28,16 +27,16 @@ _MAX_UNREADABLE = 0.5
 
 
 def read_folder(source: str | Path, recipe: DataRecipe, seed: int, scratch: Path) -> Splits:
-    """Read, decode and split a data set of pictures.
+    """Read, decode and split a data set of images.
 
     Args:
         source: The data set, as `open_source` accepts it.
-        recipe: Image size and channels (None: inferred from the pictures) and held-out shares.
+        recipe: Image size and channels (None: inferred from the images) and held-out shares.
         seed: The recipe's seed.
         scratch: Folder for pixels that would fill much of the memory, and for unpacked files.
 
     Raises:
-        DataError: the source or its pictures cannot be used.
+        DataError: the source or its images cannot be used.
     """
     catalogue = open_source(str(source), scratch)
     layout = _arrange(catalogue, use_classes=recipe.classes)

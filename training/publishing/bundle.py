@@ -39,7 +39,6 @@ from training.report.page import REPORT_FILE, draw_plots, make_page
 from training.sampling.samplers import sampler_file
 from training.sampling.source_quality import choose_source
 
-
 _IDENTITY = {"dataset_digest", "images", "seed", "recipe", "epochs"}
 
 

@@ -1,1 +1,1 @@
-"""Reading of pictures: a survey, the choice of the image format, decoding, and splits."""
+"""Reading of images: a survey, the choice of the image format, decoding, and splits."""

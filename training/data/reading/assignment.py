@@ -1,4 +1,4 @@
-"""Assignment of pictures to splits and classes, after copies have been left out."""
+"""Assignment of images to splits and classes, after copies have been left out."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ _ORDER: dict[Part | None, int] = {None: 0, "train": 0, "validation": 1, "test": 
 
 @dataclass(frozen=True, slots=True)
 class Copies:
-    """Pictures with the same pixels as an earlier one."""
+    """Images with the same pixels as an earlier one."""
 
     is_first: NDArray[np.bool_]
     """(M,) whether a row is the first with its pixels: training images come first."""
@@ -31,7 +31,7 @@ class Copies:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """The rows of the decoded pictures that each split takes."""
+    """The rows of the decoded images that each split takes."""
 
     rows: dict[str, Indices]
     """Ascending rows of `train`, `validation`, `test` and `defects`."""
@@ -44,23 +44,23 @@ class Assignment:
 def assign(
     catalogue: Catalogue, layout: Layout, decoded: Decoded, recipe: DataRecipe, seed: int
 ) -> Assignment:
-    """Assign the decoded pictures to splits and classes; copies are left out.
+    """Assign the decoded images to splits and classes; copies are left out.
 
     Raises:
-        DataError: too few pictures are left.
+        DataError: too few images are left.
     """
     copies = find_copies(decoded.digests, decoded.rows, layout)
     is_defect = np.array([layout.defects[row] is not None for row in decoded.rows], bool)
     kept = np.flatnonzero(copies.is_first & ~is_defect)
-    pictures = decoded.rows[kept].tolist()
-    check_counts([layout.labels[index] for index in pictures if layout.trains(index)], recipe)
-    classes = _list_classes(catalogue, layout, pictures)
+    images = decoded.rows[kept].tolist()
+    check_counts([layout.labels[index] for index in images if layout.trains(index)], recipe)
+    classes = _list_classes(catalogue, layout, images)
     numbers = {name: number for number, name in enumerate(classes or ())}
     labels = None
     if classes is not None:
         labels = np.array([numbers.get(layout.labels[row] or "", -1) for row in decoded.rows])
     splits = _assign_parts(
-        [layout.parts[index] for index in pictures],
+        [layout.parts[index] for index in images],
         None if labels is None else labels[kept],
         recipe,
         seed,
@@ -71,17 +71,17 @@ def assign(
 
 
 def _list_classes(
-    catalogue: Catalogue, layout: Layout, pictures: Sequence[int]
+    catalogue: Catalogue, layout: Layout, images: Sequence[int]
 ) -> tuple[str, ...] | None:
     """Return the classes in the order of the library, else of their names.
 
     Raises:
-        DataError: all training pictures of a class are unreadable or copies.
+        DataError: all training images of a class are unreadable or copies.
     """
     expected = {
         label for index, label in enumerate(layout.labels) if label and layout.trains(index)
     }
-    found = {layout.labels[index] for index in pictures if layout.trains(index)}
+    found = {layout.labels[index] for index in images if layout.trains(index)}
     if lost := expected - found:
         raise DataError(
             f"All training images of class {show(min(lost))} are unreadable or copies of others; "
@@ -115,20 +115,20 @@ def find_copies(digests: NDArray[np.void], rows: Indices, layout: Layout) -> Cop
 
 
 def check_counts(labels: Sequence[str | None], recipe: DataRecipe) -> None:
-    """Reject training pictures that are too few, in all or of a class.
+    """Reject training images that are too few, in all or of a class.
 
     Raises:
         DataError: the message says what to do.
     """
     if len(labels) < MIN_IMAGES:
-        found = "one picture" if len(labels) == 1 else f"{len(labels)} different pictures"
+        found = "one image" if len(labels) == 1 else f"{len(labels)} different images"
         raise DataError(f"Expected at least {MIN_IMAGES} images to train on, got {found}; add more")
     counts = Counter(label for label in labels if label is not None)
     small = {name: count for name, count in counts.items() if count < recipe.min_per_class}
     if not small:
         return
     name, count = min(small.items(), key=lambda item: item[1])
-    has = "one picture" if count == 1 else f"{count} pictures"
+    has = "one image" if count == 1 else f"{count} images"
     others = f" (and {len(small) - 1} more classes have few)" if len(small) > 1 else ""
     raise DataError(
         f"the class {show(name)} has {has} to train on{others}, expected at least "

@@ -18,7 +18,7 @@ Resize: TypeAlias = Literal["pad", "crop", "stretch"]
 
 _MIN_SIDE = 8
 _SIDE_STEP = 8
-"""Pictures that are reduced anyway get sides that convolutions halve three times."""
+"""Images that are reduced anyway get sides that convolutions halve three times."""
 _MAX_COLOR_PART = 0.01
 _TRANSPARENT_PART = 0.5
 _BRIGHT = 200
@@ -78,7 +78,7 @@ def _choose_channels(
     note = "colour" if channels == 3 else "grey"  # noqa: PLR2004 - red, green and blue
     if channels == 1 and colored:
         names = show_list(catalogue.names[look.index] for look in colored)
-        subject = "one picture is" if len(colored) == 1 else f"{len(colored)} pictures are"
+        subject = "one image is" if len(colored) == 1 else f"{len(colored)} images are"
         note += f"; {subject} in colour and read as grey ({names}; --channels 3 keeps colours)"
     return channels, note
 
@@ -96,7 +96,7 @@ def _choose_sides(recipe: DataRecipe, looks: Sequence[Look]) -> tuple[int, int]:
 
 
 def _choose_background(looks: Sequence[Look]) -> tuple[Color, bool]:
-    """Return the background's colour, and whether padding with it continues the pictures."""
+    """Return the background's colour, and whether padding with it continues the images."""
     transparent = [look for look in looks if look.is_transparent]
     if len(transparent) >= _TRANSPARENT_PART * len(looks):
         brightness = float(np.median([look.brightness for look in transparent]))
@@ -120,7 +120,7 @@ def _to_channels(color: Color, channels: int) -> tuple[float, ...]:
 
 
 def _choose_levels(looks: Sequence[Look]) -> tuple[int, int] | None:
-    """Return the levels of 16-bit pictures that become black and white; None: the whole range.
+    """Return the levels of 16-bit images that become black and white; None: the whole range.
 
     One pixel in ten thousand may be clipped at each end: detectors have defective pixels.
     """
@@ -139,7 +139,7 @@ def _describe_fit(image: ImageSpec, looks: Sequence[Look]) -> str:
     varies = np.maximum(relative, 1 / relative) > _EQUAL_ASPECTS
     if not varies.any():
         return ""
-    share = f"{100 * varies.mean():.0f} % of the pictures have another aspect ratio"
+    share = f"{100 * varies.mean():.0f} % of the images have another aspect ratio"
     color = ", ".join(f"{value:.2g}" for value in image.background)
     if image.resize == "crop":
         lost = 100 * (1 - np.minimum(relative, 1 / relative)).mean()
@@ -156,4 +156,4 @@ def _describe_levels(image: ImageSpec, looks: Sequence[Look]) -> str:
     if not count:
         return ""
     low, high = image.levels or (0, 65_535)
-    return f"levels: 16-bit pictures use {low} to {high}, which become black and white"
+    return f"levels: 16-bit images use {low} to {high}, which become black and white"

@@ -1,4 +1,4 @@
-"""Decoding of all pictures into one array, in memory or in a file, by several threads.
+"""Decoding of all images into one array, in memory or in a file, by several threads.
 
 Pillow decodes and resizes without the interpreter's lock, so threads use all cores.
 """
@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from service.artifact import ImageSpec
 from service.artifact.pixels import to_pixels
-from training.data.reading.files import count_threads, describe_failure, open_picture
+from training.data.reading.files import count_threads, decode_item, describe_failure, open_item
 from training.data.reading.pixel_stores import PixelStore
 from training.data.sources.catalogue import Catalogue
 from training.data.splits import Pixels
@@ -25,7 +25,7 @@ from training.data.splits import Pixels
 Indices: TypeAlias = NDArray[np.int64]
 
 _CHUNK = 32
-"""Pictures that a thread decodes at once."""
+"""Images that a thread decodes at once."""
 _MAX_PENDING = 4
 """Chunks per thread that wait for decoding or storing, which bounds the memory."""
 _DIGEST_BYTES = 16
@@ -33,20 +33,20 @@ _DIGEST_BYTES = 16
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """The readable pictures of a catalogue."""
+    """The readable images of a catalogue."""
 
     rows: Indices
     """(M,) index in the catalogue of each row of the store."""
     digests: NDArray[np.void]
     """(M,) hash of the pixels of each row."""
     failures: list[tuple[int, str]]
-    """Index and reason of each unreadable picture."""
+    """Index and reason of each unreadable image."""
 
 
 def decode(
     catalogue: Catalogue, indices: Sequence[int], image: ImageSpec, store: PixelStore
 ) -> Decoded:
-    """Decode pictures in order, and append them to the store."""
+    """Decode images in order, and append them to the store."""
     rows: list[int] = []
     digests = bytearray()
     failures: list[tuple[int, str]] = []
@@ -67,7 +67,7 @@ def decode(
 def _run(
     pool: ThreadPoolExecutor, catalogue: Catalogue, indices: Sequence[int], image: ImageSpec
 ) -> Iterator[tuple[int, Pixels | str]]:
-    """Yield the pixels of each picture, or why it is unreadable, in the order of the indices."""
+    """Yield the pixels of each image, or why it is unreadable, in the order of the indices."""
     remaining = iter(indices)
     pending: deque[Future[list[tuple[int, Pixels | str]]]] = deque()
     while True:
@@ -89,7 +89,7 @@ def _decode_chunk(
 
 def _decode(catalogue: Catalogue, index: int, image: ImageSpec) -> Pixels | str:
     try:
-        picture = open_picture(catalogue.read(index))
-        return to_pixels(picture.decode(image.height, image.width), image)
-    except Exception as error:  # noqa: BLE001 - libraries raise any type for a damaged picture
+        file = open_item(catalogue.read(index))
+        return to_pixels(decode_item(file, image.height, image.width), image)
+    except Exception as error:  # noqa: BLE001 - libraries raise any type for a damaged image
         return describe_failure(error)

@@ -24,7 +24,7 @@ def summarise(
     splits = ", ".join(f"{len(used[name]):,} {name}" for name in PARTS)
     indices = np.concatenate([decoded.rows[rows] for rows in used.values()])
     lines = [
-        f"used: {len(indices):,} of {len(catalogue):,} pictures ({splits})",
+        f"used: {len(indices):,} of {len(catalogue):,} images ({splits})",
         _describe_failures(catalogue, decoded.failures),
         _describe_copies(assignment.copies),
         _describe_ignored(catalogue.ignored + layout.ignored),
@@ -49,7 +49,7 @@ def _describe_copies(copies: Copies) -> str:
     if not copies.count:
         return ""
     conflicts = f", {copies.conflicts:,} of them in another class" if copies.conflicts else ""
-    return f"skipped: {copies.count:,} copies with the same pixels as another picture{conflicts}"
+    return f"skipped: {copies.count:,} copies with the same pixels as another image{conflicts}"
 
 
 def _describe_ignored(ignored: Counter[str]) -> str:

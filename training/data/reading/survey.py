@@ -1,4 +1,4 @@
-"""The survey of a data set: sizes, colours, borders and levels of a sample of its pictures."""
+"""The survey of a data set: sizes, colours, borders and levels of a sample of its images."""
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,29 +9,29 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from training.data.reading.files import count_threads, open_picture
+from training.data.reading.files import count_threads, decode_item, open_item
 from training.data.sources.catalogue import Catalogue
 
 Color: TypeAlias = NDArray[np.uint8]
 """(3,) red, green and blue."""
 
 SAMPLE = 1500
-"""Pictures that are surveyed: all of a smaller data set."""
+"""Images that are surveyed: all of a smaller data set."""
 _SIDE = 64
-"""Sides of the reduced picture whose colours are measured."""
+"""Sides of the reduced image whose colours are measured."""
 _MAX_CHROMA = 16
-"""Difference of red, green and blue that noise and JPEG cause in grey pictures, of 255."""
+"""Difference of red, green and blue that noise and JPEG cause in grey images, of 255."""
 _GREY_PART = 0.99
 _MAX_UNEVENNESS = 16
 _PLAIN_PART = 0.9
 _TRANSPARENT_PART = 0.01
 _LEVELS = 4096
-"""16-bit values that are kept of a picture."""
+"""16-bit values that are kept of an image."""
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a picture looks like."""
+    """What an image looks like."""
 
     index: int
     """Its position in the catalogue."""
@@ -45,11 +45,11 @@ class Look:
     brightness: float
     """Mean of the opaque pixels, 0 to 255."""
     levels: NDArray[np.uint16] | None
-    """Values of a 16-bit picture; None for 8 bits."""
+    """Values of a 16-bit image; None for 8 bits."""
 
 
 def survey(catalogue: Catalogue, indices: Sequence[int], seed: int) -> list[Look]:
-    """Return the looks of a random sample of the pictures, without those that are unreadable."""
+    """Return the looks of a random sample of the images, without those that are unreadable."""
     chosen: Iterable[int] = indices
     if len(indices) > SAMPLE:
         rng = np.random.Generator(np.random.PCG64(seed))
@@ -61,12 +61,12 @@ def survey(catalogue: Catalogue, indices: Sequence[int], seed: int) -> list[Look
 
 def _look(catalogue: Catalogue, index: int) -> Look | None:
     try:
-        picture = open_picture(catalogue.read(index))
-        height, width = picture.height, picture.width
-        image = picture.decode(_SIDE, _SIDE)
+        file = open_item(catalogue.read(index))
+        height, width = file.height, file.width
+        image = decode_item(file, _SIDE, _SIDE)
     except MemoryError:
         raise
-    except Exception:  # noqa: BLE001 - libraries raise any type; decoding names the picture
+    except Exception:  # noqa: BLE001 - libraries raise any type; decoding names the image
         return None
     levels = None
     if image.mode.startswith("I"):
@@ -91,7 +91,7 @@ def _look(catalogue: Catalogue, index: int) -> Look | None:
 
 
 def _reduce(image: Image.Image) -> tuple[Color, NDArray[np.uint8]]:
-    """Return the colours (H, W, 3) and the opacity (H, W) of a picture reduced to 64 x 64."""
+    """Return the colours (H, W, 3) and the opacity (H, W) of an image reduced to 64 x 64."""
     mode = "RGBA" if image.has_transparency_data else "RGB"
     size = (min(_SIDE, image.width), min(_SIDE, image.height))
     reduced = np.asarray(image.convert(mode).resize(size, Image.Resampling.BOX))

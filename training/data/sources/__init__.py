@@ -1,1 +1,1 @@
-"""Sources of pictures: folders, archives, tables, arrays and Hugging Face data sets."""
+"""Sources of images: folders, archives, tables, arrays and Hugging Face data sets."""

@@ -1,4 +1,4 @@
-"""Zip and tar archives, whose pictures are read in place: nothing is extracted by name."""
+"""Zip and tar archives, whose images are read in place: nothing is extracted by name."""
 
 import bz2
 import gzip
@@ -7,6 +7,7 @@ import os
 import shutil
 import tarfile
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 from training.data.sources.catalogue import MAX_FILE_BYTES
 from training.data.sources.names import (
-    PICTURE_SUFFIXES,
+    IMAGE_SUFFIXES,
     find_path_reason,
     get_suffix,
     show,
@@ -27,27 +28,29 @@ _OPENERS: dict[str, Callable[..., Any]] = {
     ".bz2": bz2.open,
     ".xz": lzma.open,
 }
+_DAMAGED = (
+    *(zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, lzma.LZMAError, zlib.error),
+    *(EOFError, ValueError),
+)
 _LABEL_SUFFIX = ".cls"
 _MAX_LABEL_BYTES = 256
 
 
 class ZipFiles:
-    """Pictures in a zip archive."""
+    """Images in a zip archive."""
 
     def __init__(self, path: Path, prefix: str, ignored: Counter[str]) -> None:
         """List the archive; `prefix` precedes each name."""
         self._file = zipfile.ZipFile(path)  # its reads lock the file: threads may share it
         members = [info for info in self._file.infolist() if not info.is_dir()]
-        self._members = [
-            info for info in members if _is_picture(_clean_path(info.filename), ignored)
-        ]
+        self._members = [info for info in members if _is_image(_clean_path(info.filename), ignored)]
         self._members.sort(key=lambda info: info.filename)
         if any(info.flag_bits & 1 for info in self._members):
             raise DataError(f"{show(path.name)} is encrypted; unpack it first")
         self.names = [f"{prefix}{_clean_path(info.filename)}" for info in self._members]
 
     def read(self, index: int) -> bytes:
-        """Return the content of a picture's file."""
+        """Return the content of an image's file."""
         info = self._members[index]
         if info.file_size > MAX_FILE_BYTES:
             raise ValueError("the file is larger than 512 MiB")
@@ -56,9 +59,9 @@ class ZipFiles:
 
 
 class TarFiles:
-    """Pictures in a tar archive, with labels if it is a WebDataset shard.
+    """Images in a tar archive, with labels if it is a WebDataset shard.
 
-    A shard has a file `<key>.cls` with the label beside the picture `<key>.jpg`
+    A shard has a file `<key>.cls` with the label beside the image `<key>.jpg`
     (https://github.com/webdataset/webdataset).
     """
 
@@ -78,7 +81,7 @@ class TarFiles:
                     file = archive.extractfile(member)
                     text = b"" if file is None else file.read()
                     labels[name.removesuffix(_LABEL_SUFFIX)] = text.decode(errors="replace").strip()
-                elif _is_picture(name, ignored):
+                elif _is_image(name, ignored):
                     places.append((name, member.offset_data, member.size))
         places.sort()
         self._file = os.open(plain, os.O_RDONLY)
@@ -89,7 +92,7 @@ class TarFiles:
         )
 
     def read(self, index: int) -> bytes:
-        """Return the content of a picture's file."""
+        """Return the content of an image's file."""
         offset, size = self._places[index]
         if size > MAX_FILE_BYTES:
             raise ValueError("the file is larger than 512 MiB")
@@ -99,11 +102,11 @@ class TarFiles:
 def open_archive(
     path: Path, prefix: str, ignored: Counter[str], scratch: Path
 ) -> ZipFiles | TarFiles:
-    """List the pictures of an archive.
+    """List the images of an archive.
 
     Args:
         path: The archive.
-        prefix: Precedes the name of each picture.
+        prefix: Precedes the name of each image.
         ignored: Counts the ignored members, by the reason.
         scratch: Folder for the content of a compressed tar archive.
 
@@ -114,7 +117,7 @@ def open_archive(
         if get_suffix(path.name) == ".zip":
             return ZipFiles(path, prefix, ignored)
         return TarFiles(path, prefix, ignored, scratch)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, lzma.LZMAError, ValueError) as error:
+    except _DAMAGED as error:
         raise DataError(f"{show(path.name)} is not a valid archive: {error}") from error
 
 
@@ -141,10 +144,10 @@ def _get_key(name: str) -> str:
     return f"{folder}{slash}{file.partition('.')[0]}"
 
 
-def _is_picture(name: str, ignored: Counter[str]) -> bool:
+def _is_image(name: str, ignored: Counter[str]) -> bool:
     reason = find_path_reason(name)
     suffix = get_suffix(name)
-    if reason is None and suffix in PICTURE_SUFFIXES - {".npy"}:
+    if reason is None and suffix in IMAGE_SUFFIXES - {".npy"}:
         return True
     reason = f"files: {reason}" if reason else f"{suffix or 'other'} files"
     ignored[reason] += 1

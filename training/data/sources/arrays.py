@@ -114,11 +114,10 @@ def to_image(array: Array) -> Image.Image:
 
 def _load(path: Path) -> dict[str, Array]:
     try:
-        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return {path.stem: loaded}
-        with loaded:
-            return {key: loaded[key] for key in loaded.files}
+        if path.suffix.lower() == ".npy":
+            return {path.stem: np.load(path, mmap_mode="r", allow_pickle=False)}
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            return dict(archive)
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         reason = str(error).split(";")[0].split(". ")[0]
         raise DataError(

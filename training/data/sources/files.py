@@ -1,4 +1,4 @@
-"""Folders: the walk over files, and reading the pictures among them."""
+"""Folders: the walk over files, and reading the images among them."""
 
 import os
 from collections import Counter
@@ -13,7 +13,7 @@ from training.data.sources.arrays import to_image
 from training.data.sources.catalogue import MAX_FILE_BYTES
 from training.data.sources.names import (
     ARCHIVE_SUFFIXES,
-    PICTURE_SUFFIXES,
+    IMAGE_SUFFIXES,
     TABLE_SUFFIXES,
     find_reason,
     get_suffix,
@@ -26,7 +26,7 @@ _ARRAY_SUFFIXES = frozenset({".npz", ".parquet", ".arrow"})
 class FoundFiles:
     """The files of a folder and of its sub-folders at any depth, by their kind."""
 
-    pictures: list[str] = field(default_factory=list)
+    images: list[str] = field(default_factory=list)
     """Paths relative to the folder, sorted, with "/" between folders."""
     tables: list[str] = field(default_factory=list)
     archives: list[str] = field(default_factory=list)
@@ -40,8 +40,8 @@ def find_files(root: Path) -> FoundFiles:
     found = FoundFiles()
     for path in _walk(root, found.ignored):
         suffix = get_suffix(path)
-        if suffix in PICTURE_SUFFIXES:
-            found.pictures.append(path)
+        if suffix in IMAGE_SUFFIXES:
+            found.images.append(path)
         elif suffix in TABLE_SUFFIXES:
             found.tables.append(path)
         elif suffix in ARCHIVE_SUFFIXES:
@@ -77,7 +77,7 @@ def _walk(root: Path, ignored: Counter[str]) -> Iterator[str]:
 
 
 class FolderFiles:
-    """Pictures in files of a folder."""
+    """Images in files of a folder."""
 
     def __init__(self, root: Path, names: list[str]) -> None:
         """Keep the paths relative to the folder."""

@@ -19,15 +19,15 @@ _LABEL_COLUMNS = ("label", "labels", "class", "category", "fine_label", "target"
 
 
 class HuggingFaceImages:
-    """The pictures of one split."""
+    """The images of one split."""
 
     def __init__(self, split: str, rows: Any, column: str) -> None:  # noqa: ANN401 - a lazy import
-        """Read the pictures of `column`."""
+        """Read the images of `column`."""
         self._rows, self._column = rows, column
         self.names = [f"{split}[{index}]" for index in range(len(rows))]
 
     def read(self, index: int) -> bytes:
-        """Return the content of a picture's file."""
+        """Return the content of an image's file."""
         value = self._rows[index][self._column]
         if isinstance(value, Mapping):
             content = value.get("bytes")
@@ -90,7 +90,7 @@ def _import_library(name: str) -> Any:  # noqa: ANN401 - a module
 
 
 def _read_splits(name: str, splits: Mapping[str, Any], library: Any) -> Catalogue:  # noqa: ANN401
-    """Return the pictures of the splits that are named train, validation or test."""
+    """Return the images of the splits that are named train, validation or test."""
     known = {split: rows for split, rows in splits.items() if find_part(split)} or dict(splits)
     first = next(iter(known.values()))
     image_column = _find_image_column(name, first.features, library)
@@ -117,7 +117,7 @@ def _find_image_column(name: str, features: Mapping[str, Any], library: Any) -> 
     for column, feature in features.items():
         if getattr(feature, "dtype", "") in {"binary", "large_binary"}:
             return column
-    raise DataError(f"{show(name)} has no column of pictures (columns: {', '.join(features)})")
+    raise DataError(f"{show(name)} has no column of images (columns: {', '.join(features)})")
 
 
 def _read_labels(rows: Any, column: str | None) -> list[str | None]:  # noqa: ANN401

@@ -1,4 +1,4 @@
-"""Splits and classes from the folders that pictures are in.
+"""Splits and classes from the folders that images are in.
 
 <class>/*                    the first level of folders are the classes, at any depth below
 train/<class>/*, test/...    split folders in any case: train, val, valid, validation, test
@@ -23,36 +23,36 @@ from training.data.sources.names import (
 _IMAGE_FOLDERS = frozenset({"images", "image", "imgs", "img", "jpegimages"})
 _MAX_SPLIT_DEPTH = 3
 _MAX_SINGLE = 2
-"""If most folders have no more pictures than this, they are not classes."""
+"""If most folders have no more images than this, they are not classes."""
 
 Folders: TypeAlias = tuple[str, ...]
-"""The folders of a picture, from the outermost."""
+"""The folders of an image, from the outermost."""
 
 
 @dataclass(slots=True)
 class Layout:
-    """The split and the class of each picture."""
+    """The split and the class of each image."""
 
     parts: list[Part | None]
-    """None: the picture's split is chosen at random."""
+    """None: the image's split is chosen at random."""
     labels: list[str | None]
     is_used: list[bool]
     defects: list[str | None]
-    """The kind of a defect; such a picture is in no split."""
+    """The kind of a defect; such an image is in no split."""
     ignored: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
 
     def trains(self, index: int) -> bool:
-        """Return whether a picture may be a training picture."""
+        """Return whether an image may be a training image."""
         return self.is_used[index] and self.parts[index] in {None, "train"}
 
     def is_read(self, index: int) -> bool:
-        """Return whether a picture is used, or kept as a defect."""
+        """Return whether an image is used, or kept as a defect."""
         return self.is_used[index] or self.defects[index] is not None
 
 
 def find_layout(names: Sequence[str], *, use_classes: bool = True) -> Layout:
-    """Return the split and the class of each picture, by its path."""
+    """Return the split and the class of each image, by its path."""
     paths = [_get_folders(name) for name in names]
     count = len(names)
     layout = Layout([None] * count, [None] * count, [True] * count, [None] * count)
@@ -99,7 +99,7 @@ def _ignore(layout: Layout, indices: Iterable[int], reason: str) -> None:
     for index in indices:
         if layout.is_used[index]:
             layout.is_used[index] = False
-            layout.ignored[f"pictures {reason}"] += 1
+            layout.ignored[f"images {reason}"] += 1
 
 
 def _take_parts(paths: list[Folders], layout: Layout) -> list[Folders]:
@@ -134,7 +134,7 @@ def _find_split_level(paths: Iterable[Folders]) -> int | None:
 
 
 def _take_defects(paths: list[Folders], layout: Layout) -> list[Folders]:
-    """Mark test pictures of MVTec's layout that are not of the only training class."""
+    """Mark test images of MVTec's layout that are not of the only training class."""
     by_part: dict[Part | None, set[str]] = {"train": set(), "test": set()}
     for path, part, used in zip(paths, layout.parts, layout.is_used, strict=True):
         if used:
@@ -149,7 +149,7 @@ def _take_defects(paths: list[Folders], layout: Layout) -> list[Folders]:
             if layout.parts[index] == "test":
                 layout.defects[index] = clean(path[-1])
     layout.notes.append(
-        f"the only training class is {show_list(normal)}: test pictures of other folders are kept "
+        f"the only training class is {show_list(normal)}: test images of other folders are kept "
         f"as defects ({show_list(sort_naturally(kinds))})"
     )
     return [path[:-1] for path in paths]
@@ -165,10 +165,10 @@ def _take_classes(paths: Sequence[Folders], layout: Layout) -> None:
         return
     if 2 * few > len(counts):
         layout.notes.append(
-            f"no classes: most of the {len(counts):,} folders have at most {_MAX_SINGLE} pictures"
+            f"no classes: most of the {len(counts):,} folders have at most {_MAX_SINGLE} images"
         )
     elif outside > sum(counts.values()):
-        layout.notes.append("no classes: most pictures are in no sub-folder")
+        layout.notes.append("no classes: most images are in no sub-folder")
     else:
         set_labels(layout, firsts)
         if any(len(path) > 1 for path in paths):
@@ -178,7 +178,7 @@ def _take_classes(paths: Sequence[Folders], layout: Layout) -> None:
 
 
 def set_labels(layout: Layout, labels: Sequence[str | None]) -> None:
-    """Take the class of each picture, and ignore pictures that have none.
+    """Take the class of each image, and ignore images that have none.
 
     Fewer than two classes are ignored: a classifier needs two.
     """
@@ -200,5 +200,5 @@ def set_labels(layout: Layout, labels: Sequence[str | None]) -> None:
         _ignore(
             layout,
             (index for index, label in enumerate(labels) if label in unknown),
-            f"of classes without training pictures ({show_list(sort_naturally(unknown))})",
+            f"of classes without training images ({show_list(sort_naturally(unknown))})",
         )

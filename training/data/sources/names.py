@@ -1,4 +1,4 @@
-"""File and folder names: which are pictures, which are ignored, and which are splits."""
+"""File and folder names: which are images, which are ignored, and which are splits."""
 
 import os
 import re
@@ -8,7 +8,7 @@ from pathlib import PurePath
 
 from training.data.sources.catalogue import Part
 
-PICTURE_SUFFIXES = frozenset(
+IMAGE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
     | {".avif", ".heic", ".heif", ".npy"}
 )

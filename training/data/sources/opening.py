@@ -21,11 +21,13 @@ from training.data.sources.tables import Table, get_table_part, read_table
 from training.errors import DataError
 
 _SAVED_FILES = ("dataset_info.json", "dataset_dict.json")
+_MAX_ARRAYS = 12
+"""More `.npy` files are one image each."""
 _ARRAY_SUFFIXES = frozenset({".npy", ".npz"})
 
 
 def open_source(source: str, scratch: Path) -> Catalogue:
-    """List the pictures of a data set.
+    """List the images of a data set.
 
     Args:
         source: A folder, an archive, a table, a file of arrays, a Parquet file, or `hf:` and the
@@ -33,7 +35,7 @@ def open_source(source: str, scratch: Path) -> Catalogue:
         scratch: Folder for unpacked and cached files.
 
     Raises:
-        DataError: the source does not exist, is damaged, or contains no pictures.
+        DataError: the source does not exist, is damaged, or contains no images.
     """
     if source.startswith(HUB_PREFIX):
         return read_hub(source)
@@ -57,7 +59,7 @@ def open_source(source: str, scratch: Path) -> Catalogue:
     if suffix == ".parquet":
         return read_parquet(path.stem, [path], scratch)
     raise DataError(
-        f"{show(path.name)} is not a data set; expected a folder of pictures, "
+        f"{show(path.name)} is not a data set; expected a folder of images, "
         f"{', '.join(sorted({*ARCHIVE_SUFFIXES, *TABLE_SUFFIXES, *_ARRAY_SUFFIXES, '.parquet'}))}"
     )
 
@@ -68,12 +70,12 @@ def _open_folder(folder: Path, scratch: Path, tables: Sequence[Path] | None = No
         return read_saved(folder)
     found = find_files(folder)
     if _has_only_arrays(found):
-        files = [*found.pictures, *(path for path in found.arrays if path.endswith(".npz"))]
+        files = [*found.images, *(path for path in found.arrays if path.endswith(".npz"))]
         return read_arrays(name, {path: folder / path for path in files})
-    if found.pictures:
+    if found.images:
         for kind in (found.archives, found.arrays):
             found.ignored.update(f"{get_suffix(path)} files" for path in kind)
-        catalogue = Catalogue(name, [FolderFiles(folder, found.pictures)], ignored=found.ignored)
+        catalogue = Catalogue(name, [FolderFiles(folder, found.images)], ignored=found.ignored)
         _apply_tables(catalogue, tables or [folder / path for path in found.tables], tables)
         return catalogue
     if parquet := [folder / path for path in found.arrays if path.endswith(".parquet")]:
@@ -85,21 +87,21 @@ def _open_folder(folder: Path, scratch: Path, tables: Sequence[Path] | None = No
 
 
 def _has_only_arrays(found: FoundFiles) -> bool:
-    """Return whether the folder itself contains nothing but `.npy` and `.npz` files."""
+    """Return whether the folder itself contains a few `.npy` and `.npz` files and no image."""
     arrays = [path for path in found.arrays if path.endswith(".npz")]
-    is_flat = all(path.endswith(".npy") and "/" not in path for path in found.pictures)
-    return is_flat and bool(found.pictures or arrays)
+    is_flat = all(path.endswith(".npy") and "/" not in path for path in found.images)
+    return is_flat and 0 < len(found.images) + len(arrays) <= _MAX_ARRAYS
 
 
 def _join_archives(
     name: str, paths: Sequence[Path], root: Path, scratch: Path, ignored: Counter[str] | None = None
 ) -> Catalogue:
-    """Return the pictures of archives, with the archive's path before each name."""
+    """Return the images of archives, with the archive's path before each name."""
     counts: Counter[str] = Counter() if ignored is None else ignored
     containers: list[Container] = []
     labels: list[str | None] = []
     for path in paths:
-        prefix = f"{path.relative_to(root).as_posix()}/"
+        prefix = f"{path.relative_to(root).as_posix()}/" if len(paths) > 1 else ""
         archive = open_archive(path, prefix, counts, scratch)
         containers.append(archive)
         labels += getattr(archive, "labels", None) or [None] * len(archive.names)
@@ -115,7 +117,7 @@ def _join_archives(
 def _describe_empty(place: Path, ignored: Counter[str]) -> str:
     found = ", ".join(f"{count:,} {reason}" for reason, count in ignored.most_common(5))
     return (
-        f"{place} contains no pictures at any depth"
+        f"{place} contains no images at any depth"
         + (f" (found: {found})" if found else " and no other files")
         + "; accepted: PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF, HEIC, .npy"
     )
@@ -124,7 +126,7 @@ def _describe_empty(place: Path, ignored: Counter[str]) -> str:
 def _apply_tables(
     catalogue: Catalogue, paths: Sequence[Path], required: Sequence[Path] | None
 ) -> None:
-    """Take labels and splits from the tables that name the pictures."""
+    """Take labels and splits from the tables that name the images."""
     tables = []
     for path in paths:
         table = read_table(path, catalogue.names)
@@ -132,7 +134,7 @@ def _apply_tables(
             tables.append(table)
         elif required:
             raise DataError(
-                f"No column of {show(path.name)} contains names of the {len(catalogue):,} pictures "
+                f"No column of {show(path.name)} contains names of the {len(catalogue):,} images "
                 f"in {show(str(path.parent))}"
             )
         else:
@@ -154,7 +156,7 @@ def _join_tables(catalogue: Catalogue, tables: Sequence[Table]) -> None:
         for index, given in table.parts.items():
             parts[index] = given
         if table.missing:
-            catalogue.ignored[f"rows of {show(table.name)} without a picture"] += table.missing
+            catalogue.ignored[f"rows of {show(table.name)} without an image"] += table.missing
     catalogue.notes += [table.note for table in tables]
     if any(parts):
         catalogue.parts = parts

@@ -1,4 +1,4 @@
-"""Tables of picture names and labels: CSV, tab-separated and JSON-lines files."""
+"""Tables of image names and labels: CSV, tab-separated and JSON-lines files."""
 
 import csv
 import json
@@ -24,28 +24,28 @@ _MAX_DISTINCT = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Labels and splits of pictures, by the picture's index."""
+    """Labels and splits of images, by the image's index."""
 
     name: str
     labels: dict[int, str]
     parts: dict[int, Part]
     missing: int
-    """Rows that name no picture."""
+    """Rows that name no image."""
     note: str
 
 
 def read_table(path: Path, names: Sequence[str]) -> Table | None:
-    """Match the rows of a table with pictures.
+    """Match the rows of a table with images.
 
-    The file column is the one with the most picture names: a path, a file name or one without its
+    The file column is the one with the most image names: a path, a file name or one without its
     suffix. The label column is called `label`, `class` or similar, or is the only other one.
 
     Args:
         path: The table.
-        names: The path of each picture.
+        names: The path of each image.
 
     Returns:
-        The matches; None if no column contains names of at least half of the pictures of a row
+        The matches; None if no column contains names of at least half of the images of a row
         sample.
     """
     rows = _read_rows(path)
@@ -59,7 +59,7 @@ def read_table(path: Path, names: Sequence[str]) -> Table | None:
     if file_column is None or 2 * counts[file_column] < len(rows[:_SAMPLE_ROWS]):
         return None
     matches = [(_find(row.get(file_column, ""), index), row) for row in rows]
-    found = [(picture, row) for picture, row in matches if picture is not None]
+    found = [(image, row) for image, row in matches if image is not None]
     others = [column for column in columns if column != file_column]
     labels, note = _read_labels(path.name, found, others)
     return Table(path.name, labels, _read_parts(found, others), len(rows) - len(found), note)
@@ -86,7 +86,7 @@ def _to_text(value: object) -> str:
 
 
 def _index_names(names: Sequence[str]) -> dict[str, int | None]:
-    """Return the picture of each path, file name and name without suffix; None: ambiguous."""
+    """Return the image of each path, file name and name without suffix; None: ambiguous."""
     index: dict[str, int | None] = {}
     for number, name in enumerate(names):
         file = name.rpartition("/")[2]
@@ -97,25 +97,24 @@ def _index_names(names: Sequence[str]) -> dict[str, int | None]:
 
 def _find(value: str, index: Mapping[str, int | None]) -> int | None:
     path = value.replace("\\", "/").removeprefix("./")
-    picture = index.get(path)
-    return index.get(path.rpartition("/")[2]) if picture is None else picture
+    image = index.get(path)
+    return index.get(path.rpartition("/")[2]) if image is None else image
 
 
 def _read_labels(
     table: str, rows: Sequence[tuple[int, Row]], columns: Sequence[str]
 ) -> tuple[dict[int, str], str]:
-    """Return the label of each picture, and a line about its origin."""
+    """Return the label of each image, and a line about its origin."""
     free = [column for column in columns if column.lower() not in _PART_COLUMNS]
     named = [column for name in _LABEL_COLUMNS for column in free if column.lower() == name]
     if column := (named[0] if named else free[0] if len(free) == 1 else None):
-        labels = {picture: row[column] for picture, row in rows if row.get(column)}
+        labels = {image: row[column] for image, row in rows if row.get(column)}
         if len(set(labels.values())) > max(1, _MAX_DISTINCT * len(labels)):
             return {}, f"column {show(column)} of {show(table)} has too many values for classes"
         return labels, f"classes: column {show(column)} of {show(table)}"
     if free and all(_is_one_hot(row, free) for _, row in rows):
         labels = {
-            picture: next(column for column in free if float(row[column]) == 1)
-            for picture, row in rows
+            image: next(column for column in free if float(row[column]) == 1) for image, row in rows
         }
         return labels, f"classes: the columns of {show(table)}"
     listed = ", ".join(show(column) for column in free[:8])
@@ -137,8 +136,8 @@ def _read_parts(rows: Sequence[tuple[int, Row]], columns: Sequence[str]) -> dict
     column = next((name for name in columns if name.lower() in _PART_COLUMNS), None)
     if column is None:
         return {}
-    parts = ((picture, find_part(row.get(column, ""))) for picture, row in rows)
-    return {picture: part for picture, part in parts if part is not None}
+    parts = ((image, find_part(row.get(column, ""))) for image, row in rows)
+    return {image: part for image, part in parts if part is not None}
 
 
 def get_table_part(path: str) -> Part | None:

@@ -1,4 +1,4 @@
-"""Pictures of random noise in files, each different from the others."""
+"""Images of random noise in files, each different from the others."""
 
 import zlib
 from pathlib import Path
@@ -13,7 +13,7 @@ from training.recipe.schema import DataRecipe
 COLOUR, GREY = "RGB", "L"
 
 
-def make_picture(seed: str, mode: str = COLOUR, size: tuple[int, int] = (12, 10)) -> Image.Image:
+def make_image(seed: str, mode: str = COLOUR, size: tuple[int, int] = (12, 10)) -> Image.Image:
     """Return noise of `size` = (width, height) that depends on the seed."""
     width, height = size
     bands = len(Image.new(mode, (1, 1)).getbands())
@@ -22,25 +22,25 @@ def make_picture(seed: str, mode: str = COLOUR, size: tuple[int, int] = (12, 10)
     return Image.fromarray(rng.integers(0, 256, shape, np.uint8))
 
 
-def write_picture(
+def write_image(
     path: Path, mode: str = COLOUR, size: tuple[int, int] = (12, 10), **options: object
 ) -> Path:
-    """Write a picture that depends on its path."""
+    """Write an image that depends on its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    make_picture("/".join(path.parts[-4:]), mode, size).save(path, **options)
+    make_image("/".join(path.parts[-4:]), mode, size).save(path, **options)
     return path
 
 
-def write_pictures(
+def write_images(
     folder: Path,
     count: int = 20,
     mode: str = COLOUR,
     size: tuple[int, int] = (12, 10),
     suffix: str = ".png",
 ) -> Path:
-    """Write `count` different pictures into a folder."""
+    """Write `count` different images into a folder."""
     for number in range(count):
-        write_picture(folder / f"{number:03}{suffix}", mode, size)
+        write_image(folder / f"{number:03}{suffix}", mode, size)
     return folder
 
 
