@@ -46,6 +46,7 @@ FileName: TypeAlias = Annotated[
     str, Field(pattern=r"^[a-z0-9][a-z0-9_]*(\.[a-z0-9_]+)+$", max_length=64)
 ]
 Sha256: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Level: TypeAlias = Annotated[int, Field(ge=0, le=65_535)]
 Size: TypeAlias = Annotated[int, Field(ge=1, le=65_536)]
 
 
@@ -63,6 +64,8 @@ class ImageSpec(_Strict):
     """pad: fit inside, centred on the background; crop: fill and cut; stretch: ignore aspect."""
     background: tuple[Annotated[float, Field(ge=0, le=1)], ...] = (0.0,)
     """One value per channel in [0, 1], for padding and behind transparent pixels."""
+    levels: tuple[Level, Level] | None = None
+    """The levels of 16-bit files that become black and white; None: 0 and 65,535."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -70,12 +73,14 @@ class ImageSpec(_Strict):
         return (self.channels, self.height, self.width)
 
     @model_validator(mode="after")
-    def _check_background(self) -> Self:
+    def _check_values(self) -> Self:
         if len(self.background) != self.channels:
             raise ValueError(
                 f"expected one background value per channel, {self.channels}, "
                 f"got {len(self.background)}"
             )
+        if self.levels is not None and self.levels[0] >= self.levels[1]:
+            raise ValueError(f"expected levels in ascending order, got {self.levels}")
         return self
 
 

@@ -9,10 +9,13 @@ from service.artifact import (
     GraphFile,
     Manifest,
     NetworkSpec,
+    Provenance,
     SamplerSpec,
     SpaceSpec,
     Store,
     TensorSpec,
+    list_bundles,
+    open_bundle,
     publish,
     stage,
     write_manifest,
@@ -22,6 +25,7 @@ from service.artifact.store import describe_content
 from service.artifact.tensor_files import write_reference_errors
 from training.data.splits import Splits
 from training.evaluation.trained_run import TrainedRun
+from training.files import explain_full_disk
 from training.fitting.run_folders import MAP_FILE
 from training.publishing.export import (
     BATCH_SIZES,
@@ -33,6 +37,8 @@ from training.publishing.export import (
 from training.report.page import REPORT_FILE, draw_plots, make_page
 from training.sampling.samplers import sampler_file
 from training.sampling.source_quality import choose_source
+
+_IDENTITY = {"dataset_digest", "images", "seed", "recipe", "epochs"}
 
 
 def publish_bundle(trained: TrainedRun, store: Store) -> Bundle:
@@ -64,11 +70,28 @@ def publish_bundle(trained: TrainedRun, store: Store) -> Bundle:
         provenance=provenance,
         files={name: describe_content(content) for name, content in files.items()},
     )
-    with stage(store, trained.recipe.name) as folder:
+    with explain_full_disk(store), stage(store, trained.recipe.name) as folder:
         for name, content in files.items():
             (folder / name).write_bytes(content)
         write_manifest(folder, manifest)
         return publish(folder, store, trained.recipe.name)
+
+
+def find_published(trained: TrainedRun, store: Path) -> Bundle | None:
+    """Return the latest version in the store that was published from the same run, or None."""
+    expected = _identify(trained.describe_provenance())
+    name = trained.recipe.name
+    versions = list_bundles(store).get(name, []) if store.is_dir() else []
+    for version in versions:
+        bundle = open_bundle(store, name, version)
+        if _identify(bundle.manifest.provenance) == expected:
+            return bundle
+    return None
+
+
+def _identify(provenance: Provenance) -> dict[str, object]:
+    """Return the members that determine the weights; JSON, because a manifest has no tuples."""
+    return provenance.model_dump(mode="json", include=_IDENTITY)
 
 
 def _choose_probes(splits: Splits) -> Tensor:
