@@ -4,7 +4,8 @@ TrainingError
 ├── RecipeError    a recipe or a flag is invalid (exit status 2)
 ├── DataError      the images cannot be used
 ├── RunError       a run folder is missing, unfinished or from another recipe
-└── ExportError    an exported graph differs from the trained network
+├── ExportError    an exported graph differs from the trained network
+└── ModelImportError  a network to import cannot be used
 """
 
 
@@ -26,3 +27,7 @@ class RunError(TrainingError):
 
 class ExportError(TrainingError):
     """A graph cannot be exported, or differs from eager PyTorch."""
+
+
+class ModelImportError(TrainingError):
+    """A network that was trained elsewhere cannot be imported; the message says what to change."""

@@ -20,9 +20,11 @@ from service.observability.tracing import trace_run
 from service.runtimes import Floats, Network, Runtime
 
 CHUNK = 256
-"""Images in one run: larger batches are split to bound the memory of activations."""
+"""Images in one run of a network whose manifest entry has no `max_batch`."""
 
 _TIMED_RUNS = 3
+_TIMED_SECONDS = 1.0
+"""A network that takes longer than this for one image is timed once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +76,9 @@ class Model:
         start = time.perf_counter()
         if traces:
             with trace_run(self.reference, network, self.backend, len(batch), traces):
-                outputs = _run_chunks(self.networks[network], batch)
+                outputs = self._run_chunks(network, batch)
         else:
-            outputs = _run_chunks(self.networks[network], batch)
+            outputs = self._run_chunks(network, batch)
         seconds = time.perf_counter() - start
         for _ in range(requests):
             observe_inference(self.bundle.name, network, self.backend, seconds)
@@ -86,15 +88,16 @@ class Model:
                 raise InvalidInputError(Violation("", detail))
         return outputs
 
-
-def _run_chunks(network: Network, batch: Floats) -> list[Floats]:
-    if len(batch) <= CHUNK:
-        return network.run(np.ascontiguousarray(batch))
-    chunks = [
-        network.run(np.ascontiguousarray(batch[start : start + CHUNK]))
-        for start in range(0, len(batch), CHUNK)
-    ]
-    return [np.concatenate(parts) for parts in zip(*chunks, strict=True)]
+    def _run_chunks(self, name: NetworkName, batch: Floats) -> list[Floats]:
+        """Run a network in chunks, which bound the memory of its activations."""
+        network, size = self.networks[name], self.manifest.networks[name].max_batch or CHUNK
+        if len(batch) <= size:
+            return network.run(np.ascontiguousarray(batch))
+        chunks = [
+            network.run(np.ascontiguousarray(batch[start : start + size]))
+            for start in range(0, len(batch), size)
+        ]
+        return [np.concatenate(parts) for parts in zip(*chunks, strict=True)]
 
 
 def load_model(bundle: Bundle, runtime: Runtime) -> Model:
@@ -106,7 +109,7 @@ def load_model(bundle: Bundle, runtime: Runtime) -> Model:
     manifest = bundle.manifest
     try:
         _check_extras(bundle)
-        networks = {name: _load_network(bundle, name, runtime) for name in manifest.networks}
+        networks = _load_networks(bundle, runtime)
         return Model(
             bundle=bundle,
             manifest=manifest,
@@ -145,6 +148,16 @@ def _count_values(spec: NetworkSpec) -> int:
     return sum(math.prod(tensor.shape) for tensor in (spec.input, *spec.outputs))
 
 
+def _load_networks(bundle: Bundle, runtime: Runtime) -> dict[NetworkName, Network]:
+    """Load every network; networks with the same specification share one loaded graph."""
+    specs = bundle.manifest.networks
+    networks: dict[NetworkName, Network] = {}
+    for name, spec in specs.items():
+        same = next((other for other in networks if specs[other] == spec), None)
+        networks[name] = _load_network(bundle, name, runtime) if same is None else networks[same]
+    return networks
+
+
 def _load_network(bundle: Bundle, name: NetworkName, runtime: Runtime) -> Network:
     spec = bundle.manifest.networks[name]
     graph = spec.formats.get(runtime.format)
@@ -155,8 +168,9 @@ def _load_network(bundle: Bundle, name: NetworkName, runtime: Runtime) -> Networ
 
 def _warm_up(network: Network, name: NetworkName, spec: NetworkSpec) -> float:
     """Run a network on zeros; return the shortest of a few runs of one image, in seconds."""
-    outputs = network.run(np.zeros((2, *spec.input.shape), dtype=np.float32))
-    if [output.shape for output in outputs] != [(2, *output.shape) for output in spec.outputs]:
+    count = min(2, spec.max_batch or CHUNK)
+    outputs = network.run(np.zeros((count, *spec.input.shape), dtype=np.float32))
+    if [output.shape for output in outputs] != [(count, *output.shape) for output in spec.outputs]:
         raise ArtifactError(f"{name} returns other shapes than the manifest declares")
     if not all(np.isfinite(output).all() for output in outputs):
         raise ArtifactError(f"{name} returns non-finite values for zeros")
@@ -166,4 +180,6 @@ def _warm_up(network: Network, name: NetworkName, spec: NetworkSpec) -> float:
         start = time.perf_counter()
         network.run(batch)
         durations.append(time.perf_counter() - start)
+        if durations[-1] > _TIMED_SECONDS:
+            break
     return min(durations)

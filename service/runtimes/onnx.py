@@ -10,10 +10,10 @@ import onnxruntime
 
 from service.artifact import NetworkSpec
 from service.artifact.manifest import GraphFormat
+from service.artifact.onnx_validation import validate_graph
 from service.artifact.tensor_files import Floats
 from service.errors import ArtifactError, InferenceError
 from service.runtimes.base import Runtime
-from service.runtimes.onnx_validation import validate_graph
 
 _LOG_FATAL = 4
 """ONNX Runtime writes to standard error itself, where a full pipe would block the thread. The same
