@@ -97,7 +97,7 @@ def _import(flags: argparse.Namespace) -> None:
         return
     trained, bundle = published
     print_metrics(trained.evaluation.metrics)
-    print_bundle(bundle)
+    print_bundle(bundle, flags.store)
 
 
 def describe_command(flags: argparse.Namespace) -> str:

@@ -51,7 +51,7 @@ ROLES = (
 
 def import_networks(
     options: ImportOptions,
-    store: Path,
+    store: Store,
     scratch: Path,
     report_progress: Callable[[str], None],
     *,

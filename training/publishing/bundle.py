@@ -1,7 +1,6 @@
 """Publication of a trained run as a bundle: graphs, samplers, report and manifest."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -18,6 +17,7 @@ from service.artifact import (
     NetworkSpec,
     SamplerSpec,
     SpaceSpec,
+    Store,
     TensorSpec,
     publish,
     stage,
@@ -54,7 +54,7 @@ class PublishedNetwork:
     """For an encoder the shape of a latent before it was flattened; None: a vector."""
 
 
-def publish_bundle(trained: TrainedRun, store: Path) -> Bundle:
+def publish_bundle(trained: TrainedRun, store: Store) -> Bundle:
     """Export every network, and publish the next version of the bundle atomically.
 
     Raises:
@@ -66,7 +66,7 @@ def publish_bundle(trained: TrainedRun, store: Path) -> Bundle:
 
 
 def publish_networks(
-    trained: TrainedRun, exported: dict[NetworkName, PublishedNetwork], store: Path
+    trained: TrainedRun, exported: dict[NetworkName, PublishedNetwork], store: Store
 ) -> Bundle:
     """Publish the next version of a bundle atomically.
 
