@@ -121,10 +121,6 @@ def _train(flags: argparse.Namespace) -> None:
     print(f"training {recipe.name} on {device}; run folder: {run.folder}")
     trained = train_run(run, device, print, fresh=flags.fresh)
     print_metrics(trained.evaluation.metrics)
-<<<<<<< HEAD
-    if flags.publish:
-        print_bundle(publish_bundle(trained, flags.store), flags.store)
-=======
     earlier = None if flags.fresh else find_published(trained, flags.store)
     if earlier is not None:
         print(
@@ -132,8 +128,7 @@ def _train(flags: argparse.Namespace) -> None:
             "--fresh trains again"
         )
     elif flags.publish:
-        print_bundle(publish_bundle(trained, flags.store))
->>>>>>> folders
+        print_bundle(publish_bundle(trained, flags.store), flags.store)
     else:
         print(f"not published; `latentd export {run.folder}` publishes the run")
 
