@@ -79,6 +79,7 @@ class OperationHandler(Generic[P]):
         body = await self._receive(context)
         parameters = merge_parameters(query, body.members) if body.members else query
         model, networks = find_model(engine.registry, operation, parameters)
+        body.reduce_files(model.manifest.image, self._engine.limits)
         call = Call(model, parameters, body, media_type)
         work = self._plan(call, networks, context)
         work.trace = context.trace

@@ -34,6 +34,15 @@ class Jpeg:
     """Number of passes over the pixels, at least 1."""
     exif: bytes | None
 
+    def draft(self, columns: int, rows: int) -> tuple[int, int]:
+        """Decode as few columns and rows as the format offers, at least the given numbers.
+
+        Returns:
+            The columns and rows of the result.
+        """
+        self.image.draft(None, (columns, rows))
+        return self.image.size
+
 
 def parse_jpeg(content: bytes) -> Jpeg:
     """Open a JPEG file without its metadata.
