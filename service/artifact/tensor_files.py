@@ -15,12 +15,14 @@ Floats: TypeAlias = NDArray[np.float32]
 Doubles: TypeAlias = NDArray[np.float64]
 Labels: TypeAlias = NDArray[np.int64]
 """Class indices, 0 or more."""
+Pixels: TypeAlias = NDArray[np.uint8]
 Tensors: TypeAlias = dict[str, NDArray[Any]]
 
 _DTYPES: Mapping[Any, str] = {
     Floats: "<f4",
     Doubles: "<f8",
     float: "<f8",
+    Pixels: "|u1",
     Labels: "<i8",
     Labels | None: "<i8",
 }

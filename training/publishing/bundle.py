@@ -36,6 +36,7 @@ from training.evaluation.trained_run import TrainedRun
 from training.files import explain_full_disk
 from training.fitting.run_folders import MAP_FILE
 from training.publishing.batch_size import choose_max_batch
+from training.publishing.examples import add_examples
 from training.publishing.export import (
     BATCH_SIZES,
     SUFFIXES,
@@ -102,6 +103,7 @@ def publish_networks(
         default_source=_choose_default(trained),
         maps=_describe_maps(trained, files),
         report=REPORT_FILE,
+        examples=add_examples(trained.splits, trained.recipe, files),
         metrics=trained.evaluation.metrics,
         provenance=provenance,
         files={name: describe_content(content) for name, content in files.items()},
