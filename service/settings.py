@@ -116,7 +116,7 @@ class Settings(BaseSettings):
     """Maximum total of pixels in the image files of a request."""
     max_samples: Annotated[int, Field(ge=2)] = 1024
     """Maximum number of generated images in a request; at least 2."""
-    image_formats: list[Literal["webp", "gif", "bmp", "tiff", "avif"]] = []
+    image_formats: list[Literal["webp", "gif", "bmp", "tiff", "avif", "heif"]] = []
     """Accepted image files other than PNG and JPEG, e.g. '["webp", "avif"]'."""
     api_keys: str = ""
     """API keys: lines printed by `latentd key`, separated by ';'. Without keys access is open."""

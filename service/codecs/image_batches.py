@@ -97,7 +97,7 @@ def to_batch(
             batch[index] = _convert_array(item[None], spec, invert, f"/images/{index}")[0]
             continue
         try:
-            memory = item.pixels * item.pixel_bytes
+            memory = item.memory
             is_counted = decoding and memory > UNCOUNTED_BYTES
             with decoding.hold(memory) if decoding and is_counted else nullcontext():
                 batch[index] = to_pixels(item.decode_upright(), spec, invert)

@@ -98,6 +98,20 @@ class RequestBody:
         arrays = [self.array, self.latents, *(self.items or ())]
         return max(length, sum(each.nbytes for each in arrays if isinstance(each, np.ndarray)))
 
+    def reduce_files(self, spec: ImageSpec, limits: Limits) -> None:
+        """Let large JPEG files be decoded with the pixels that a bundle needs, and count them.
+
+        Raises:
+            LimitExceededError: too many pixels, or an image that needs too much memory.
+        """
+        files = [item for item in self.items or () if isinstance(item, ImageFile)]
+        for file in files:
+            file.reduce(spec.height, spec.width)
+        limits.check("pixels", sum(file.pixels for file in files))
+        limits.decoding.check(max((file.memory for file in files), default=0))
+        self.decoding = limits.decoding
+        self.decoding_cost = sum(file.passes for file in files) * _PIXEL_SECONDS
+
     def to_images(self, spec: ImageSpec, invert: Invert) -> Floats:
         """Return the images as (N, C, H, W) float32 in [0, 1].
 
@@ -153,7 +167,7 @@ def decode_body(content_type: str, body: bytes, spec: InputSpec, limits: Limits)
         UnsupportedFormatError: the content type, or the format of an image file, is unsupported.
         MalformedInputError: the body does not match its content type.
         InvalidInputError: a member has an invalid value.
-        LimitExceededError: too many images or pixels.
+        LimitExceededError: too many images.
     """
     if not body and spec is PARAMETERS_ONLY:
         return RequestBody()
@@ -183,10 +197,10 @@ def decode_body(content_type: str, body: bytes, spec: InputSpec, limits: Limits)
 
 
 def _count(body: RequestBody, limits: Limits) -> None:
-    """Count images and pixels, and predict the cost of decoding.
+    """Count images.
 
     Raises:
-        LimitExceededError: too many images or pixels.
+        LimitExceededError: too many images.
     """
     if body.items is None:
         array = body.latents if body.array is None else body.array
@@ -194,18 +208,8 @@ def _count(body: RequestBody, limits: Limits) -> None:
         limits.check("images", body.count)
         return
     body.count = len(body.items)
-    pixels = passes = largest = 0
-    for item in body.items:
-        if isinstance(item, ImageFile):
-            pixels += item.pixels
-            passes += item.pixels * item.scans
-            largest = max(largest, item.pixels * item.pixel_bytes)
     if body.count > 1:
         limits.check("images", body.count)
-    limits.check("pixels", pixels)
-    limits.decoding.check(largest)
-    body.decoding = limits.decoding
-    body.decoding_cost = passes * _PIXEL_SECONDS
 
 
 def _decode_json(body: bytes, spec: InputSpec, limits: Limits) -> RequestBody:

@@ -10,11 +10,11 @@ import onnxruntime
 
 from service.artifact import NetworkSpec
 from service.artifact.manifest import GraphFormat
+from service.artifact.onnx_validation import validate_graph
 from service.artifact.tensor_files import Floats
 from service.errors import ArtifactError, DeadlineExceededError, DeviceError, InferenceError
 from service.runtimes.base import Runtime
 from service.runtimes.devices import Device, DeviceChoice, choose_device
-from service.runtimes.onnx_validation import validate_graph
 from service.runtimes.run_limit import RunLimit
 
 _LOG_FATAL = 4
