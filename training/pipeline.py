@@ -1,5 +1,6 @@
 """The training pipeline: from a run folder to a trained run and its bundle."""
 
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -72,6 +73,17 @@ def train_run(
         TrainingError: a network cannot be trained.
     """
     return complete_run(fit_run(start_run(run, fresh=fresh), device, report_progress))
+
+
+def preview_run(recipe: Recipe, data_root: Path, report_progress: Callable[[str], None]) -> None:
+    """Read the images of a recipe, and report the summary; nothing is trained or kept.
+
+    Raises:
+        DataError: the images cannot be used.
+    """
+    with tempfile.TemporaryDirectory(prefix="latentd-") as scratch:
+        splits = read_data(recipe, data_root, Path(scratch))
+        report_summary(splits, report_progress)
 
 
 def export_run(
@@ -160,13 +172,18 @@ def complete_run(fitted: FittedRun) -> TrainedRun:
     )
 
 
-def _read(run: Run, report_progress: Callable[[str], None]) -> tuple[Run, Recipe, Splits]:
-    splits = read_data(run.recipe, Path(run.data_root), run.folder)
+def report_summary(splits: Splits, report_progress: Callable[[str], None]) -> None:
+    """Report what was read and what was chosen."""
     for note in splits.notes:
         report_progress(note)
-    counts = ", ".join(f"{count} {name}" for name, count in splits.count().items())
-    shape = "x".join(str(size) for size in splits.image.shape)
+    counts = ", ".join(f"{count:,} {name}" for name, count in splits.count().items())
+    shape = " x ".join(str(size) for size in splits.image.shape)
     report_progress(f"{splits.dataset}: {counts} images of {shape} (channels x height x width)")
+
+
+def _read(run: Run, report_progress: Callable[[str], None]) -> tuple[Run, Recipe, Splits]:
+    splits = read_data(run.recipe, Path(run.data_root), run.folder)
+    report_summary(splits, report_progress)
     recipe = run.recipe
     for name in ("classifier", "judge"):
         if splits.classes is None and getattr(recipe, name) is not None:

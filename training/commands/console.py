@@ -41,6 +41,6 @@ def print_bundle(bundle: Bundle, store: Store) -> None:
         for network in bundle.manifest.networks.values()
         for graph in network.formats.values()
     )
-    print(f"\nmaximum difference of an exported graph from PyTorch: {parity:.2g}")
+    print(f"\nmaximum difference of a graph from the original network: {parity:.2g}")
     place = f"{store}/{bundle.name}/{bundle.version}"
     print(f"published {bundle.name}, version {bundle.version}: {place} ({size:,} bytes)")
