@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from training.commands.console import print_bundle, print_metrics, run_command
+from training.commands.console import print_bundle, print_metrics, print_verdict, run_command
 from training.commands.flags import add_assignments, add_folders, add_store, make_parser
 from training.data.datasets import list_datasets
 from training.errors import RecipeError
@@ -46,6 +46,7 @@ def make_train_parser() -> argparse.ArgumentParser:
     add("--name", help="the bundle's name (default: from the recipe or the folder)")
     add("--epochs", type=int, metavar="N", help="epochs of every network")
     add("--latent-size", type=int, metavar="N", help="latent dimensions of every network")
+    add("--minutes", type=float, metavar="M", help="time for training; a folder's default is 10")
     add("--image-size", type=_parse_size, metavar="HxW", help="pixels, for a folder's images")
     add("--channels", type=int, choices=(1, 3), help="1 grey or 3 colour, for a folder's images")
     add("--seed", type=int, metavar="N", help="seed of all random choices")
@@ -84,7 +85,7 @@ def describe_command(flags: argparse.Namespace) -> str:
         words += ["--dataset", Path(flags.dataset).name]
     if flags.image_size:
         words += ["--image-size", "x".join(str(size) for size in flags.image_size)]
-    for name in ("name", "epochs", "latent_size", "channels", "seed"):
+    for name in ("name", "epochs", "latent_size", "minutes", "channels", "seed"):
         if (value := getattr(flags, name)) is not None:
             words += [f"--{name.replace('_', '-')}", str(value)]
     for assignment in flags.assignments:
@@ -99,6 +100,7 @@ def _train(flags: argparse.Namespace) -> None:
     print(f"training {recipe.name} on {device}; run folder: {run.folder}")
     trained = train_run(run, device, print, fresh=flags.fresh)
     print_metrics(trained.evaluation.metrics)
+    print_verdict(trained.describe_verdict())
     if flags.publish:
         print_bundle(publish_bundle(trained, flags.store))
     else:
@@ -120,6 +122,7 @@ def _list_overrides(flags: argparse.Namespace, members: Members) -> list[tuple[s
     assignments = [
         ("name", flags.name),
         ("seed", flags.seed),
+        ("minutes", flags.minutes),
         ("data.dataset", flags.dataset),
         ("data.height", height),
         ("data.width", width),
@@ -128,6 +131,11 @@ def _list_overrides(flags: argparse.Namespace, members: Members) -> list[tuple[s
         *((f"{name}.latent_size", flags.latent_size) for name in _HAVE_LATENTS if name in members),
     ]
     overrides = [(key, value) for key, value in assignments if value is not None]
+    if flags.epochs is not None and flags.minutes is None:
+        overrides.append(("minutes", None))
+    if flags.latent_size is not None:
+        names = [name for name in _HAVE_LATENTS if name in members]
+        overrides += [(f"{name}.explained_variance", None) for name in names]
     return overrides + [parse_assignment(text) for text in flags.assignments]
 
 

@@ -1,5 +1,6 @@
 """Publication of a trained run as a bundle: graphs, samplers, report and manifest."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from service.artifact import (
     stage,
     write_manifest,
 )
-from service.artifact.manifest import SpaceName
+from service.artifact.manifest import GraphFormat, SpaceName
 from service.artifact.store import describe_content
 from service.artifact.tensor_files import write_reference_errors
 from training.data.splits import Splits
@@ -45,7 +46,7 @@ def publish_bundle(trained: TrainedRun, store: Path) -> Bundle:
     """
     files: dict[str, bytes] = {}
     networks = {
-        source.name: _export(source, files)
+        source.name: _export(source, trained.recipe.formats, files)
         for source in list_sources(trained.networks, _choose_probes(trained.splits))
     }
     spaces = _describe_spaces(trained, files)
@@ -79,10 +80,12 @@ def _choose_probes(splits: Splits) -> Tensor:
     return torch.from_numpy(pixels).float() / 255
 
 
-def _export(source: ExportSource, files: dict[str, bytes]) -> NetworkSpec:
+def _export(
+    source: ExportSource, forms: Sequence[GraphFormat], files: dict[str, bytes]
+) -> NetworkSpec:
     """Export a network into `files`, and return its manifest entry."""
     formats = {}
-    for form, graph in export_graphs(source).items():
+    for form, graph in export_graphs(source, forms).items():
         name = f"{source.name}.{SUFFIXES[form]}"
         files[name] = graph.content
         formats[form] = GraphFile(file=name, parity=graph.parity)
