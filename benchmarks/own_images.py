@@ -6,7 +6,7 @@ pythae, keras and torch.
 """
 
 import argparse
-import datetime
+import datetime as dt
 import json
 import os
 import platform
@@ -122,7 +122,7 @@ def main() -> None:
     names = " ".join(Path(folder).name for folder in flags.folders)
     text = _HEAD.format(
         command=f"python -m benchmarks.own_images {names} --seconds {flags.seconds:g}",
-        date=datetime.datetime.now(datetime.UTC).date(),
+        date=dt.datetime.now(dt.UTC).date(),
         machine=f"{platform.machine()}, {os.cpu_count()} CPUs",
         torch=torch.__version__,
         seconds=flags.seconds,
