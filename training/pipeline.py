@@ -1,5 +1,6 @@
 """The training pipeline: from a run folder to a trained run and its bundle."""
 
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from service.artifact import Bundle, Metric
+from service.artifact import Bundle, Metric, Store
 from service.artifact.manifest import SpaceName
 from service.artifact.maps import LatentMap
 from training.baseline.measure import Baseline, fit_baseline
@@ -59,15 +60,18 @@ class FittedRun:
     """The run's recipe, without the networks that its images do not allow."""
     splits: Splits
     networks: NetworkSet
-    baseline: Baseline
     device: torch.device
     report_progress: Callable[[str], None]
     """Receives one line per stage."""
+    baseline: Baseline | None = None
+    """None for imported networks."""
 
     def evaluate(self) -> Evaluation:
         """Measure the networks and the baseline on the test images."""
         test = self.splits.test
         evaluation = evaluate_networks(self.networks, test, self.recipe, self.device)
+        if self.baseline is None:
+            return evaluation
         metrics = {**evaluation.metrics, **self.baseline.measure(test, "test")}
         return replace(evaluation, metrics=metrics)
 
@@ -85,8 +89,19 @@ def train_run(
     return complete_run(fit_run(start_run(run, fresh=fresh), device, report_progress))
 
 
+def preview_run(recipe: Recipe, data_root: Path, report_progress: Callable[[str], None]) -> None:
+    """Read the images of a recipe, and report the summary; nothing is trained or kept.
+
+    Raises:
+        DataError: the images cannot be used.
+    """
+    with tempfile.TemporaryDirectory(prefix="latentd-") as scratch:
+        splits = read_data(recipe, data_root, Path(scratch))
+        report_summary(splits, report_progress)
+
+
 def export_run(
-    run: Run, store: Path, device: torch.device, report_progress: Callable[[str], None]
+    run: Run, store: Store, device: torch.device, report_progress: Callable[[str], None]
 ) -> tuple[TrainedRun, Bundle]:
     """Publish a finished run as the next version of its bundle.
 
@@ -170,13 +185,18 @@ def complete_run(fitted: FittedRun) -> TrainedRun:
     )
 
 
-def _read(run: Run, report_progress: Callable[[str], None]) -> tuple[Run, Recipe, Splits]:
-    splits = read_data(run.recipe, Path(run.data_root), run.folder)
+def report_summary(splits: Splits, report_progress: Callable[[str], None]) -> None:
+    """Report what was read and what was chosen."""
     for note in splits.notes:
         report_progress(note)
-    counts = ", ".join(f"{count} {name}" for name, count in splits.count().items())
-    shape = "x".join(str(size) for size in splits.image.shape)
+    counts = ", ".join(f"{count:,} {name}" for name, count in splits.count().items())
+    shape = " x ".join(str(size) for size in splits.image.shape)
     report_progress(f"{splits.dataset}: {counts} images of {shape} (channels x height x width)")
+
+
+def _read(run: Run, report_progress: Callable[[str], None]) -> tuple[Run, Recipe, Splits]:
+    splits = read_data(run.recipe, Path(run.data_root), run.folder)
+    report_summary(splits, report_progress)
     recipe = run.recipe
     for name in ("classifier", "judge"):
         if splits.classes is None and getattr(recipe, name) is not None:
@@ -207,7 +227,7 @@ def _fit(
     networks = fit_networks(replace(context, recipe=settled, bar=bar))
     if bar is not None:
         bar.close()
-    return FittedRun(run, settled, splits, networks, baseline, device, report_progress)
+    return FittedRun(run, settled, splits, networks, device, report_progress, baseline)
 
 
 def _locate(name: str, run: Run, recipe: Recipe, splits: Splits) -> Path:

@@ -3,6 +3,7 @@
 They contain tensors and plain numbers only; reading one executes no code.
 """
 
+import io
 import pickle
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from training.errors import RunError
-from training.files import replace_file, replace_json
+from training.files import replace_bytes, replace_json
 
 Weights: TypeAlias = dict[str, Tensor]
 
@@ -109,7 +110,10 @@ def read_checkpoint(
 
 def write_state(folder: Path, state: dict[str, Any]) -> None:
     """Replace a folder's checkpoint atomically. `state["finished"]` must be a bool."""
-    replace_file(folder / CHECKPOINT_FILE, lambda path: torch.save(state, path))
+    # Through memory: torch reports a full disk without its cause.
+    stream = io.BytesIO()
+    torch.save(state, stream)
+    replace_bytes(folder / CHECKPOINT_FILE, stream.getvalue())
 
 
 def read_state(folder: Path, device: torch.device) -> dict[str, Any] | None:

@@ -45,7 +45,7 @@ class TimeBar:
     ) -> None:
         """Complete the network's share: an early stop leaves steps out."""
         if kind is None:
-            self._advance(self._bar.total)
+            self._advance(self._seconds.get(self._name, 0.0))
             self._ended += self._seconds.get(self._name, 0.0)
 
     def update(self) -> None:

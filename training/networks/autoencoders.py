@@ -178,6 +178,11 @@ class VariationalAutoencoder(nn.Module):
         self.encoder = VariationalEncoder(plan)
         self.decoder = Decoder(plan)
 
+    @property
+    def latent_size(self) -> int:
+        """L."""
+        return self.encoder.latent_size
+
     def forward(self, images: Tensor) -> Tensor:
         """Return the reconstructions from the mean latents."""
         means, _ = self.encoder(images)  # (N, C, H, W) -> (N, L)

@@ -12,6 +12,7 @@ from service.artifact.manifest import GraphFormat
 Width: TypeAlias = Annotated[int, Field(ge=1, le=4096)]
 LatentSize: TypeAlias = Annotated[int, Field(ge=1, le=1024)]
 Side: TypeAlias = Annotated[int, Field(ge=4, le=1024)]
+Level: TypeAlias = Annotated[int, Field(ge=0, le=65_535)]
 Fraction: TypeAlias = Annotated[float, Field(gt=0, le=0.5)]
 SourceName: TypeAlias = Literal[
     "uniform-global",
@@ -49,13 +50,23 @@ class DataRecipe(Section):
     channels: Literal[1, 3] | None = None
     """Grey or colour; None: colour if any image has colour. This and all below: folders only."""
     height: Side | None = None
-    """Pixels, 4 to 1024; None: the median over the images, at most 64."""
+    """Pixels, 4 to 1024; None: the median over the images, at most `max_side`."""
     width: Side | None = None
-    """Pixels, 4 to 1024; None: the median over the images, at most 64."""
-    resize: Literal["pad", "crop", "stretch"] = "pad"
-    """How images of another aspect ratio are fitted, as in the manifest's ImageSpec."""
+    """Pixels, 4 to 1024; None: the median over the images, at most `max_side`."""
+    max_side: Side = 128
+    """Largest inferred height and width, in pixels, 4 to 1024."""
+    resize: Literal["pad", "crop", "stretch"] | None = None
+    """How images of another aspect ratio are fitted, as in the manifest's ImageSpec; None: `pad`
+    if the background continues the images, else `crop`."""
     background: tuple[Annotated[float, Field(ge=0, le=1)], ...] | None = None
-    """One value per channel in [0, 1], for padding and behind transparency; None: black."""
+    """One value per channel in [0, 1], for padding and behind transparency; None: the colour of
+    the images' borders, and white (black if they are bright) behind transparent images."""
+    levels: tuple[Level, Level] | None = None
+    """Levels of 16-bit images that become black and white; None: the range that they use."""
+    classes: bool = True
+    """Whether folders or a table give classes."""
+    min_per_class: Annotated[int, Field(ge=1, le=1_000_000)] = 5
+    """Smallest accepted number of training images of a class."""
 
 
 class FitRecipe(Section):
