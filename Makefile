@@ -6,7 +6,7 @@ PIP = $(VENV)/bin/pip --disable-pip-version-check --quiet install --constraint c
 export LATENTD_DATA ?= $(firstword $(wildcard data ../shared/data) data)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-fast check docs unit train image-check image audit soak fuzz reliability bench clean
+.PHONY: help serve test test-fast check docs unit train image-check image lock audit soak fuzz reliability bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -54,8 +54,11 @@ image-check: $(VENV)/bin/python $(if $(SBOM),$(VENV)/.dev) ## run the image's bu
 image: $(VENV)/bin/python ## build the image with buildah as root, and call every operation (ARGS=--write)
 	@VENV="$(abspath $(VENV))" sh deploy/image.sh $(ARGS)
 
-audit: $(VENV)/.dev ## look up known vulnerabilities of the pinned packages
-	@VENV="$(VENV)" sh deploy/audit.sh
+lock: ## write deploy/requirements.lock: the packages of the image with hashes
+	@sh deploy/lock.sh
+
+audit: $(VENV)/.dev ## look up known vulnerabilities of the pinned packages (DATABASE=all.zip of osv.dev)
+	@VENV="$(VENV)" DATABASE="$(DATABASE)" sh deploy/audit.sh
 
 soak: $(VENV)/.dev ## half of the capacity for ten minutes (SECONDS=600); writes docs/reliability/soak.json
 	@$(VENV)/bin/python -m benchmarks.reliability.soak --seconds $(or $(SECONDS),600)
