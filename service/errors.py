@@ -13,13 +13,14 @@ LatentdError
 │   ├── ForbiddenError              the API key lacks a scope
 │   └── RateLimitedError            too many unknown API keys; retry later
 ├── OverloadedError                 the queue or the memory budget is full; retry
-├── DeadlineExceededError           the queue timeout has expired; retry
+├── DeadlineExceededError           the timeout of the queue or of a network's run has expired
 ├── NotReadyError                   the service is loading or draining
 ├── InferenceError                  a network failed on valid input
 ├── ArtifactError                   an invalid bundle
 ├── ApiKeysError                    invalid API keys
 ├── InsecureSettingsError           settings that expose protected functions without a key
-└── MissingExtraError               an optional dependency is not installed
+├── MissingExtraError               an optional dependency is not installed
+└── DeviceError                     the chosen device is not available
 """
 
 from dataclasses import dataclass
@@ -91,7 +92,7 @@ class OverloadedError(LatentdError):
 
 
 class DeadlineExceededError(LatentdError):
-    """The queue timeout of the request has expired before it ran."""
+    """The request waited too long in the queue, or a run of a network took too long."""
 
 
 class NotReadyError(LatentdError):
@@ -116,3 +117,7 @@ class InsecureSettingsError(LatentdError):
 
 class MissingExtraError(LatentdError):
     """An optional dependency is not installed; the text names the extra."""
+
+
+class DeviceError(LatentdError):
+    """The device that the settings choose cannot be used."""

@@ -5,7 +5,8 @@ TrainingError
 ├── DataError      the images cannot be used
 ├── RunError       a run folder is missing, unfinished or from another recipe
 ├── ExportError    an exported graph differs from the trained network
-└── DiskFullError  no space left for a file
+├── DiskFullError  no space left for a file
+└── ModelImportError  a network to import cannot be used
 """
 
 
@@ -31,3 +32,7 @@ class ExportError(TrainingError):
 
 class DiskFullError(TrainingError):
     """There is no space left for a file."""
+
+
+class ModelImportError(TrainingError):
+    """A network that was trained elsewhere cannot be imported; the message says what to change."""

@@ -13,8 +13,8 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @contextlib.contextmanager
-def explain_full_disk(folder: Path) -> Iterator[None]:
-    """Turn the error of a full disk within the block into one that names the folder.
+def explain_full_disk(folder: Path | str) -> Iterator[None]:
+    """Turn the error of a full disk within the block into one that names the folder (or URL).
 
     Raises:
         DiskFullError: the disk of `folder` is full.

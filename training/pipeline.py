@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from service.artifact import Bundle, Metric
+from service.artifact import Bundle, Metric, Store
 from service.artifact.manifest import SpaceName
 from service.artifact.maps import LatentMap
 from training.data.datasets import read_data
@@ -87,7 +87,7 @@ def preview_run(recipe: Recipe, data_root: Path, report_progress: Callable[[str]
 
 
 def export_run(
-    run: Run, store: Path, device: torch.device, report_progress: Callable[[str], None]
+    run: Run, store: Store, device: torch.device, report_progress: Callable[[str], None]
 ) -> tuple[TrainedRun, Bundle]:
     """Publish a finished run as the next version of its bundle.
 

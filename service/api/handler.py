@@ -109,7 +109,7 @@ class OperationHandler(Generic[P]):
             images = operation.count(call.parameters)
             self._engine.limits.check("samples", images)
         seconds = sum(map(call.model.seconds.__getitem__, networks))
-        values = sum(map(call.model.values.__getitem__, networks))
+        values = sum(map(call.model.values.__getitem__, networks)) or call.model.image_values
         context.reserve_response(images * values * VALUE_BYTES)
         cost = images * (seconds + _IMAGE_SECONDS) + call.body.decoding_cost
         steps: Steps[Response] = operation.run(call)

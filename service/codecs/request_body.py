@@ -1,11 +1,9 @@
 """Request bodies: images, latents and parameters, in each content type that operations accept."""
 
-import codecs
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeVar
 
-import jiter
 import numpy as np
 from numpy.typing import NDArray
 from python_multipart.multipart import parse_options_header
@@ -16,6 +14,7 @@ from service.artifact.pixels import Invert
 from service.artifact.tensor_files import Floats
 from service.codecs.base64_files import open_base64
 from service.codecs.image_batches import Item, read_numbers, to_batch
+from service.codecs.json_objects import parse_json_object
 from service.codecs.multipart import MULTIPART, read_parts
 from service.codecs.npy import MEDIA_TYPE as NPY
 from service.codecs.npy import read_npy
@@ -28,6 +27,7 @@ from service.errors import (
 )
 from service.http.limits import Limits
 from service.http.memory import DecodingMemory
+from service.inference.yielding import yield_to_loop
 
 IMAGE_FILES = ("image/png", "image/jpeg", "image/jpg")
 
@@ -212,24 +212,6 @@ def _count(body: RequestBody, limits: Limits) -> None:
         limits.check("images", body.count)
 
 
-def parse_json_object(body: bytes, limits: Limits) -> dict[str, object]:
-    """Return the members of a JSON object.
-
-    Raises:
-        LimitExceededError: it is too long, or has too many values.
-        MalformedInputError: invalid JSON, or a duplicate key.
-        InvalidInputError: valid JSON, but not an object.
-    """
-    limits.check_json(body)
-    try:
-        members = jiter.from_json(body.removeprefix(codecs.BOM_UTF8), catch_duplicate_keys=True)
-    except ValueError as error:
-        raise MalformedInputError("Invalid JSON or duplicate key.") from error
-    if not isinstance(members, dict):
-        raise InvalidInputError(Violation("", "Expected a JSON object."))
-    return members
-
-
 def _decode_json(body: bytes, spec: InputSpec, limits: Limits) -> RequestBody:
     members = parse_json_object(body, limits)
     inputs = {name: members.pop(name) for name in spec.members if name in members}
@@ -259,6 +241,7 @@ def _add_batch_axis(array: NDArray[T], single_rank: int | None) -> NDArray[T]:
 
 
 def _decode_item(item: object, pointer: str, formats: frozenset[str]) -> Item:
+    yield_to_loop()
     if isinstance(item, list):
         return read_numbers(item, pointer)
     if not isinstance(item, str):
@@ -273,6 +256,7 @@ def _decode_parts(body: bytes, boundary: bytes, limits: Limits) -> list[Item]:
     items: list[Item] = []
 
     def add(content: bytes) -> None:
+        yield_to_loop()
         limits.check("images", len(items) + 1)
         items.append(open_image(content, limits.image_formats))
 

@@ -5,6 +5,7 @@ from typing import Protocol
 from service.artifact import NetworkSpec
 from service.artifact.manifest import GraphFormat
 from service.artifact.tensor_files import Floats
+from service.runtimes.devices import Device
 
 
 class Network(Protocol):
@@ -21,6 +22,7 @@ class Network(Protocol):
 
         Raises:
             InferenceError: the backend failed.
+            DeadlineExceededError: the run took longer than the limit, and was interrupted.
         """
 
 
@@ -29,6 +31,8 @@ class Runtime(Protocol):
 
     format: GraphFormat
     """The stored form that this backend reads."""
+    device: Device
+    """The device that runs the networks."""
     platform: str
     """Name of the backend and form in `/v2` metadata, as Triton Inference Server spells it."""
 

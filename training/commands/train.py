@@ -128,7 +128,7 @@ def _train(flags: argparse.Namespace) -> None:
             "--fresh trains again"
         )
     elif flags.publish:
-        print_bundle(publish_bundle(trained, flags.store))
+        print_bundle(publish_bundle(trained, flags.store), flags.store)
     else:
         print(f"not published; `latentd export {run.folder}` publishes the run")
 

@@ -35,6 +35,8 @@ class TrainedRun:
     robustness: Robustness
     quality: dict[str, Quality]
     """Sample quality of each source; empty without a judge."""
+    imported: dict[str, object] | None = None
+    """Where imported networks come from, in place of a recipe; None for trained networks."""
 
     def describe_provenance(self) -> Provenance:
         """Return the information needed to repeat the run."""
@@ -47,7 +49,7 @@ class TrainedRun:
             dataset_digest=self.splits.digest(),
             images=self.splits.count(),
             seed=self.recipe.seed,
-            recipe=recipe,
+            recipe=recipe if self.imported is None else self.imported,
             epochs=self.networks.epochs,
             libraries={
                 "python": platform.python_version(),

@@ -136,6 +136,11 @@ class VariationalAutoencoder(nn.Module):
         self.log_scale = nn.Parameter(torch.zeros(()))
         self.log_scale.requires_grad_(recipe.likelihood == "gaussian")
 
+    @property
+    def latent_size(self) -> int:
+        """L."""
+        return self.encoder.means.out_features
+
     def forward(self, images: Tensor) -> Tensor:
         """Return the reconstructions from the mean latents."""
         means, _ = self.encoder(images)  # (N, C, H, W) -> (N, L)

@@ -149,7 +149,7 @@ def measure_parity(source: ExportSource, run: Runner) -> float:
 def _export_onnx(network: nn.Module, source: ExportSource) -> tuple[bytes, Runner]:
     """Export through torch.export, as one file that includes the weights."""
     try:
-        with _quiet_exporter():
+        with quiet_exporter():
             program = torch.onnx.export(
                 network,
                 (source.inputs[:2],),  # torch.export specialises a batch of one to a constant
@@ -192,21 +192,32 @@ def _strip(model: Any) -> None:  # noqa: ANN401 - the generated classes of onnx 
 
 def _export_torchscript(network: nn.Module, source: ExportSource) -> tuple[bytes, Runner]:
     """Trace and freeze a network: the weights become constants of the graph."""
+    content = freeze(network, source.inputs[:2])
+    return content, load_frozen(content)
+
+
+def freeze(network: nn.Module, example: Tensor) -> bytes:
+    """Return a traced network as a TorchScript file; its weights are constants of the graph."""
     with _deprecated_torchscript(), torch.no_grad():
         traced = torch.jit.trace(  # type: ignore[no-untyped-call]
-            network, source.inputs[:2], check_trace=False
+            network, example, check_trace=False
         )
         frozen = torch.jit.freeze(traced)
         buffer = io.BytesIO()
         torch.jit.save(frozen, buffer)
-        content = _strip_archive(buffer.getvalue())
+    return _strip_archive(buffer.getvalue())
+
+
+def load_frozen(content: bytes) -> Runner:
+    """Load a TorchScript file, and return the function that runs it."""
+    with _deprecated_torchscript():
         loaded = torch.jit.load(io.BytesIO(content))  # type: ignore[no-untyped-call]
 
     def run(inputs: Floats) -> list[Floats]:
         with torch.no_grad():
             return [output.numpy() for output in _as_tuple(loaded(torch.from_numpy(inputs)))]
 
-    return content, run
+    return run
 
 
 def _strip_archive(content: bytes) -> bytes:
@@ -231,7 +242,7 @@ def _deprecated_torchscript() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _quiet_exporter() -> Iterator[None]:
+def quiet_exporter() -> Iterator[None]:
     """Suppress the progress messages of the ONNX exporter; its exceptions are sufficient."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level

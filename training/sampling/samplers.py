@@ -207,7 +207,7 @@ def _make_parameterless(networks: NetworkSet) -> dict[str, FittedSampler]:
     """Return the sources that draw from N(0, I)."""
     samplers = {}
     if networks.vae is not None:
-        prior = StandardNormal(networks.vae.encoder.means.out_features)
+        prior = StandardNormal(networks.vae.latent_size)
         samplers["prior"] = FittedSampler("prior", "vae", prior)
     if networks.gan is not None:
         noise = StandardNormal(networks.gan.noise_size)

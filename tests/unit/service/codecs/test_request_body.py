@@ -18,13 +18,11 @@ from service.codecs.request_body import (
     InputSpec,
     RequestBody,
     decode_body,
-    parse_json_object,
     predict_decoding,
 )
 from service.errors import (
     InvalidInputError,
     LimitExceededError,
-    MalformedInputError,
     RequestError,
     UnsupportedFormatError,
 )
@@ -267,13 +265,6 @@ def test_limits_apply_to_every_content_type(
     """Too many images, pixels or values are rejected before anything is decoded."""
     with pytest.raises(LimitExceededError, match=f"LATENTD_MAX_{limit.upper()}"):
         decode(content_type, body, spec).reduce_files(IMAGE, LIMITS)
-
-
-@pytest.mark.parametrize("text", [b"", b"{", b'{"a": 1, "a": 2}', b"\xff", b"{'a': 1}", b"[" * 300])
-def test_malformed_json(text: bytes) -> None:
-    """Invalid JSON and duplicate keys are malformed."""
-    with pytest.raises(MalformedInputError, match="Invalid JSON or duplicate key"):
-        parse_json_object(text, LIMITS)
 
 
 def test_cost_of_decoding_grows_with_pixels_and_scans() -> None:

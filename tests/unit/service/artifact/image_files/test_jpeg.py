@@ -89,8 +89,45 @@ def test_scans_are_counted() -> None:
     assert parse_jpeg(PLAIN).scans == 1
     assert parse_jpeg(progressive).scans == progressive.count(b"\xff\xda") > 5
     assert parse_jpeg(repeat_last_scan(progressive, 64)).scans == 64
-    with pytest.raises(ValueError, match="65 scans, at most 64 are supported"):
+    with pytest.raises(ValueError, match="more than 64 scans"):
         parse_jpeg(repeat_last_scan(progressive, 65))
+
+
+def test_segments_between_scans_are_bounded() -> None:
+    """Comments between the scans of a progressive file are bounded, and hide no scan."""
+    progressive = save(Image.new("RGB", (8, 8)), "JPEG", progressive=True)
+    last = progressive.rindex(b"\xff\xda")
+    comment = make_segment(0xFE, b"\xff\xd9\xff\xda")
+
+    content = progressive[:last] + comment + progressive[last:]
+
+    assert parse_jpeg(content).scans == parse_jpeg(progressive).scans
+    assert np.array_equal(decode(content), decode(progressive))
+    with pytest.raises(ValueError, match="more than 1000 segments"):
+        parse_jpeg(progressive[:last] + comment * 1000 + progressive[last:])
+
+
+@pytest.mark.parametrize(
+    "trailer",
+    [b"\0" * 1000, PLAIN, b"\0\0\0\x18ftypmp42" + b"\xff\xda\0\x0c" * 100],
+    ids=["padding", "second picture", "video"],
+)
+def test_bytes_after_the_image_are_ignored(trailer: bytes) -> None:
+    """What a camera appends, such as a second picture or a video, is not part of the image."""
+    jpeg = parse_jpeg(PLAIN + trailer)
+
+    assert jpeg.scans == 1
+    assert np.array_equal(np.asarray(jpeg.image), decode(PLAIN))
+
+
+def test_multi_picture_file_gives_its_first_picture() -> None:
+    """Of a multi-picture file (CIPA DC-007) the first picture is read."""
+    pictures = [Image.new("RGB", (9, 7), level) for level in ("red", "blue")]
+
+    content = save(pictures[0], "MPO", save_all=True, append_images=pictures[1:])
+
+    assert b"MPF\0" in content
+    assert decode(content)[0, 0].tolist() == pytest.approx([255, 0, 0], abs=2)
 
 
 def count_segments(content: bytes) -> int:
