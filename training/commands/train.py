@@ -8,7 +8,7 @@ import zlib
 from pathlib import Path, PurePath
 from typing import Any
 
-from training.commands.console import print_bundle, print_metrics, run_command
+from training.commands.console import print_bundle, print_metrics, print_verdict, run_command
 from training.commands.flags import add_assignments, add_folders, add_store, make_parser
 from training.data.datasets import is_path, list_datasets, name_dataset
 from training.errors import RecipeError
@@ -55,6 +55,7 @@ def make_train_parser() -> argparse.ArgumentParser:
     add("--name", help="the bundle's name (default: from the recipe or the folder)")
     add("--epochs", type=int, metavar="N", help="epochs of every network")
     add("--latent-size", type=int, metavar="N", help="latent dimensions of every network")
+    add("--minutes", type=float, metavar="M", help="time for training; a folder's default is 10")
     add("--image-size", type=_parse_size, metavar="HxW", help="pixels, for a folder's images")
     add("--channels", type=int, choices=(1, 3), help="1 grey or 3 colour, for a folder's images")
     add("--no-classes", action="store_true", help="ignore the classes of a folder's images")
@@ -102,7 +103,8 @@ def describe_command(flags: argparse.Namespace) -> str:
         words += ["--dataset", PurePath(flags.dataset).name]
     if flags.image_size:
         words += ["--image-size", "x".join(str(size) for size in flags.image_size)]
-    for name in ("name", "epochs", "latent_size", "channels", "min_per_class", "seed"):
+    names = ("name", "epochs", "latent_size", "minutes", "channels", "min_per_class", "seed")
+    for name in names:
         if (value := getattr(flags, name)) is not None:
             words += [f"--{name.replace('_', '-')}", str(value)]
     words += ["--no-classes"] if flags.no_classes else []
@@ -121,6 +123,7 @@ def _train(flags: argparse.Namespace) -> None:
     print(f"training {recipe.name} on {device}; run folder: {run.folder}")
     trained = train_run(run, device, print, fresh=flags.fresh)
     print_metrics(trained.evaluation.metrics)
+    print_verdict(trained.describe_verdict())
     earlier = None if flags.fresh else find_published(trained, flags.store)
     if earlier is not None:
         print(
@@ -168,6 +171,7 @@ def _list_overrides(
     assignments = [
         ("name", flags.name),
         ("seed", flags.seed),
+        ("minutes", flags.minutes),
         ("data.dataset", dataset),
         ("data.height", height),
         ("data.width", width),
@@ -178,6 +182,11 @@ def _list_overrides(
         *((f"{name}.latent_size", flags.latent_size) for name in _HAVE_LATENTS if name in members),
     ]
     overrides = [(key, value) for key, value in assignments if value is not None]
+    if flags.epochs is not None and flags.minutes is None:
+        overrides.append(("minutes", None))
+    if flags.latent_size is not None:
+        names = [name for name in _HAVE_LATENTS if name in members]
+        overrides += [(f"{name}.explained_variance", None) for name in names]
     return overrides + [parse_assignment(text) for text in flags.assignments]
 
 

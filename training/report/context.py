@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from training.data.splits import LabelledImages
 from training.evaluation.trained_run import TrainedRun
 from training.fitting.examples import Examples
+from training.networks.layers import find_device
 from training.report.plots.class_names import fit_class_names
 from training.report.plots.style import write_png
 
@@ -72,7 +73,7 @@ class ReportContext:
 @torch.no_grad()
 def run_network(network: Callable[[Tensor], Any], inputs: Floats) -> Floats:
     """Return the first output of a network, computed in batches, as a numpy array."""
-    device = next(network.parameters()).device if isinstance(network, nn.Module) else CPU
+    device = find_device(network) if isinstance(network, nn.Module) else CPU
     batches = Examples(torch.from_numpy(np.ascontiguousarray(inputs))).batches()
     outputs = [network(batch.to(device)) for batch, _ in batches]
     first = [output[0] if isinstance(output, tuple) else output for output in outputs]
