@@ -45,7 +45,7 @@ test-fast: $(VENV)/.dev ## run the tests that need no training, browser or real 
 	@$(VENV)/bin/pytest -m "not browser and not slow and not training" \
 	    --numprocesses auto --maxprocesses 4 --dist loadfile
 
-train: $(VENV)/.dev ## train and publish a bundle: make train ARGS="--dataset my_images"
+train: $(VENV)/.dev ## train and publish a bundle: make train ARGS=my_images
 	@$(VENV)/bin/latentd train $(ARGS)
 
 image-check: $(VENV)/bin/python $(if $(SBOM),$(VENV)/.dev) ## run the image's build steps and its start, without Docker (SBOM=file lists its packages)
