@@ -15,6 +15,7 @@ from training.data.splits import LabelledImages
 from training.evaluation.trained_run import TrainedRun
 from training.fitting.examples import Examples
 from training.networks.layers import find_device
+from training.report.plots.class_names import fit_class_names
 from training.report.plots.style import write_png
 
 Floats: TypeAlias = NDArray[np.float32]
@@ -44,10 +45,11 @@ class ReportContext:
 
     trained: TrainedRun
 
-    @property
+    @cached_property
     def classes(self) -> tuple[str, ...] | None:
-        """The class names."""
-        return self.trained.splits.classes
+        """The class names as plots show them."""
+        classes = self.trained.splits.classes
+        return None if classes is None else fit_class_names(classes)
 
     @cached_property
     def shown(self) -> LabelledImages:
