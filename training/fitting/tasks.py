@@ -17,6 +17,7 @@ from training.baseline.linear import LinearClassifier
 from training.baseline.measure import Baseline
 from training.errors import RecipeError
 from training.fitting.checkpoints import CHECKPOINT_FILE
+from training.fitting.continuation import load_start
 from training.fitting.examples import Examples
 from training.fitting.loop import FitJob
 from training.fitting.losses import (
@@ -118,9 +119,18 @@ class Task:
 def make_task(name: str, context: FitContext) -> Task | None:
     """Return the task of a recipe section; None for a network that is not trained on images.
 
+    A continued run's network has the weights of its origin.
+
     Raises:
         RecipeError: the recipe has a classifier, but the images are unlabelled.
     """
+    task = _make_task(name, context)
+    if task is not None:
+        load_start(task.network, context.folder / name)
+    return task
+
+
+def _make_task(name: str, context: FitContext) -> Task | None:
     recipe, shape = context.recipe, context.shape
     if name in ("autoencoder", "denoiser"):
         section = recipe.autoencoder if name == "autoencoder" else recipe.denoiser
@@ -157,8 +167,8 @@ def _start_classifier(
     network: ImageClassifier, subspace: Subspace, linear: LinearClassifier
 ) -> None:
     """Set the network's regression on pixels to a regression on principal components."""
-    network.linear.set_rows(linear.weights @ subspace.components, subspace.mean)
-    network.linear.bias += torch.from_numpy(linear.biases.astype(np.float32))
+    network.linear.set_map(linear.weights @ subspace.components, subspace.mean)
+    network.linear.bias.copy_(torch.from_numpy(linear.biases.astype(np.float32)))
 
 
 def _starts_at_baseline(recipe: FitRecipe) -> bool:
