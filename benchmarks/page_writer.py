@@ -18,6 +18,10 @@ are in [benchmarks/peers](../benchmarks/peers/).
 
 `make bench ARGS=classify` repeats one section. It requires `wrk`, `taskset`, two CPUs, and the
 Fashion-MNIST data set (`LATENTD_DATA`).
+
+`benchmarks/gpu.sh` measures a CUDA device and adds a section *Serving on a CUDA device* here. While
+that section is missing, it has never run on one, and the device selection is tested with a fake
+driver and fake providers only.
 """,
     "reliability": """# Reliability
 
@@ -29,8 +33,17 @@ tests; `make soak` and `make fuzz` repeat the long ones.
 """,
     "scale": """# Scale
 
-What several machines need, do and lose. The commands named below write this page from the records
-in [docs/scale](scale/) and [docs/performance](performance/); do not edit it.
+What several machines need, do and lose. `make scale` writes this page from the records in
+[docs/scale](scale/); do not edit it. Each section names the command that measured it.
+
+The table of costs answers what 1, 1,000 and 1,000,000 requests per second of each operation take.
+What breaks first:
+
+| requests /s | what breaks first | what to do |
+| --- | --- | --- |
+| 1 | the only process: a restart is an outage | two replicas in two zones; they idle |
+| 1,000 | the CPU of one machine, then the queue at the next deployment or lost zone | replicas at 60 % of their cores, in three zones, with a balancer that prefers the shorter queue and repeats a request once |
+| 1,000,000 | the access log (column *MiB/s of access log*), then connections and bandwidth at the balancer, then lists of the models store by every worker | `LATENTD_LOG_LEVEL=warning` and sampling at the balancer; several balancers behind DNS or anycast, with keep-alive; a longer `LATENTD_WATCH_SECONDS`; binary bodies (`.npy`), and several images per request, which run as one batch |
 
 The manifests of [deploy/kubernetes](../deploy/kubernetes/) are validated against the published
 schemas, and the command of the image is tested with the environment that Kubernetes injects. No
