@@ -39,11 +39,15 @@ What several machines need, do and lose. `make scale` writes this page from the 
 The table of costs answers what 1, 1,000 and 1,000,000 requests per second of each operation take.
 What breaks first:
 
-| requests /s | what breaks first | what to do |
-| --- | --- | --- |
-| 1 | the only process: a restart is an outage | two replicas in two zones; they idle |
-| 1,000 | the CPU of one machine, then the queue at the next deployment or lost zone | replicas at 60 % of their cores, in three zones, with a balancer that prefers the shorter queue and repeats a request once |
-| 1,000,000 | the access log (column *MiB/s of access log*), then connections and bandwidth at the balancer, then lists of the models store by every worker | `LATENTD_LOG_LEVEL=warning` and sampling at the balancer; several balancers behind DNS or anycast, with keep-alive; a longer `LATENTD_WATCH_SECONDS`; binary bodies (`.npy`), and several images per request, which run as one batch |
+- **At 1 request per second**, the only process: a restart is an outage. Run two replicas in two
+  zones; they idle.
+- **At 1,000**, the CPU of a machine, then the queue during the next deployment or after the loss
+  of a zone. Run replicas in three zones at 60 % of their cores, behind a balancer that prefers
+  the shorter queue and repeats a failed request once.
+- **At 1,000,000**, the access log (see its column), then connections and bandwidth of a balancer,
+  then the lists of the models store by every worker. Set `LATENTD_LOG_LEVEL=warning` and log a
+  sample at the balancers; use several balancers behind DNS or anycast, with keep-alive; set a
+  longer `LATENTD_WATCH_SECONDS`; send binary bodies (`.npy`) and several images per request.
 
 The manifests of [deploy/kubernetes](../deploy/kubernetes/) are validated against the published
 schemas, and the command of the image is tested with the environment that Kubernetes injects. No
