@@ -6,7 +6,7 @@ PIP = $(VENV)/bin/pip --disable-pip-version-check --quiet install --constraint c
 export LATENTD_DATA ?= $(firstword $(wildcard data ../shared/data) data)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-fast check docs unit train image-check image lock audit soak fuzz reliability bench clean
+.PHONY: help serve test test-fast check docs unit train image-check image lock audit soak fuzz reliability scale bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -68,6 +68,9 @@ fuzz: $(VENV)/.fuzz ## coverage-guided fuzzing of all decoders (SECONDS=120 for 
 
 reliability: $(VENV)/.dev ## write docs/reliability.md from the records in docs/reliability
 	@$(VENV)/bin/python -m benchmarks.page_writer reliability
+
+scale: $(VENV)/.dev ## write docs/scale.md from the records in docs/scale
+	@$(VENV)/bin/python -m benchmarks.page_writer scale
 
 bench: $(VENV)/.dev ## measure speed, also of other servers; writes docs/performance.md (ARGS="classify --rounds 5")
 	@$(VENV)/bin/python -m benchmarks.bench $(ARGS)
