@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from service.errors import ArtifactError
 
 SCHEMA_VERSION: Literal[2] = 2
-"""The version that is written. Version 1 lacks the optional members `shape`, `max_batch`, `codes`."""
+"""The version that is written. Version 1 lacks `shape`, `max_batch` and `codes`."""
 MAX_MANIFEST_BYTES = 256 * 1024
 
 SpaceName: TypeAlias = Literal["autoencoder", "vae"]
@@ -113,7 +113,7 @@ class SpaceSpec(_Strict):
 
     latent_size: Size
     shape: Annotated[tuple[Size, ...], Field(min_length=1)] | None = None
-    """Shape of a latent before it was flattened in row-major order, such as (C, h, w); None: (L,)."""
+    """Shape of a latent before it was flattened, row-major, such as (C, h, w); None: (L,)."""
     reference: FileName
     """Tensor `errors`: (N,) float32, ascending reconstruction MSE of each test image."""
 
@@ -294,7 +294,8 @@ def parse_manifest(content: bytes) -> Manifest:
     version = members.get("schema_version") if isinstance(members, dict) else None
     if version not in (1, SCHEMA_VERSION):
         raise ArtifactError(
-            f"the manifest has schema_version {version!r}; this latentd reads 1 and {SCHEMA_VERSION}"
+            f"the manifest has schema_version {version!r}; this latentd reads 1 and "
+            f"{SCHEMA_VERSION}"
         )
     try:
         return Manifest.model_validate_json(content)
