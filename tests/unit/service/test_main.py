@@ -77,7 +77,7 @@ def test_invalid_store_starts_no_workers(tmp_path: Path) -> None:
 
     assert ended.returncode == 3
     assert len(ended.stderr.splitlines()) == 1
-    assert "cannot be read" in ended.stderr
+    assert "does not exist" in ended.stderr
 
 
 @pytest.mark.parametrize(
