@@ -7,7 +7,7 @@ import httpx
 import numpy as np
 import pytest
 
-from service.api.model_info import ExampleList, MapInfo, ModelInfo, ModelList
+from service.api.model_info import ExampleList, MapInfo, ModelInfo, ModelList, SpaceInfo
 from service.api.models import _round
 from tests.support.fakes import CLASSES, LATENT_SIZE, REPORT, make_map
 from tests.support.image_files import make_png, read_png, to_base64
@@ -40,8 +40,8 @@ def test_description_has_spaces_sources_and_metrics(client: httpx.Client) -> Non
     assert info.image.shape == (1, 8, 6)
     assert info.classes == list(CLASSES)
     assert info.spaces == {
-        "autoencoder": {"latent_size": LATENT_SIZE},
-        "vae": {"latent_size": LATENT_SIZE},
+        "autoencoder": SpaceInfo(latent_size=LATENT_SIZE, shape=(LATENT_SIZE,)),
+        "vae": SpaceInfo(latent_size=LATENT_SIZE, shape=(LATENT_SIZE,)),
     }
     assert {(source.name, source.space, source.class_conditional) for source in info.sources} == {
         ("kde", "autoencoder", True),
