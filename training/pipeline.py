@@ -13,7 +13,7 @@ from service.artifact.manifest import SpaceName
 from service.artifact.maps import LatentMap
 from training.baseline.measure import Baseline, fit_baseline
 from training.data.datasets import read_data
-from training.data.splits import Splits
+from training.data.splits import LabelledImages, Splits
 from training.errors import RunError
 from training.evaluation.latent_maps import fit_latent_map
 from training.evaluation.metrics import Evaluation, evaluate_networks
@@ -50,6 +50,7 @@ from training.sampling.source_quality import (
 )
 
 _ROBUSTNESS_IMAGES = 500
+_HELD_IMAGES = 2000  # validation images after each epoch of a timed training
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,10 +266,15 @@ def _settle(recipe: Recipe, splits: Splits, folder: Path, device: torch.device) 
     sizes = {"channels": image.channels, "height": image.height, "width": image.width}
     if settled.minutes is not None:
         settled = settled.model_copy(update={"data": settled.data.model_copy(update=sizes)})
-    training, validation = (
-        Examples.from_images(images, device) for images in (splits.train, splits.validation)
-    )
+    held = splits.validation if settled.minutes is None else _thin(splits.validation, _HELD_IMAGES)
+    training, validation = (Examples.from_images(part, device) for part in (splits.train, held))
     return FitContext(settled, folder, device, training, validation, baseline=baseline)
+
+
+def _thin(images: LabelledImages, count: int) -> LabelledImages:
+    """Return at most `count` images, evenly spaced."""
+    chosen = np.linspace(0, len(images) - 1, min(len(images), count))
+    return images.take(chosen.astype(np.int64))
 
 
 def _locate(name: str, run: Run, recipe: Recipe, splits: Splits) -> Path:
@@ -298,8 +304,7 @@ def _measure_robustness(fitted: FittedRun) -> Robustness:
     fitted.report_progress("measuring robustness to noise and occlusion")
     test, seed = fitted.splits.test, fitted.recipe.seed
     if fitted.recipe.minutes is not None:  # 38 passes over 2,000 images would take a minute
-        chosen = np.linspace(0, len(test) - 1, min(len(test), _ROBUSTNESS_IMAGES))
-        test = test.take(chosen.astype(np.int64))
+        test = _thin(test, _ROBUSTNESS_IMAGES)
     robustness = measure_robustness(fitted.networks, test, seed, fitted.device)
     robustness.write(path)
     return robustness
