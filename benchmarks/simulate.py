@@ -157,7 +157,7 @@ def compare(seed: int, seconds: float) -> tuple[list[list[Cell]], list[float]]:
     with run_latentd(["--workers=2", "--threads=1", "--default-model=mnist"]) as server:
         times = measure_service_times(server, 160)
         mean = sum(times) / len(times)
-        for load in (0.2, 0.4, 0.6):
+        for load in (0.1, 0.3, 0.5):
             rate = load * 2 / mean
             measured = to_result(send_at_rate(server.port, REQUEST, rate, seconds, 32))
             plan = Plan(2, load, times, seconds, retries=0)
