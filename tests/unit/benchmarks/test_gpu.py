@@ -18,7 +18,7 @@ def test_rows_compare_both_devices(monkeypatch: pytest.MonkeyPatch) -> None:
         return open_runtime(backend, threads, "cpu")  # type: ignore[arg-type]
 
     monkeypatch.setattr(gpu, "open_runtime", open_cpu)
-    monkeypatch.setattr(gpu, "_SECONDS", 0.0)
+    monkeypatch.setattr(gpu, "_SECONDS", 0.01)
     monkeypatch.setattr(gpu, "_BATCHES", (1, 3))
     record = gpu.make_record(gpu.compare("onnx", ROOT / "models_store", 1))
     assert opened == ["cpu", "cuda"]
@@ -27,6 +27,7 @@ def test_rows_compare_both_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     assert record.list_violations(0) == []
 
 
+@pytest.mark.slow  # imports torch
 def test_the_script_uses_the_flags_of_the_commands() -> None:
     """Every flag of the commands in the script exists, because it runs rarely."""
     from training.commands.train import make_train_parser  # noqa: PLC0415 - imports torch
