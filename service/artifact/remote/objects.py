@@ -60,8 +60,8 @@ class ObjectStore:
             ) from error
         except ValueError as error:
             raise ArtifactError(
-                f"the models store {self.url} cannot be opened ({error}): expected a folder, or a URL "
-                "of s3, gs, az, hf, http, https or another protocol of fsspec"
+                f"the models store {self.url} cannot be opened ({error}): expected a folder, or a "
+                "URL of s3, gs, az, hf, http, https or another protocol of fsspec"
             ) from error
         return files, str(root).rstrip("/")
 
