@@ -8,12 +8,12 @@ import zlib
 from pathlib import Path, PurePath
 from typing import Any
 
-from training.commands.console import print_bundle, print_metrics, run_command
+from training.commands.console import print_bundle, print_metrics, print_verdict, run_command
 from training.commands.flags import add_assignments, add_folders, add_store, make_parser
 from training.data.datasets import is_path, list_datasets, name_dataset
 from training.errors import RecipeError
 from training.fitting.examples import choose_device
-from training.fitting.run_folders import Run
+from training.fitting.run_folders import RUN_FILE, Run, read_run
 from training.pipeline import preview_run, train_run
 from training.publishing.bundle import find_published, publish_bundle
 from training.recipe.parsing import (
@@ -56,6 +56,7 @@ def make_train_parser() -> argparse.ArgumentParser:
     add("--name", help="the bundle's name (default: from the recipe or the folder)")
     add("--epochs", type=int, metavar="N", help="epochs of every network")
     add("--latent-size", type=int, metavar="N", help="latent dimensions of every network")
+    add("--minutes", type=float, metavar="M", help="time for training; a folder's default is 10")
     add("--image-size", type=_parse_size, metavar="HxW", help="pixels, for a folder's images")
     add("--channels", type=int, choices=(1, 3), help="1 grey or 3 colour, for a folder's images")
     add("--no-classes", action="store_true", help="ignore the classes of a folder's images")
@@ -67,6 +68,7 @@ def make_train_parser() -> argparse.ArgumentParser:
     )
     add("--seed", type=int, metavar="N", help="seed of all random choices")
     add_assignments(parser)
+    add("--from", dest="origin", metavar="NAME", help="run whose networks this training continues")
     add(
         "--track",
         metavar="TRACKER:PLACE",
@@ -99,6 +101,22 @@ def resolve_recipe(flags: argparse.Namespace) -> Recipe:
     return parse_recipe(members)
 
 
+def find_origin(flags: argparse.Namespace) -> Path | None:
+    """Return the run folder that `--from` names.
+
+    Raises:
+        RecipeError: another flag contradicts it.
+        RunError: the run does not exist.
+    """
+    if flags.origin is None:
+        return None
+    if flags.latent_size is not None or flags.fresh:
+        raise RecipeError("--from keeps the latent sizes and the run: omit --latent-size, --fresh")
+    path = Path(flags.origin)
+    folder = path if (path / RUN_FILE).exists() else Path(flags.runs) / flags.origin
+    return read_run(folder).folder
+
+
 def describe_command(flags: argparse.Namespace) -> str:
     """Return a `latentd train` command line for the bundle's provenance.
 
@@ -109,9 +127,11 @@ def describe_command(flags: argparse.Namespace) -> str:
         words += ["--dataset", PurePath(flags.dataset).name]
     if flags.image_size:
         words += ["--image-size", "x".join(str(size) for size in flags.image_size)]
-    for name in ("name", "epochs", "latent_size", "channels", "min_per_class", "seed"):
+    names = ("name", "epochs", "latent_size", "minutes", "channels", "min_per_class", "seed")
+    for name in names:
         if (value := getattr(flags, name)) is not None:
             words += [f"--{name.replace('_', '-')}", str(value)]
+    words += ["--from", PurePath(flags.origin).name] if flags.origin else []
     words += ["--no-classes"] if flags.no_classes else []
     for assignment in flags.assignments:
         key, _, value = assignment.partition("=")
@@ -122,13 +142,15 @@ def describe_command(flags: argparse.Namespace) -> str:
 def _train(flags: argparse.Namespace) -> None:
     recipe, device = resolve_recipe(flags), choose_device(flags.device)
     if flags.dry_run:
-        preview_run(recipe, flags.data_root, print)
+        preview_run(recipe, flags.data_root, device, print)
         return
     tracker = check_tracker(flags.track) if flags.track else None
     run = Run(flags.runs / recipe.name, recipe, describe_command(flags), str(flags.data_root))
     print(f"training {recipe.name} on {device}; run folder: {run.folder}")
-    trained = train_run(run, device, print, fresh=flags.fresh)
+    origin = find_origin(flags)
+    trained = train_run(run, device, print, fresh=flags.fresh, origin=origin)
     print_metrics(trained.evaluation.metrics)
+    print_verdict(trained.describe_verdict())
     if tracker is not None:
         track(trained, tracker)
     earlier = None if flags.fresh else find_published(trained, flags.store)
@@ -178,6 +200,7 @@ def _list_overrides(
     assignments = [
         ("name", flags.name),
         ("seed", flags.seed),
+        ("minutes", flags.minutes),
         ("data.dataset", dataset),
         ("data.height", height),
         ("data.width", width),
@@ -188,6 +211,11 @@ def _list_overrides(
         *((f"{name}.latent_size", flags.latent_size) for name in _HAVE_LATENTS if name in members),
     ]
     overrides = [(key, value) for key, value in assignments if value is not None]
+    if flags.epochs is not None and flags.minutes is None:
+        overrides.append(("minutes", None))
+    if flags.latent_size is not None:
+        names = [name for name in _HAVE_LATENTS if name in members]
+        overrides += [(f"{name}.explained_variance", None) for name in names]
     return overrides + [parse_assignment(text) for text in flags.assignments]
 
 

@@ -1,5 +1,6 @@
 """Publication of a trained run as a bundle: graphs, samplers, report and manifest."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from service.artifact import (
     write_manifest,
 )
 from service.artifact.densities import ClassKernelDensity, KernelDensity
-from service.artifact.manifest import NetworkName, SpaceName
+from service.artifact.manifest import GraphFormat, NetworkName, SpaceName
 from service.artifact.store import describe_content
 from service.artifact.tensor_files import read_tensors, write_reference_errors
 from training.data.splits import Splits
@@ -69,7 +70,9 @@ def publish_bundle(trained: TrainedRun, store: Store) -> Bundle:
         ArtifactError: the bundle would be invalid.
     """
     sources = list_sources(trained.networks, _choose_probes(trained.splits))
-    return publish_networks(trained, {source.name: _export(source) for source in sources}, store)
+    forms = trained.recipe.formats
+    exported = {source.name: _export(source, forms) for source in sources}
+    return publish_networks(trained, exported, store)
 
 
 def publish_networks(
@@ -139,10 +142,10 @@ def _choose_probes(splits: Splits) -> Tensor:
     return torch.from_numpy(pixels).float() / 255
 
 
-def _export(source: ExportSource) -> PublishedNetwork:
+def _export(source: ExportSource, forms: Sequence[GraphFormat]) -> PublishedNetwork:
     """Export a network."""
     formats, files = {}, {}
-    for form, graph in export_graphs(source).items():
+    for form, graph in export_graphs(source, forms).items():
         name = f"{source.name}.{SUFFIXES[form]}"
         files[name] = graph.content
         formats[form] = GraphFile(file=name, parity=graph.parity)

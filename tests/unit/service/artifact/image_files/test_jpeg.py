@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from service.artifact.image_files import open_image
 from service.artifact.image_files.exif import parse_orientation
 from service.artifact.image_files.jpeg import parse_jpeg
 from tests.support.image_files import (
@@ -174,3 +175,36 @@ def test_bytes_between_segments_are_skipped(junk: bytes) -> None:
     jpeg = parse_jpeg(insert_segments(PLAIN, junk))
 
     assert np.array_equal(np.asarray(jpeg.image), decode(PLAIN))
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize(("side", "factor"), [(100, 1), (40, 2), (20, 4), (5, 8), (1, 8)])
+def test_large_files_are_decoded_with_fewer_pixels(
+    orientation: int, side: int, factor: int
+) -> None:
+    """The result has at least twice the rows and columns that are needed, upright."""
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    stored = (320, 160) if orientation == 1 else (160, 320)
+    file = open_image(save(Image.new("RGB", stored, (200, 30, 30)), "JPEG", exif=exif))
+    assert (file.width, file.height) == (320, 160)
+
+    file.reduce(side, side)
+    file.reduce(1, 1)  # a second call has no effect
+
+    assert (file.width, file.height) == (320 // factor, 160 // factor)
+    assert file.decode_upright().size == (file.width, file.height)
+
+
+def test_memory_of_a_progressive_file_counts_its_coefficients() -> None:
+    """The decoder keeps those of the whole image, whatever it returns."""
+    image = Image.new("RGB", (800, 800))
+    baseline, progressive = (
+        open_image(save(image, "JPEG", progressive=value)) for value in (False, True)
+    )
+    for file in (baseline, progressive):
+        file.reduce(8, 8)
+
+    assert baseline.memory == 100 * 100 * 12
+    assert progressive.memory == baseline.memory + 800 * 800 * 6
+    assert progressive.passes > 50 * baseline.passes
