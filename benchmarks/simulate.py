@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from benchmarks.harness.http_load import Request
-from benchmarks.harness.precise_load import TimedResponse, send_at_rate
+from benchmarks.harness.precise_load import send_at_rate
 from benchmarks.harness.records import Cell, Record, conclude
 from benchmarks.harness.servers import Server, run_latentd
 from benchmarks.scale import SCALE
@@ -65,7 +65,7 @@ class Result:
 
     def to_cells(self) -> list[Cell]:
         """Return p50 and p99 in ms, and the repeated and failed parts in percent."""
-        total = len(self.latencies) + self.failed
+        total = len(self.latencies) + self.failed or float("nan")
         return [
             *(round(1000 * find_quantile(self.latencies, part), 1) for part in (0.5, 0.99)),
             round(100 * self.repeated / total, 3),
@@ -157,9 +157,9 @@ def compare(seed: int, seconds: float) -> tuple[list[list[Cell]], list[float]]:
     with run_latentd(["--workers=2", "--threads=1", "--default-model=mnist"]) as server:
         times = measure_service_times(server, 160)
         mean = sum(times) / len(times)
-        for load in (0.2, 0.4, 0.6):
+        for load in (0.1, 0.3, 0.5):
             rate = load * 2 / mean
-            measured = to_result(send_at_rate(server.port, REQUEST, rate, seconds, 32))
+            measured = measure(server, rate, seconds)
             plan = Plan(2, load, times, seconds, retries=0)
             simulated = simulate(plan, random.Random(seed))  # noqa: S311 - a simulation
             rows += [
@@ -170,8 +170,12 @@ def compare(seed: int, seconds: float) -> tuple[list[list[Cell]], list[float]]:
     return rows, times
 
 
-def to_result(responses: Sequence[TimedResponse]) -> Result:
-    """Return the measured outcome."""
+def measure(server: Server, rate: float, seconds: float) -> Result:
+    """Return the measured outcome; an empty one if responses are missing ten seconds later."""
+    try:
+        responses = send_at_rate(server.port, REQUEST, rate, seconds, 32)
+    except (RuntimeError, OSError):  # other work has the CPUs
+        return Result()
     done = [response.seconds for response in responses if response.ok]
     return Result(done, len(responses) - len(done))
 

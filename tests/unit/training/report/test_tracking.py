@@ -28,12 +28,11 @@ def test_tensorboard_has_losses_metrics_and_images(digits_run: Path, tmp_path: P
     events = accumulator.EventAccumulator(str(tmp_path / "digits")).Reload()
     tags = events.Tags()
     assert [event.step for event in events.Scalars("autoencoder/validation_loss")] == [1, 2, 3]
-    assert "test/classifier_accuracy" in tags["scalars"] or any(
-        tag.startswith("test/") for tag in tags["scalars"]
-    )
+    assert any(tag.startswith("test/") for tag in tags["scalars"])
     assert {"losses", "samples"} <= set(tags["images"])
 
 
+@pytest.mark.filterwarnings("ignore")  # MLflow's own code uses what SQLAlchemy deprecates
 def test_mlflow_has_losses_metrics_and_plots(digits_run: Path, tmp_path: Path) -> None:
     """The run of the experiment has the metrics, and the recipe and plots as artifacts."""
     require_module("mlflow")
