@@ -20,6 +20,7 @@ Tensors: TypeAlias = dict[str, NDArray[Any]]
 _DTYPES: Mapping[Any, str] = {
     Floats: "<f4",
     Doubles: "<f8",
+    Doubles | None: "<f8",
     float: "<f8",
     Labels: "<i8",
     Labels | None: "<i8",

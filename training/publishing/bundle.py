@@ -29,6 +29,7 @@ from training.publishing.export import (
     SUFFIXES,
     ExportSource,
     export_graphs,
+    list_flows,
     list_sources,
 )
 from training.report.page import REPORT_FILE, draw_plots, make_page
@@ -44,10 +45,9 @@ def publish_bundle(trained: TrainedRun, store: Path) -> Bundle:
         ArtifactError: the bundle would be invalid.
     """
     files: dict[str, bytes] = {}
-    networks = {
-        source.name: _export(source, files)
-        for source in list_sources(trained.networks, _choose_probes(trained.splits))
-    }
+    sources = list_sources(trained.networks, _choose_probes(trained.splits))
+    sources += list_flows(trained.samplers.values())
+    networks = {source.name: _export(source, files) for source in sources}
     spaces = _describe_spaces(trained, files)
     samplers = _describe_samplers(trained, files)
     provenance = trained.describe_provenance()
@@ -132,8 +132,9 @@ def _describe_samplers(trained: TrainedRun, files: dict[str, bytes]) -> dict[str
 
 def _choose_default(trained: TrainedRun) -> str | None:
     """Return the source with the best sample quality; without a judge `kde`, or the first."""
-    first = "kde" if "kde" in trained.samplers else next(iter(trained.samplers), None)
-    return choose_source(trained.quality) or first
+    if trained.quality:
+        return choose_source(trained.quality)
+    return "kde" if "kde" in trained.samplers else next(iter(trained.samplers), None)
 
 
 def _describe_maps(trained: TrainedRun, files: dict[str, bytes]) -> dict[SpaceName, str]:

@@ -10,11 +10,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from service.artifact.densities import KernelDensity
-from service.artifact.manifest import DECODERS
+from service.artifact.manifest import DECODERS, SamplerSpace
 from training.randomness import derive_seed
 from training.sampling.filtered_gan import RunNetwork
+from training.sampling.latents import Floats
+from training.sampling.reference_images import ReferenceImages
 from training.sampling.samplers import FittedSampler
-from training.sampling.source_quality import MIN_MEMORISATION, ReferenceImages
+from training.sampling.source_quality import choose_source
 
 BANDWIDTHS = tuple(float(width) for width in np.logspace(-1, -0.2, 6).round(3))
 """Candidates, in units of each dimension's standard deviation."""
@@ -22,20 +24,35 @@ _SAMPLES = 3000
 
 
 def choose_bandwidths(
-    samplers: Mapping[str, FittedSampler], reference: ReferenceImages, run: RunNetwork, seed: int
+    samplers: Mapping[str, FittedSampler],
+    reference: ReferenceImages,
+    run: RunNetwork,
+    seed: int,
 ) -> dict[str, float]:
     """Return the best bandwidth of each source that is a plain kernel density.
 
-    The candidates are `BANDWIDTHS` and the bandwidth with the highest likelihood. The best one has
-    the lowest Frechet distance to the validation images among those whose samples are not copies
-    (`memorisation` of at least `MIN_MEMORISATION`). If all are copies, the bandwidth with the
-    highest likelihood remains.
+    The candidates are `BANDWIDTHS` and the bandwidth with the highest likelihood. `choose_source`
+    selects one as if each were a source: the lowest Frechet distance to the validation images,
+    without copies of training images.
+
+    Args:
+        samplers: The sources by name.
+        reference: The real images.
+        run: Decodes latents into images.
+        seed: The recipe's seed.
     """
-    return {
-        name: _choose(sampler, sampler.source, reference, run, derive_seed(seed, "bandwidth", name))
-        for name, sampler in samplers.items()
-        if isinstance(sampler.source, KernelDensity)
-    }
+    bandwidths = {}
+    for name, sampler in samplers.items():
+        if isinstance(sampler.source, KernelDensity):
+            candidates = {*BANDWIDTHS, sampler.source.bandwidth}
+            rng_seed = derive_seed(seed, "bandwidth", name)
+            qualities = {}
+            for bandwidth in sorted(candidates):
+                density = dataclasses.replace(sampler.source, bandwidth=bandwidth)
+                images = _sample(density, sampler.space, run, rng_seed)
+                qualities[bandwidth] = reference.measure_validation(images, sampler.space)
+            bandwidths[name] = choose_source(qualities)
+    return bandwidths
 
 
 def set_bandwidths(
@@ -52,19 +69,6 @@ def set_bandwidths(
     return changed
 
 
-def _choose(
-    sampler: FittedSampler,
-    density: KernelDensity,
-    reference: ReferenceImages,
-    run: RunNetwork,
-    seed: int,
-) -> float:
-    best, lowest = density.bandwidth, float("inf")
-    for bandwidth in sorted({*BANDWIDTHS, density.bandwidth}):
-        candidate = dataclasses.replace(density, bandwidth=bandwidth)
-        latents = candidate.draw(_SAMPLES, np.random.default_rng(seed), None, 1.0)
-        (images,) = run(DECODERS[sampler.space], latents)
-        frechet, memorisation = reference.measure_validation(images)
-        if memorisation >= MIN_MEMORISATION and frechet < lowest:
-            best, lowest = bandwidth, frechet
-    return best
+def _sample(density: KernelDensity, space: SamplerSpace, run: RunNetwork, seed: int) -> Floats:
+    latents = density.draw(_SAMPLES, np.random.default_rng(seed), None, 1.0)
+    return run(DECODERS[space], latents)[0]

@@ -121,7 +121,7 @@ def test_sources_are_measured_once_and_the_best_is_the_default(
     assert trained.quality == first.quality
     assert {name: spec.quality for name, spec in manifest.samplers.items()} == trained.quality
     assert set(trained.quality) == {"kde", "gan", "gan-filtered"}
-    assert manifest.default_source == (choose_source(trained.quality) or "kde")
+    assert manifest.default_source == choose_source(trained.quality)
     assert {"judge_accuracy", "floor_frechet", "floor_coverage"} <= manifest.metrics.keys()
 
 
