@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.artifact import ImageSpec
+from service.artifact.image_files import open_image
+from service.artifact.image_files.jpeg import SIGNATURE as JPEG
+from service.artifact.image_files.png import SIGNATURE as PNG
 from service.artifact.pixels import to_pixels
-from service.codecs.image_files import open_image
-from service.codecs.jpeg import SIGNATURE as JPEG
-from service.codecs.png import SIGNATURE as PNG
 from service.errors import RequestError
 
 MAX_PIXELS = 32_000_000

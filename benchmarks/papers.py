@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from service.artifact import Manifest, list_bundles, open_bundle
+from service.artifact.image_files import open_image
 from service.artifact.pixels import Invert, to_pixels
-from service.codecs.image_files import open_image
 from service.runtimes import Network, open_runtime
 
 _STORE = Path(__file__).parents[1] / "models_store"

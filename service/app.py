@@ -4,6 +4,7 @@ import contextlib
 import multiprocessing
 from collections.abc import AsyncIterator, Callable, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from fastapi import Depends, FastAPI
@@ -16,6 +17,8 @@ from service.api.operation import Operation
 from service.api.operations import OPERATIONS
 from service.api.routes import make_handlers, make_router
 from service.artifact.manifest import GraphFormat
+from service.artifact.remote.mirror import Mirror, locate_cache
+from service.artifact.remote.objects import ObjectStore
 from service.http.api_keys import read_keys
 from service.http.csrf import CsrfGuard
 from service.http.limits import Limits
@@ -31,7 +34,7 @@ from service.observability.tracing import start_tracing, stop_tracing
 from service.oip import endpoints as oip
 from service.oip import repository
 from service.oip.tensors import InferRequest
-from service.runtimes import Runtime, open_runtime
+from service.runtimes import DeviceChoice, Runtime, open_runtime
 from service.runtimes.cpus import count_cpus
 from service.runtimes.memory_limit import read_memory_limit
 from service.settings import MIB, Settings
@@ -114,36 +117,57 @@ async def _run_background(
 
 
 def build_registry(
-    settings: Settings, open_backend: Callable[[GraphFormat, int], Runtime] = open_runtime
+    settings: Settings,
+    open_backend: Callable[[GraphFormat, int, DeviceChoice], Runtime] = open_runtime,
 ) -> Registry:
     """Return a registry that has loaded nothing yet.
 
     Args:
         settings: The settings.
-        open_backend: Opens a backend by name and number of threads; tests pass a fake.
+        open_backend: Opens a backend by name, threads and device; tests pass a fake.
+
+    Raises:
+        DeviceError: a setting requires CUDA, which cannot be used.
+        MissingExtraError: a setting needs a library that is not installed.
     """
-    runtimes: dict[GraphFormat, Runtime] = {}
+    runtimes: dict[tuple[GraphFormat, DeviceChoice], Runtime] = {}
 
     def runtime_for(name: str) -> Runtime:
         backend = settings.model_backends.get(name, settings.backend)
-        if backend not in runtimes:
-            runtimes[backend] = open_backend(backend, count_threads(settings))
-        return runtimes[backend]
+        device = settings.model_devices.get(name, settings.device)
+        if (backend, device) not in runtimes:
+            runtimes[backend, device] = open_backend(backend, count_threads(settings), device)
+        return runtimes[backend, device]
 
+    for name in ("", *settings.model_devices):  # "" has the defaults
+        if settings.model_devices.get(name, settings.device) == "cuda":
+            runtime_for(name)  # fails once, instead of with each bundle
+    folder, update = _open_store(settings)
     return Registry(
-        settings.models_store,
+        folder,
         runtime_for,
         settings.versions,
         default=settings.default_model,
         skip_broken_models=settings.skip_broken_models,
-        trial=_make_trial(settings) if open_backend is open_runtime else None,
+        trial=_make_trial(settings, folder) if open_backend is open_runtime else None,
+        update=update,
     )
 
 
-def _make_trial(settings: Settings) -> Trial | None:
+def _open_store(settings: Settings) -> tuple[Path, Callable[[], str] | None]:
+    """Return the folder of bundles, and the function that copies a remote store into it."""
+    store = settings.models_store
+    if isinstance(store, Path):
+        return store, None
+    folder = locate_cache(store, settings.store_cache)
+    mirror = Mirror(ObjectStore(store), folder, settings.versions, settings.store_cache_bytes)
+    return folder, mirror.update
+
+
+def _make_trial(settings: Settings, folder: Path) -> Trial | None:
     if not settings.load_seconds:
         return None
-    return Trial(settings.models_store, settings.load_seconds, _measure_memory(settings) // 2)
+    return Trial(folder, settings.load_seconds, _measure_memory(settings) // 2)
 
 
 def _load(registry: Registry) -> None:

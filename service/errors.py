@@ -19,7 +19,8 @@ LatentdError
 ├── ArtifactError                   an invalid bundle
 ├── ApiKeysError                    invalid API keys
 ├── InsecureSettingsError           settings that expose protected functions without a key
-└── MissingExtraError               an optional dependency is not installed
+├── MissingExtraError               an optional dependency is not installed
+└── DeviceError                     the chosen device is not available
 """
 
 from dataclasses import dataclass
@@ -116,3 +117,7 @@ class InsecureSettingsError(LatentdError):
 
 class MissingExtraError(LatentdError):
     """An optional dependency is not installed; the text names the extra."""
+
+
+class DeviceError(LatentdError):
+    """The device that the settings choose cannot be used."""

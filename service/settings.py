@@ -21,12 +21,17 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.artifact.manifest import GraphFormat
+from service.runtimes.devices import DeviceChoice
 
 MIB = 1024 * 1024
 PositiveSeconds = Annotated[PositiveFloat, Field(le=86_400)]
 """A duration of at most a day; infinity is invalid."""
 NonNegativeSeconds = Annotated[NonNegativeFloat, Field(le=86_400)]
 """A duration of at most a day, or 0."""
+
+
+StoreUrl = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9+.-]*://\S+$")]
+"""A remote models store of a protocol that fsspec knows."""
 
 
 def _check_proxy(address: str) -> str:
@@ -61,12 +66,20 @@ class Settings(BaseSettings):
     """TCP port to listen on; 0 for a free port."""
     workers: Annotated[PositiveInt, Field(le=256)] = 1
     """Number of worker processes."""
-    models_store: Path = Path("models_store")
-    """Folder of bundles, `<name>/<version>/`."""
+    models_store: StoreUrl | Path = Path("models_store")
+    """Folder of bundles, `<name>/<version>/`, or a URL such as s3://bucket/prefix."""
+    store_cache: Path | None = None
+    """Folder for copies of the bundles of a URL; unset, a folder in the user's cache."""
+    store_cache_bytes: PositiveInt = 10 * 1024 * MIB
+    """Maximum size of these copies, in bytes."""
     backend: GraphFormat = "onnx"
     """Backend that runs the networks."""
     model_backends: dict[str, GraphFormat] = {}
     """Backends of single models, e.g. '{"mnist": "torchscript"}'."""
+    device: DeviceChoice = "auto"
+    """Device that runs the networks; auto is cuda if it is installed and visible, or else cpu."""
+    model_devices: dict[str, DeviceChoice] = {}
+    """Devices of single models, e.g. '{"mnist": "cuda"}'."""
     default_model: str | None = None
     """Model for requests that name none; unset, the first in alphabetical order."""
     versions: PositiveInt = 2
@@ -99,8 +112,8 @@ class Settings(BaseSettings):
     """Maximum total of pixels in the image files of a request."""
     max_samples: Annotated[int, Field(ge=2)] = 1024
     """Maximum number of generated images in a request; at least 2."""
-    image_formats: list[Literal["webp", "gif", "bmp", "tiff"]] = []
-    """Accepted image files other than PNG and JPEG, e.g. '["webp", "gif", "bmp", "tiff"]'."""
+    image_formats: list[Literal["webp", "gif", "bmp", "tiff", "avif"]] = []
+    """Accepted image files other than PNG and JPEG, e.g. '["webp", "avif"]'."""
     api_keys: str = ""
     """API keys: lines printed by `latentd key`, separated by ';'. Without keys access is open."""
     api_keys_file: Path | None = None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from service.artifact import Bundle, Metric
+from service.artifact import Bundle, Metric, Store
 from service.artifact.manifest import SpaceName
 from service.artifact.maps import LatentMap
 from training.data.datasets import read_data
@@ -75,7 +75,7 @@ def train_run(
 
 
 def export_run(
-    run: Run, store: Path, device: torch.device, report_progress: Callable[[str], None]
+    run: Run, store: Store, device: torch.device, report_progress: Callable[[str], None]
 ) -> tuple[TrainedRun, Bundle]:
     """Publish a finished run as the next version of its bundle.
 

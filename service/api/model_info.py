@@ -40,6 +40,8 @@ class ModelInfo(Schema):
     digest: str
     """SHA-256 of the manifest, which contains those of all files."""
     backend: str
+    device: str
+    """`cpu` or `cuda`."""
     operations: list[str]
     image: ImageSpec
     classes: list[str] | None

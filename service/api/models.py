@@ -119,6 +119,7 @@ def describe_model(engine: Engine, model: Model) -> ModelInfo:
         default=bundle.name == registry.default,
         digest=bundle.digest,
         backend=model.backend,
+        device=model.device,
         operations=[each.name for each in engine.operations if each.is_available(manifest)],
         image=manifest.image,
         classes=None if manifest.classes is None else list(manifest.classes),

@@ -14,6 +14,9 @@ from service.artifact.manifest import (
 )
 from service.artifact.store import (
     Bundle,
+    Fingerprint,
+    Store,
+    fingerprint,
     list_bundles,
     open_bundle,
     publish,
@@ -25,6 +28,7 @@ from service.artifact.store import (
 __all__ = [
     "SPACE_NETWORKS",
     "Bundle",
+    "Fingerprint",
     "GraphFile",
     "ImageSpec",
     "Manifest",
@@ -33,7 +37,9 @@ __all__ = [
     "Provenance",
     "SamplerSpec",
     "SpaceSpec",
+    "Store",
     "TensorSpec",
+    "fingerprint",
     "list_bundles",
     "open_bundle",
     "publish",

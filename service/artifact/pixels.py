@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from service.artifact.exif import apply_orientation, parse_orientation
+from service.artifact.image_files.color_key import scale_to_bytes
 from service.artifact.levels import to_light_on_dark
 from service.artifact.manifest import ImageSpec
-from service.artifact.transparency import blend_transparency, decode_with_alpha
+from service.artifact.transparency import blend_transparency
 
 Invert: TypeAlias = Literal["false", "true", "auto"]
 
@@ -23,11 +23,12 @@ _WHITE = np.float32(255)
 def to_pixels(image: Image.Image, spec: ImageSpec, invert: Invert = "false") -> NDArray[np.uint8]:
     """Convert an image to the channels and size of a bundle.
 
-    In this order: apply the EXIF orientation, scale 16-bit grey to 8 bits, blend transparency
-    with the background, convert the channels, resize, invert, pad.
+    In this order: scale 16-bit grey to 8 bits, blend transparency with the background, convert
+    the channels, resize, invert, pad.
 
     Args:
-        image: An opened image of any mode and size.
+        image: An upright image of any mode and size: of a file, what
+            `service.artifact.image_files.ImageFile.decode_upright` returns.
         spec: The bundle's channels, height, width, resize rule and background.
         invert: `auto` turns dark-on-light drawings into light-on-dark and stretches the levels of
             paper and ink; see `service.artifact.levels.to_light_on_dark`.
@@ -38,10 +39,7 @@ def to_pixels(image: Image.Image, spec: ImageSpec, invert: Invert = "false") -> 
     Raises:
         OSError, ValueError, SyntaxError and others that Pillow raises for broken files.
     """
-    is_decoded = image.format is None and image.mode in _MODES.values()
-    converted = image if is_decoded else decode_with_alpha(image)
-    if exif := image.info.get("exif"):  # after decoding: it may be stored after the pixels
-        converted = apply_orientation(converted, parse_orientation(exif))
+    converted = scale_to_bytes(image) if image.mode.startswith("I") else image
     mode = _MODES[spec.channels]
     if converted.has_transparency_data:
         converted = blend_transparency(converted, mode, _get_background(spec))

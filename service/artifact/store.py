@@ -1,5 +1,7 @@
 """The models store: `<store>/<name>/<version>/` with manifest.json and the files it lists.
 
+A store is a folder, or a URL of `service.artifact.remote`.
+
 Writers stage a bundle in a temporary folder of the store and rename it into place, so a reader
 sees a complete bundle or none. Readers get bytes with a verified SHA-256, never a path: runtimes
 do not open files of a bundle.
@@ -13,15 +15,20 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 from service.artifact.manifest import MAX_MANIFEST_BYTES, FileEntry, Manifest, parse_manifest
 from service.errors import ArtifactError
 
 MANIFEST_FILE = "manifest.json"
-_NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]|\.(?!\.)){0,63}")
-_VERSION = re.compile(r"[1-9][0-9]{0,8}")
+Store: TypeAlias = Path | str
+"""A folder, or the URL of a remote store."""
+Fingerprint: TypeAlias = frozenset[tuple[str, int, int, int, int]]
+"""Name, inode, size, modification and change time of each file in a version's folder."""
+NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]|\.(?!\.)){0,63}")
+VERSION = re.compile(r"[1-9][0-9]{0,8}")
 # Do not follow symbolic links, and do not block on pipes. Windows has neither flag.
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _OPEN_FLAGS |= getattr(os, "O_BINARY", 0)
@@ -62,7 +69,7 @@ def check_name(name: str) -> str:
     Raises:
         ArtifactError: it is not.
     """
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise ArtifactError(
             f"invalid bundle name {name!r}: expected 1 to 64 of a-z, 0-9, '.', '_' and '-', "
             "a letter or digit first, and no '..'"
@@ -91,7 +98,7 @@ def survey(store: Path) -> dict[str, list[int] | ArtifactError]:
         ArtifactError: The store is not a folder that can be read.
     """
     try:
-        folders = sorted(path for path in store.iterdir() if _NAME.fullmatch(path.name))
+        folders = sorted(path for path in store.iterdir() if NAME.fullmatch(path.name))
     except OSError as error:
         raise ArtifactError(f"the models store {store} cannot be read: {error}") from error
     bundles: dict[str, list[int] | ArtifactError] = {}
@@ -118,19 +125,21 @@ def open_bundle(store: Path, name: str, version: int) -> Bundle:
     folder = store / name / str(version)
     if not folder.resolve().is_relative_to(store.resolve()):
         raise ArtifactError(f"{name}@{version}: the folder is a link out of the store")
-    return _open_folder(folder, name, version)
+    return open_folder(folder, name, version)
 
 
 @contextlib.contextmanager
-def stage(store: Path, name: str) -> Iterator[Path]:
-    """Create a temporary folder in the store for a new bundle, and remove it at the end.
+def stage(store: Store, name: str) -> Iterator[Path]:
+    """Create a temporary folder for a new bundle, in a local store itself; remove it at the end.
 
     Raises:
         ArtifactError: `name` is not a valid bundle name.
     """
     check_name(name)
-    store.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=".staging-", dir=store))
+    if isinstance(store, Path):
+        store.mkdir(parents=True, exist_ok=True)
+    parent = store if isinstance(store, Path) else None
+    folder = Path(tempfile.mkdtemp(prefix=".staging-", dir=parent))
     folder.chmod(0o755)
     try:
         yield folder
@@ -148,15 +157,20 @@ def describe_content(content: bytes) -> FileEntry:
     return FileEntry(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
 
 
-def publish(folder: Path, store: Path, name: str) -> Bundle:
+def publish(folder: Path, store: Store, name: str) -> Bundle:
     """Move a staged bundle atomically to the next free version of `name`.
 
     Raises:
-        ArtifactError: the staged bundle is incomplete or invalid.
+        ArtifactError: the staged bundle is incomplete or invalid, or a remote store cannot be used.
+        MissingExtraError: a remote store needs a library that is not installed.
     """
-    staged = _open_folder(folder, check_name(name), 0)
+    staged = open_folder(folder, check_name(name), 0)
     for file in staged.manifest.files:
         staged.read(file)
+    if isinstance(store, str):
+        from service.artifact.remote.upload import upload  # noqa: PLC0415 - imports this module
+
+        return replace(staged, version=upload(staged, store))
     for path in (*folder.iterdir(), folder):
         _sync(path)
     home = store / name
@@ -176,11 +190,33 @@ def publish(folder: Path, store: Path, name: str) -> Bundle:
 
 
 def _list_versions(home: Path) -> list[int]:
-    versions = (int(path.name) for path in home.iterdir() if _VERSION.fullmatch(path.name))
+    versions = (int(path.name) for path in home.iterdir() if VERSION.fullmatch(path.name))
     return sorted(versions, reverse=True)
 
 
-def _open_folder(folder: Path, name: str, version: int) -> Bundle:
+def fingerprint(folder: Path) -> Fingerprint:
+    """Return a value that changes whenever a version's files do, without reading them.
+
+    Times are compared for equality only, because clocks jump. All files count, not only the
+    manifest, because a bundle may be copied into the store file by file.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            stats = [(entry.name, entry.stat(follow_symlinks=False)) for entry in entries]
+    except OSError:
+        return frozenset()
+    return frozenset(
+        (name, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+        for name, stat in stats
+    )
+
+
+def open_folder(folder: Path, name: str, version: int) -> Bundle:
+    """Read and validate the manifest in a folder.
+
+    Raises:
+        ArtifactError: it is missing or invalid.
+    """
     try:
         content = _read_regular_file(folder / MANIFEST_FILE, MAX_MANIFEST_BYTES)
         manifest = parse_manifest(content)

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.artifact import ImageSpec
+from service.artifact.image_files import ImageFile
 from service.artifact.levels import to_light_on_dark
 from service.artifact.pixels import Invert, to_pixels
 from service.artifact.tensor_files import Floats
-from service.codecs.image_files import ImageFile
 from service.errors import InvalidInputError, MalformedInputError, Violation
 from service.http.memory import UNCOUNTED_BYTES, DecodingMemory
 
@@ -85,7 +85,7 @@ def to_batch(
             batch[index] = _convert_array(item[None], spec, invert, f"/images/{index}")[0]
             continue
         try:
-            memory = item.width * item.height * item.pixel_bytes
+            memory = item.pixels * item.pixel_bytes
             is_counted = decoding and memory > UNCOUNTED_BYTES
             with decoding.hold(memory) if decoding and is_counted else nullcontext():
                 batch[index] = to_pixels(item.decode_upright(), spec, invert)

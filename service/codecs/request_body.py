@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from python_multipart.multipart import parse_options_header
 
 from service.artifact import ImageSpec
+from service.artifact.image_files import OPTIONAL_TYPES, ImageFile, open_image
 from service.artifact.pixels import Invert
 from service.artifact.tensor_files import Floats
+from service.codecs.base64_files import open_base64
 from service.codecs.image_batches import Item, read_numbers, to_batch
-from service.codecs.image_files import ImageFile, open_base64, open_image
 from service.codecs.multipart import MULTIPART, read_parts
 from service.codecs.npy import MEDIA_TYPE as NPY
 from service.codecs.npy import read_npy
-from service.codecs.other_formats import OPTIONAL_TYPES
 from service.codecs.responses import JSON
 from service.errors import (
     InvalidInputError,
@@ -197,10 +197,9 @@ def _count(body: RequestBody, limits: Limits) -> None:
     pixels = passes = largest = 0
     for item in body.items:
         if isinstance(item, ImageFile):
-            size = item.width * item.height
-            pixels += size
-            passes += size * item.scans
-            largest = max(largest, size * item.pixel_bytes)
+            pixels += item.pixels
+            passes += item.pixels * item.scans
+            largest = max(largest, item.pixels * item.pixel_bytes)
     if body.count > 1:
         limits.check("images", body.count)
     limits.check("pixels", pixels)

@@ -17,12 +17,12 @@ from service.errors import ArtifactError, InvalidInputError, LatentdError, Viola
 from service.inference.sampling import load_sampler
 from service.observability.metrics import observe_inference
 from service.observability.tracing import trace_run
-from service.runtimes import Floats, Network, Runtime
-
-CHUNK = 256
-"""Images in one run: larger batches are split to bound the memory of activations."""
+from service.runtimes import Device, Floats, Network, Runtime
+from service.runtimes.devices import limit_images
 
 _TIMED_RUNS = 3
+_TIMED_IMAGES: Mapping[Device, int] = {"cpu": 1, "cuda": 32}
+"""Images in a timed run: on CUDA one image takes as long as many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,8 @@ class Model:
     reference: str
     """`name@version`."""
     backend: GraphFormat
+    device: Device
+    """The device that runs the networks."""
     platform: str
     """Name of the backend in the Open Inference Protocol."""
     networks: Mapping[NetworkName, Network]
@@ -43,6 +45,8 @@ class Model:
     """Seconds per image, measured during warm-up."""
     values: Mapping[NetworkName, int]
     """Numbers per image in the input and the outputs."""
+    max_images: Mapping[NetworkName, int]
+    """Images in one run: larger batches are split to bound the memory of activations."""
 
     def space(self, name: SpaceName) -> SpaceSpec:
         """Return the specification of a latent space of the bundle."""
@@ -71,12 +75,13 @@ class Model:
             InvalidInputError: an output is not finite, as for very large latents.
             InferenceError: the backend failed.
         """
+        chosen, size = self.networks[network], self.max_images[network]
         start = time.perf_counter()
         if traces:
             with trace_run(self.reference, network, self.backend, len(batch), traces):
-                outputs = _run_chunks(self.networks[network], batch)
+                outputs = _run_chunks(chosen, batch, size)
         else:
-            outputs = _run_chunks(self.networks[network], batch)
+            outputs = _run_chunks(chosen, batch, size)
         seconds = time.perf_counter() - start
         for _ in range(requests):
             observe_inference(self.bundle.name, network, self.backend, seconds)
@@ -87,12 +92,12 @@ class Model:
         return outputs
 
 
-def _run_chunks(network: Network, batch: Floats) -> list[Floats]:
-    if len(batch) <= CHUNK:
+def _run_chunks(network: Network, batch: Floats, size: int) -> list[Floats]:
+    if len(batch) <= size:
         return network.run(np.ascontiguousarray(batch))
     chunks = [
-        network.run(np.ascontiguousarray(batch[start : start + CHUNK]))
-        for start in range(0, len(batch), CHUNK)
+        network.run(np.ascontiguousarray(batch[start : start + size]))
+        for start in range(0, len(batch), size)
     ]
     return [np.concatenate(parts) for parts in zip(*chunks, strict=True)]
 
@@ -107,11 +112,13 @@ def load_model(bundle: Bundle, runtime: Runtime) -> Model:
     try:
         _check_extras(bundle)
         networks = {name: _load_network(bundle, name, runtime) for name in manifest.networks}
+        values = {name: _count_values(spec) for name, spec in manifest.networks.items()}
         return Model(
             bundle=bundle,
             manifest=manifest,
             reference=f"{bundle.name}@{bundle.version}",
             backend=runtime.format,
+            device=runtime.device,
             platform=runtime.platform,
             networks=networks,
             samplers={name: load_sampler(bundle, spec) for name, spec in manifest.samplers.items()},
@@ -120,10 +127,13 @@ def load_model(bundle: Bundle, runtime: Runtime) -> Model:
                 for name, space in manifest.spaces.items()
             },
             seconds={
-                name: _warm_up(network, name, manifest.networks[name])
+                name: _warm_up(
+                    network, name, manifest.networks[name], _TIMED_IMAGES[runtime.device]
+                )
                 for name, network in networks.items()
             },
-            values={name: _count_values(spec) for name, spec in manifest.networks.items()},
+            values=values,
+            max_images={name: limit_images(runtime.device, values[name]) for name in networks},
         )
     except LatentdError as error:  # also from a network that fails on zeros
         prefix = f"{bundle.name}@{bundle.version}: "
@@ -153,17 +163,17 @@ def _load_network(bundle: Bundle, name: NetworkName, runtime: Runtime) -> Networ
     return runtime.load(bundle.read(graph.file), spec)
 
 
-def _warm_up(network: Network, name: NetworkName, spec: NetworkSpec) -> float:
-    """Run a network on zeros; return the shortest of a few runs of one image, in seconds."""
+def _warm_up(network: Network, name: NetworkName, spec: NetworkSpec, images: int) -> float:
+    """Run a network on zeros; return the seconds per image of the shortest of a few runs."""
     outputs = network.run(np.zeros((2, *spec.input.shape), dtype=np.float32))
     if [output.shape for output in outputs] != [(2, *output.shape) for output in spec.outputs]:
         raise ArtifactError(f"{name} returns other shapes than the manifest declares")
     if not all(np.isfinite(output).all() for output in outputs):
         raise ArtifactError(f"{name} returns non-finite values for zeros")
-    batch = np.zeros((1, *spec.input.shape), dtype=np.float32)
+    batch = np.zeros((images, *spec.input.shape), dtype=np.float32)
     durations = []
     for _ in range(_TIMED_RUNS):
         start = time.perf_counter()
         network.run(batch)
         durations.append(time.perf_counter() - start)
-    return min(durations)
+    return min(durations) / images

@@ -1,15 +1,14 @@
 """Reconciliation: load, keep and drop models until a snapshot matches the models store."""
 
 import logging
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from service.artifact import open_bundle, survey
+from service.artifact import fingerprint, open_bundle, survey
 from service.errors import ArtifactError, LatentdError, ModelNotFoundError
 from service.inference.model import Model, load_model
-from service.inference.snapshot import Fingerprint, Snapshot, VersionState
+from service.inference.snapshot import Snapshot, VersionState
 from service.inference.trial import Trial
 from service.runtimes import Runtime
 
@@ -27,6 +26,8 @@ class ModelStore:
     """The number of versions to load for each name, the highest first; at least 1."""
     trial: Trial | None = None
     """Loads bundles in another process first; None to load them at once."""
+    update: Callable[[], str] | None = None
+    """Copies a remote store into the folder; returns why it cannot be read, or an empty text."""
 
 
 def reconcile(store: ModelStore, snapshot: Snapshot, only: str | None = None) -> Snapshot:
@@ -35,7 +36,8 @@ def reconcile(store: ModelStore, snapshot: Snapshot, only: str | None = None) ->
     A version whose files have not changed is neither read nor loaded again. A version that fails
     in any way is rejected; it affects no other version, and is checked again when its files
     change. Until then its loaded model stays, or a lower version takes its place. If the store
-    cannot be read or is empty, the result differs in `store_error` alone.
+    cannot be read or is empty, the result differs in `store_error` alone; while a remote store
+    cannot be read, its local copy counts.
 
     Args:
         store: The store.
@@ -45,13 +47,14 @@ def reconcile(store: ModelStore, snapshot: Snapshot, only: str | None = None) ->
     Raises:
         ModelNotFoundError: `only` is not in the store.
     """
+    outage = store.update() if store.update is not None else ""
     try:
         bundles = survey(store.folder)
     except ArtifactError as error:
-        return replace(snapshot, store_error=str(error))
+        return replace(snapshot, store_error=outage or str(error))
     if not bundles:
         empty = f"the models store {store.folder} contains no bundle"
-        return replace(snapshot, store_error=empty)
+        return replace(snapshot, store_error=outage or empty)
     if only is not None and only not in bundles:
         raise ModelNotFoundError(f"Bundle {only!r:.80} is not in the models store.")
     if only is None:
@@ -65,7 +68,8 @@ def reconcile(store: ModelStore, snapshot: Snapshot, only: str | None = None) ->
         if only is not None:
             before = {v: replace(state, fingerprint=None) for v, state in before.items()}
         states += _reconcile_name(store, name, bundles[name], before)
-    return Snapshot(tuple(sorted(states, key=lambda state: (state.name, -state.version))))
+    states.sort(key=lambda state: (state.name, -state.version))
+    return Snapshot(tuple(states), store_error=outage)
 
 
 def _reconcile_name(
@@ -94,8 +98,8 @@ def _reconcile_name(
 def _reconcile_version(store: ModelStore, state: VersionState) -> VersionState:
     """Return the state of a version after a check of its files, if they have changed."""
     reference = f"{state.name}@{state.version}"
-    fingerprint = _fingerprint(store.folder / state.name / str(state.version))
-    if fingerprint == state.fingerprint:
+    files = fingerprint(store.folder / state.name / str(state.version))
+    if files == state.fingerprint:
         return state
     try:
         model = _load(store, state)
@@ -106,13 +110,11 @@ def _reconcile_version(store: ModelStore, state: VersionState) -> VersionState:
             reason = str(error).removeprefix(f"{reference}: ")
         return replace(
             state,
-            fingerprint=fingerprint,
+            fingerprint=files,
             reason=f"{reference}: {reason}",
             cause=_find_cause(error),
         )
-    return VersionState(
-        state.name, state.version, model, tuple(model.networks), fingerprint=fingerprint
-    )
+    return VersionState(state.name, state.version, model, tuple(model.networks), fingerprint=files)
 
 
 def _load(store: ModelStore, state: VersionState) -> Model:
@@ -138,23 +140,6 @@ def _load(store: ModelStore, state: VersionState) -> Model:
     for file in bundle.manifest.files.keys() - unused:
         bundle.read(file)
     return model
-
-
-def _fingerprint(folder: Path) -> Fingerprint:
-    """Return a value that changes whenever a version's files do, without reading them.
-
-    Times are compared for equality only, because clocks jump. All files count, not only the
-    manifest, because a bundle may be copied into the store file by file.
-    """
-    try:
-        with os.scandir(folder) as entries:
-            stats = [(entry.name, entry.stat(follow_symlinks=False)) for entry in entries]
-    except OSError:
-        return frozenset()
-    return frozenset(
-        (name, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
-        for name, stat in stats
-    )
 
 
 def _find_cause(error: BaseException | None) -> str:

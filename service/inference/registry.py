@@ -42,6 +42,7 @@ class Registry:
         default: str | None = None,
         skip_broken_models: bool = False,
         trial: Trial | None = None,
+        update: Callable[[], str] | None = None,
     ) -> None:
         """Create an empty registry.
 
@@ -52,8 +53,9 @@ class Registry:
             default: Name of the default model; None for the first name in order.
             skip_broken_models: Whether `load` skips rejected versions instead of failing.
             trial: Loads bundles that change while this process serves in another process first.
+            update: Copies a remote store into the folder; see `ModelStore.update`.
         """
-        self._store = ModelStore(store, runtime_for, versions)
+        self._store = ModelStore(store, runtime_for, versions, update=update)
         self._trial = trial
         self._default = default
         self._skip_broken_models = skip_broken_models
@@ -71,7 +73,7 @@ class Registry:
         """
         with self._lock:
             snapshot = reconcile(self._store, Snapshot())
-            if snapshot.store_error:
+            if snapshot.store_error and not snapshot.states:
                 raise ArtifactError(snapshot.store_error)
             names = sorted({state.name for state in snapshot.states})
             if self._default is not None and self._default not in names:
@@ -85,10 +87,17 @@ class Registry:
             self._replace(snapshot)
 
     def refresh(self) -> None:
-        """Reconcile the loaded models with the store; cheap if no file has changed."""
+        """Reconcile the loaded models with the store; cheap if no file has changed.
+
+        The first refresh of a process loads the copies of a remote store without a request: the
+        process that started it has just made them, and requests may take longer than a ping.
+        """
         with self._lock:
             is_serving = self._required is not None
-            store = replace(self._store, trial=self._trial) if is_serving else self._store
+            if is_serving:
+                store = replace(self._store, trial=self._trial)
+            else:
+                store = replace(self._store, update=None)
             self._replace(reconcile(store, self._snapshot))
 
     def reload(self, name: str) -> None:
@@ -143,9 +152,11 @@ class Registry:
             if before.model is not None:
                 _log.info("dropped %s", before.model.reference)
                 remove_model_info(*_label(before.model))
-            if after.model is not None:
-                _log.info("loaded %s backend=%s", after.model.reference, after.model.backend)
-                add_model_info(*_label(after.model))
+            if (model := after.model) is not None:
+                _log.info(
+                    "loaded %s backend=%s device=%s", model.reference, model.backend, model.device
+                )
+                add_model_info(*_label(model))
                 if self._required is not None:
                     RELOADS.labels("loaded").inc()
         is_new = (after.reason, after.fingerprint) != (before.reason, before.fingerprint)
@@ -259,6 +270,7 @@ def read_extra(model: Model, file: str) -> bytes:
         ) from error
 
 
-def _label(model: Model) -> tuple[str, int, str, str]:
+def _label(model: Model) -> tuple[str, int, str, str, str]:
     """Return a model's labels in the metrics."""
-    return model.bundle.name, model.bundle.version, model.backend, model.bundle.digest
+    bundle = model.bundle
+    return bundle.name, bundle.version, model.backend, model.device, bundle.digest

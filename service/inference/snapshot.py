@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
 
+from service.artifact import Fingerprint
 from service.artifact.manifest import NetworkName
 from service.inference.model import Model
 
 Models: TypeAlias = Mapping[str, Mapping[int, Model]]
 """Loaded models by name in order, then by version, highest first."""
-Fingerprint: TypeAlias = frozenset[tuple[str, int, int, int, int]]
-"""Name, inode, size, modification and change time of each file in a version's folder."""
 
 _UNLOADED = "unloaded"
 

@@ -62,7 +62,7 @@ INFERENCE_SECONDS = _Histogram(
 MODEL_INFO = _Gauge(
     MODEL_INFO_NAME,
     "Loaded models; the value is 1.",
-    ["model", "version", "backend", "digest"],
+    ["model", "version", "backend", "device", "digest"],
     multiprocess_mode="livemax",
 )
 ERRORS = _Counter(
@@ -106,15 +106,15 @@ def count_error(kind: str) -> None:
     ERRORS.labels(kind).inc()
 
 
-def add_model_info(model: str, version: int, backend: str, digest: str) -> None:
+def add_model_info(model: str, version: int, backend: str, device: str, digest: str) -> None:
     """Export the series of a loaded model."""
-    MODEL_INFO.labels(model, version, backend, digest).set(1)
+    MODEL_INFO.labels(model, version, backend, device, digest).set(1)
 
 
-def remove_model_info(model: str, version: int, backend: str, digest: str) -> None:
+def remove_model_info(model: str, version: int, backend: str, device: str, digest: str) -> None:
     """Stop exporting the series of a model."""
     if FOLDER_VARIABLE in os.environ:  # shared files keep every series; the exposition skips zeros
-        MODEL_INFO.labels(model, version, backend, digest).set(0)
+        MODEL_INFO.labels(model, version, backend, device, digest).set(0)
     else:
         with contextlib.suppress(KeyError):
-            MODEL_INFO.remove(model, version, backend, digest)
+            MODEL_INFO.remove(model, version, backend, device, digest)

@@ -10,14 +10,16 @@ from service.artifact.manifest import GraphFormat
 from service.artifact.tensor_files import Floats
 from service.errors import MissingExtraError
 from service.runtimes.base import Network, Runtime
+from service.runtimes.devices import Device, DeviceChoice
 
-__all__ = ["Floats", "Network", "Runtime", "open_runtime"]
+__all__ = ["Device", "DeviceChoice", "Floats", "Network", "Runtime", "open_runtime"]
 
 
-def open_runtime(backend: GraphFormat, threads: int) -> Runtime:
+def open_runtime(backend: GraphFormat, threads: int, device: DeviceChoice = "cpu") -> Runtime:
     """Import a backend and return it with `threads` threads per run.
 
     Raises:
+        DeviceError: the device is not available.
         MissingExtraError: its library is not installed; the text names the extra to install.
     """
     try:
@@ -26,5 +28,5 @@ def open_runtime(backend: GraphFormat, threads: int) -> Runtime:
         raise MissingExtraError(
             f"the {backend} backend needs {error.name}: pip install 'latentd[{backend}]'"
         ) from error
-    runtime: Runtime = module.RUNTIME(threads)
+    runtime: Runtime = module.RUNTIME(threads, device)
     return runtime

@@ -5,6 +5,7 @@ from typing import Protocol
 from service.artifact import NetworkSpec
 from service.artifact.manifest import GraphFormat
 from service.artifact.tensor_files import Floats
+from service.runtimes.devices import Device
 
 
 class Network(Protocol):
@@ -29,6 +30,8 @@ class Runtime(Protocol):
 
     format: GraphFormat
     """The stored form that this backend reads."""
+    device: Device
+    """The device that runs the networks."""
     platform: str
     """Name of the backend and form in `/v2` metadata, as Triton Inference Server spells it."""
 

@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU: the default backend."""
+"""ONNX Runtime: the default backend."""
 
 import os
 from typing import Any
@@ -11,13 +11,26 @@ import onnxruntime
 from service.artifact import NetworkSpec
 from service.artifact.manifest import GraphFormat
 from service.artifact.tensor_files import Floats
-from service.errors import ArtifactError, InferenceError
+from service.errors import ArtifactError, DeviceError, InferenceError
 from service.runtimes.base import Runtime
+from service.runtimes.devices import Device, DeviceChoice, choose_device
 from service.runtimes.onnx_validation import validate_graph
 
 _LOG_FATAL = 4
 """ONNX Runtime writes to standard error itself, where a full pipe would block the thread. The same
 errors are raised."""
+
+
+_CUDA = "CUDAExecutionProvider"
+_PROVIDERS: dict[Device, list[Any]] = {
+    "cpu": ["CPUExecutionProvider"],
+    # TF32 rounds to 10 bits; the default search times all algorithms for each batch size.
+    "cuda": [
+        (_CUDA, {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}),
+        "CPUExecutionProvider",
+    ],
+}
+_INSTALL = "pip install 'latentd[gpu]' && pip install --force-reinstall --no-deps onnxruntime-gpu"
 
 
 class OnnxNetwork:
@@ -43,7 +56,10 @@ class OnnxRuntime:
     format: GraphFormat = "onnx"
     platform: str = "onnxruntime_onnx"
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, device: DeviceChoice = "cpu") -> None:
+        self.device: Device = choose_device(device, _find_problem)
+        if self.device == "cuda":
+            onnxruntime.preload_dlls()  # the CUDA libraries that the extra installs
         self._options = onnxruntime.SessionOptions()
         self._options.intra_op_num_threads = threads
         self._options.inter_op_num_threads = 1
@@ -58,12 +74,22 @@ class OnnxRuntime:
         validate_graph(graph)
         try:
             session = onnxruntime.InferenceSession(
-                graph, self._options, providers=["CPUExecutionProvider"]
+                graph, self._options, providers=_PROVIDERS[self.device]
             )
         except Exception as error:
             raise ArtifactError("ONNX Runtime rejects the graph") from error
+        if self.device == "cuda" and _CUDA not in session.get_providers():
+            # ONNX Runtime falls back to the CPU without an error.
+            raise DeviceError(f"ONNX Runtime cannot load its CUDA libraries: {_INSTALL}")
         _check_tensors(session, spec)
         return OnnxNetwork(session)
+
+
+def _find_problem() -> str:
+    """Return why this build of ONNX Runtime cannot use CUDA, or an empty text."""
+    if _CUDA in onnxruntime.get_available_providers():
+        return ""
+    return f"this onnxruntime has no CUDA provider: {_INSTALL}"
 
 
 def _check_tensors(session: Any, spec: NetworkSpec) -> None:  # noqa: ANN401 - as above

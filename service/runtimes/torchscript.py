@@ -20,23 +20,25 @@ from service.artifact.manifest import GraphFormat
 from service.artifact.tensor_files import Floats
 from service.errors import ArtifactError, InferenceError
 from service.runtimes.base import Runtime
+from service.runtimes.devices import Device, DeviceChoice, choose_device
 
 
 class TorchScriptNetwork:
     """A frozen TorchScript module; `run` is thread-safe."""
 
-    def __init__(self, module: torch.jit.ScriptModule) -> None:
+    def __init__(self, module: torch.jit.ScriptModule, device: Device) -> None:
         self._module = module
+        self._device = device
 
     def run(self, batch: Floats) -> list[Floats]:
         """See `service.runtimes.base.Network.run`."""
         try:
             with torch.inference_mode():
-                outputs = self._module(torch.from_numpy(batch))
+                outputs = self._module(torch.from_numpy(batch).to(self._device))
         except RuntimeError as error:
             raise InferenceError("TorchScript failed to run the network") from error
         tensors = outputs if isinstance(outputs, tuple) else (outputs,)
-        return [tensor.numpy() for tensor in tensors]
+        return [tensor.cpu().numpy() for tensor in tensors]
 
 
 class TorchScriptRuntime:
@@ -45,9 +47,11 @@ class TorchScriptRuntime:
     format: GraphFormat = "torchscript"
     platform: str = "pytorch_libtorch"
 
-    def __init__(self, threads: int) -> None:
-        """Set the thread count of torch."""
+    def __init__(self, threads: int, device: DeviceChoice = "cpu") -> None:
+        """Set the thread count of torch, and on CUDA full float32 precision."""
+        self.device: Device = choose_device(device, _find_problem)
         torch.set_num_threads(threads)
+        torch.backends.cudnn.allow_tf32 = False
 
     def load(self, graph: bytes, spec: NetworkSpec) -> TorchScriptNetwork:
         """See `service.runtimes.base.Runtime.load`."""
@@ -55,12 +59,17 @@ class TorchScriptRuntime:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DeprecationWarning)
                 load = cast("Callable[..., torch.jit.ScriptModule]", torch.jit.load)
-                module = load(io.BytesIO(graph), map_location="cpu")
+                module = load(io.BytesIO(graph), map_location=self.device)
         except RuntimeError as error:
             raise ArtifactError("torch rejects the graph") from error
-        network = TorchScriptNetwork(module.eval())
+        network = TorchScriptNetwork(module.eval(), self.device)
         _check_shapes(network, spec)
         return network
+
+
+def _find_problem() -> str:
+    """Return why this build of torch cannot use CUDA, or an empty text."""
+    return "" if torch.cuda.is_available() else "this torch has no usable CUDA support"
 
 
 def _check_shapes(network: TorchScriptNetwork, spec: NetworkSpec) -> None:

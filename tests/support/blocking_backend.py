@@ -4,7 +4,7 @@ import threading
 
 from service.artifact import NetworkSpec
 from service.artifact.manifest import GraphFormat
-from service.runtimes import Floats, Network
+from service.runtimes import DeviceChoice, Floats, Network
 from tests.support.fakes import FakeRuntime
 
 
@@ -21,7 +21,9 @@ class BlockingBackend:
         self.runs = 0
         self.error: Exception | None = None
 
-    def open_runtime(self, backend: GraphFormat, _threads: int) -> "BlockingRuntime":
+    def open_runtime(
+        self, backend: GraphFormat, _threads: int, _device: DeviceChoice
+    ) -> "BlockingRuntime":
         """Replace `service.runtimes.open_runtime`."""
         return BlockingRuntime(self, backend)
 

@@ -31,7 +31,7 @@ from service.artifact.maps import LatentMap
 from service.artifact.store import describe_content
 from service.artifact.tensor_files import write_reference_errors
 from service.errors import ArtifactError
-from service.runtimes import Floats, Network
+from service.runtimes import Device, DeviceChoice, Floats, Network
 
 LATENT_SIZE = 4
 NOISE_SIZE = 3
@@ -80,6 +80,7 @@ class FakeRuntime:
     def __init__(self, graph_format: GraphFormat = "onnx") -> None:
         """Declare the format of a real backend."""
         self.format: GraphFormat = graph_format
+        self.device: Device = "cpu"
         self.platform = "onnxruntime_onnx"
 
     def load(self, graph: bytes, spec: NetworkSpec) -> Network:
@@ -89,9 +90,10 @@ class FakeRuntime:
         return FakeNetwork(graph.decode(), spec)
 
 
-def open_fake_backend(backend: GraphFormat, threads: int) -> FakeRuntime:
+def open_fake_backend(backend: GraphFormat, threads: int, device: DeviceChoice) -> FakeRuntime:
     """Replace `service.runtimes.open_runtime`."""
     assert threads >= 1
+    assert device in {"auto", "cpu"}
     return FakeRuntime(backend)
 
 

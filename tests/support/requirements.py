@@ -1,5 +1,6 @@
 """Requirements beyond Python: without them a test skips, or fails where CI forbids skipping."""
 
+import importlib.util
 import os
 import shutil
 from pathlib import Path
@@ -21,6 +22,12 @@ def require_program(name: str) -> str:
     if path is None:
         _skip_or_fail(f"{name} is not installed")
     return str(path)
+
+
+def require_module(name: str) -> None:
+    """Require a Python package of an extra."""
+    if importlib.util.find_spec(name) is None:
+        _skip_or_fail(f"the package {name} is not installed")
 
 
 def require_file(path: Path, command: str) -> Path:

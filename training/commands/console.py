@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Mapping
 
-from service.artifact import Bundle, Metric
+from service.artifact import Bundle, Metric, Store
 from service.errors import LatentdError
 from training.errors import RecipeError, TrainingError
 
@@ -33,8 +33,8 @@ def print_metrics(metrics: Mapping[str, Metric]) -> None:
         print(f"  {name:{width}}  {metric.value:10.5g}  {metric.unit}")
 
 
-def print_bundle(bundle: Bundle) -> None:
-    """Print the version, folder and size of a published bundle."""
+def print_bundle(bundle: Bundle, store: Store) -> None:
+    """Print the version, place and size of a bundle that was published in a store."""
     size = sum(entry.bytes for entry in bundle.manifest.files.values())
     parity = max(
         graph.parity
@@ -42,4 +42,5 @@ def print_bundle(bundle: Bundle) -> None:
         for graph in network.formats.values()
     )
     print(f"\nmaximum difference of an exported graph from PyTorch: {parity:.2g}")
-    print(f"published {bundle.name}, version {bundle.version}: {bundle.folder} ({size:,} bytes)")
+    place = f"{store}/{bundle.name}/{bundle.version}"
+    print(f"published {bundle.name}, version {bundle.version}: {place} ({size:,} bytes)")

@@ -20,4 +20,4 @@ def _export(flags: argparse.Namespace) -> None:
     run, device = find_run(flags), choose_device(flags.device)
     trained, bundle = export_run(run, flags.store, device, print)
     print_metrics(trained.evaluation.metrics)
-    print_bundle(bundle)
+    print_bundle(bundle, flags.store)

@@ -5,6 +5,9 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from service.artifact import Store
+from service.artifact.remote.objects import ObjectStore
+from service.errors import LatentdError
 from training.fitting.run_folders import RUN_FILE, Run, read_run
 
 
@@ -54,11 +57,23 @@ def add_store(parser: argparse.ArgumentParser) -> None:
     """Add `--store`."""
     parser.add_argument(
         "--store",
-        type=Path,
+        type=_parse_store,
         default=os.environ.get("LATENTD_MODELS_STORE", "models_store"),
-        metavar="DIR",
-        help="models store (default: models_store; LATENTD_MODELS_STORE)",
+        metavar="DIR|URL",
+        help="models store: a folder, or a URL such as s3://bucket/prefix "
+        "(default: models_store; LATENTD_MODELS_STORE)",
     )
+
+
+def _parse_store(text: str) -> Store:
+    """Return the folder or the URL; a URL that cannot be opened fails before the training."""
+    if "://" not in text:
+        return Path(text)
+    try:
+        ObjectStore(text).check()
+    except LatentdError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 def find_run(flags: argparse.Namespace) -> Run:

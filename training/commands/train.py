@@ -100,7 +100,7 @@ def _train(flags: argparse.Namespace) -> None:
     trained = train_run(run, device, print, fresh=flags.fresh)
     print_metrics(trained.evaluation.metrics)
     if flags.publish:
-        print_bundle(publish_bundle(trained, flags.store))
+        print_bundle(publish_bundle(trained, flags.store), flags.store)
     else:
         print(f"not published; `latentd export {run.folder}` publishes the run")
 

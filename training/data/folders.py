@@ -3,8 +3,8 @@
     FOLDER/<class>/*.png|jpg|jpeg      FOLDER/train/<class>/... and FOLDER/test/<class>/...
     FOLDER/*.png|jpg|jpeg
 
-`service.artifact.pixels` converts files into pixels, so that a network receives the same pixels in
-training and in the service.
+`service.artifact` reads files and converts them into pixels, so that a network receives the same
+pixels in training and in the service.
 """
 
 import os
@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
 from service.artifact import ImageSpec
+from service.artifact.image_files import ALL_FORMATS, open_image
 from service.artifact.pixels import to_pixels
 from training.data.splits import LabelledImages, Labels, Pixels, Splits, check_count, hold_out
 from training.errors import DataError
@@ -26,7 +26,6 @@ from training.recipe.schema import DataRecipe
 Channels: TypeAlias = Literal[1, 3]
 
 _SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
-_GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
 _MAX_INFERRED_SIDE = 64
 _MIN_INFERRED_SIDE = 8
 _NAMED_FILES = 5
@@ -146,8 +145,8 @@ def _read_headers(paths: list[Path]) -> list[_Header]:
     headers = []
     for path in paths:
         try:
-            with Image.open(path) as image:
-                headers.append(_Header(image.height, image.width, image.mode not in _GREY_MODES))
+            file = open_image(path.read_bytes(), ALL_FORMATS)
+            headers.append(_Header(file.height, file.width, file.has_color))
         except Exception:  # noqa: BLE001, S112 - Pillow raises any type; decoding names the file
             continue
     if not headers:
@@ -189,8 +188,8 @@ def _decode(
     readable: list[int] = []
     for index, path in enumerate(tqdm(files.paths, "reading images", leave=False, disable=None)):
         try:
-            with Image.open(path) as file:
-                pixels[len(readable)] = to_pixels(file, image)
+            file = open_image(path.read_bytes(), ALL_FORMATS)
+            pixels[len(readable)] = to_pixels(file.decode_upright(), image)
             readable.append(index)
         except Exception:  # noqa: BLE001 - Pillow raises any type for a broken file
             broken.append(path.name)

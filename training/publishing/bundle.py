@@ -1,7 +1,5 @@
 """Publication of a trained run as a bundle: graphs, samplers, report and manifest."""
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,6 +11,7 @@ from service.artifact import (
     NetworkSpec,
     SamplerSpec,
     SpaceSpec,
+    Store,
     TensorSpec,
     publish,
     stage,
@@ -37,7 +36,7 @@ from training.sampling.samplers import sampler_file
 from training.sampling.source_quality import choose_source
 
 
-def publish_bundle(trained: TrainedRun, store: Path) -> Bundle:
+def publish_bundle(trained: TrainedRun, store: Store) -> Bundle:
     """Export every network, and publish the next version of the bundle atomically.
 
     Raises:

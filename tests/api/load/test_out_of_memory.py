@@ -4,7 +4,7 @@ from pathlib import Path
 
 from service.artifact import NetworkSpec
 from service.artifact.manifest import GraphFormat
-from service.runtimes import Floats, Network
+from service.runtimes import DeviceChoice, Floats, Network
 from service.settings import Settings
 from tests.support.fakes import FakeNetwork, FakeRuntime, write_bundle
 from tests.support.image_files import make_png, to_base64
@@ -33,7 +33,9 @@ class MemoryLimitedRuntime(FakeRuntime):
         return MemoryLimitedNetwork(graph.decode(), spec)
 
 
-def open_limited_runtime(backend: GraphFormat, _threads: int) -> MemoryLimitedRuntime:
+def open_limited_runtime(
+    backend: GraphFormat, _threads: int, _device: DeviceChoice
+) -> MemoryLimitedRuntime:
     """Replace `service.runtimes.open_runtime`."""
     return MemoryLimitedRuntime(backend)
 

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from service.observability.logs import ACCESS_LOGGER
-from tests.support.servers import exchange
+from tests.support.servers import exchange, wait_until
 
 PATHS = [
     "/",
@@ -99,5 +99,6 @@ def test_log_keeps_the_method(client: httpx.Client, fields: list[dict[str, objec
     """The access log shows HEAD with the route, and no bytes sent."""
     client.head("/v1/models")
 
+    wait_until(lambda: [line for line in fields if line.get("method") == "HEAD"])
     line = next(line for line in fields if line.get("method") == "HEAD")
     assert (line["route"], line["status"], line["bytes_out"]) == ("/v1/models", 200, 0)

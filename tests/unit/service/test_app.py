@@ -11,6 +11,7 @@ from service import app as composition
 from service.app import build_registry, count_threads, create_app
 from service.artifact.manifest import GraphFormat
 from service.errors import ArtifactError
+from service.runtimes import DeviceChoice
 from service.settings import Settings
 from tests.support.fakes import FakeRuntime, open_fake_backend, write_bundle
 
@@ -100,8 +101,8 @@ def test_each_model_has_its_backend(tmp_path: Path) -> None:
     settings = Settings(models_store=tmp_path, model_backends={"two": "torchscript"}, threads=3)
     opened = []
 
-    def open_backend(backend: GraphFormat, threads: int) -> FakeRuntime:
-        opened.append((backend, threads))
+    def open_backend(backend: GraphFormat, threads: int, device: DeviceChoice) -> FakeRuntime:
+        opened.append((backend, threads, device))
         return FakeRuntime(backend)
 
     registry = build_registry(settings, open_backend)
@@ -109,7 +110,7 @@ def test_each_model_has_its_backend(tmp_path: Path) -> None:
 
     backends = {name: registry.find(name).backend for name in registry.models}
     assert backends == {"one": "onnx", "two": "torchscript", "three": "onnx"}
-    assert opened == [("onnx", 3), ("torchscript", 3)]
+    assert opened == [("onnx", 3, "auto"), ("torchscript", 3, "auto")]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Settings: read from flags and the environment, and invalid values named."""
 
 import os
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -13,8 +14,12 @@ VALUES = {
     "port": "9000",
     "workers": "3",
     "models_store": "elsewhere",
+    "store_cache": "cache",
+    "store_cache_bytes": "1000000",
     "backend": "torchscript",
     "model_backends": '{"mnist": "torchscript"}',
+    "device": "cuda",
+    "model_devices": '{"mnist": "cuda"}',
     "default_model": "mnist",
     "versions": "5",
     "skip_broken_models": "true",
@@ -103,6 +108,14 @@ def test_setting_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch, n
     monkeypatch.setenv(f"LATENTD_{name.upper()}", VALUES[name])
 
     assert getattr(Settings(), name) != Settings.model_fields[name].default
+
+
+def test_a_url_as_models_store_stays_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path would drop one of the slashes of s3://."""
+    monkeypatch.setenv("LATENTD_MODELS_STORE", "s3://bucket/prefix")
+
+    assert Settings().models_store == "s3://bucket/prefix"
+    assert Settings(models_store="models").models_store == Path("models")
 
 
 @pytest.mark.parametrize("name", VALUES)

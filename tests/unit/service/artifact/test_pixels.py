@@ -1,7 +1,5 @@
 """Image conversion: expected pixel values for every mode, size and option."""
 
-import io
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -10,9 +8,6 @@ from PIL import Image
 from service.artifact import ImageSpec
 from service.artifact.levels import has_light_border
 from service.artifact.pixels import to_pixels
-from tests.support.image_files import save
-
-ORIENTATION = 0x0112
 
 
 def make_spec(
@@ -82,19 +77,6 @@ def test_transparent_palette_colour_shows_the_background() -> None:
     image.info["transparency"] = 0
 
     assert to_pixels(image, make_spec(level=0.2)).max() == 51
-
-
-@pytest.mark.parametrize("form", ["PNG", "TIFF"])
-def test_exif_orientation_is_applied(form: str) -> None:
-    """EXIF orientation 6 rotates the image by 90 degrees."""
-    exif = Image.Exif()
-    exif[ORIENTATION] = 6
-    content = save(make_image(make_halves(0, 255)), form, exif=exif)
-
-    rotated = to_pixels(Image.open(io.BytesIO(content)), make_spec())[0]
-
-    assert rotated[0].tolist() == [0] * 4
-    assert rotated[-1].tolist() == [255] * 4
 
 
 def test_cmyk_to_rgb() -> None:

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.artifact import ImageSpec
+from service.artifact.image_files import open_image
 from service.codecs.image_batches import read_numbers, to_batch
-from service.codecs.image_files import open_image
 from service.errors import InvalidInputError, MalformedInputError
 from tests.support.fakes import IMAGE
 from tests.support.image_files import make_png, write_png

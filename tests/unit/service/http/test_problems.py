@@ -30,6 +30,7 @@ INTERNAL_ERRORS = {
     errors.ApiKeysError,
     errors.InsecureSettingsError,
     errors.MissingExtraError,
+    errors.DeviceError,
 }
 """Errors that a request cannot avoid: 500."""
 

@@ -17,9 +17,9 @@ from service.observability import exposition
 
 metrics.count_request("classify", 200, 0.002)
 metrics.IN_FLIGHT.inc()
-metrics.add_model_info("mnist", 1, "onnx", "a")
-metrics.add_model_info("mnist", 2, "onnx", "b")
-metrics.remove_model_info("mnist", 1, "onnx", "a")
+metrics.add_model_info("mnist", 1, "onnx", "cpu", "a")
+metrics.add_model_info("mnist", 2, "onnx", "cpu", "b")
+metrics.remove_model_info("mnist", 1, "onnx", "cpu", "a")
 print("ready", flush=True)
 sys.stdin.readline()
 print(exposition.render_metrics().decode(), end="", flush=True)
@@ -134,10 +134,10 @@ def test_no_writable_folder_is_an_error(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_removed_model_info_is_not_exposed() -> None:
     """The series of a removed model is not exposed; removing it twice is allowed."""
-    metrics.add_model_info("gone", 1, "onnx", "c")
+    metrics.add_model_info("gone", 1, "onnx", "cpu", "c")
     shown = exposition.render_metrics()
     for _ in range(2):
-        metrics.remove_model_info("gone", 1, "onnx", "c")
+        metrics.remove_model_info("gone", 1, "onnx", "cpu", "c")
 
     assert b'model="gone"' in shown
     assert b'model="gone"' not in exposition.render_metrics()

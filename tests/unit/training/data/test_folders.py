@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from service.artifact.image_files import open_image
 from service.artifact.pixels import to_pixels
 from training.data import folders
 from training.data.folders import read_folder
@@ -147,8 +148,8 @@ def test_pixels_equal_those_of_the_service(tmp_path: Path) -> None:
 
     expected = set()
     for path in folder.iterdir():
-        with Image.open(path) as image:
-            expected.add(to_pixels(image, splits.image).tobytes())
+        image = open_image(path.read_bytes()).decode_upright()
+        expected.add(to_pixels(image, splits.image).tobytes())
     parts = (splits.train, splits.validation, splits.test)
     assert {image.tobytes() for part in parts for image in part.pixels} == expected
 

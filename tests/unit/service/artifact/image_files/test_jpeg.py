@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.artifact.exif import parse_orientation
-from service.codecs.jpeg import parse_jpeg
+from service.artifact.image_files.exif import parse_orientation
+from service.artifact.image_files.jpeg import parse_jpeg
 from tests.support.image_files import (
     insert_segments,
     make_exif,

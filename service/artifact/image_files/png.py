@@ -4,7 +4,8 @@ Pillow decodes the pixels. Its PNG reader also inflates and parses text, colour 
 metadata, which may cost far more than the pixels, or be damaged where the pixels are not. It is
 written in Python and takes longer than decoding a small image. Files with plain 8-bit grey or RGB
 pixels therefore bypass it; of all others it receives the necessary chunks only. Pillow leaves rows
-black if the compressed stream ends early, so the length of the stream is checked here.
+black if the compressed stream ends early, so the length of the stream is checked here; and it
+misreads transparent colours, which `service.artifact.image_files.color_key` applies.
 """
 
 import io
@@ -12,7 +13,9 @@ import struct
 import zlib
 from dataclasses import dataclass
 
-from PIL import Image
+from PIL import Image, ImageFile
+
+from service.artifact.image_files.color_key import apply_grey_key, apply_rgb_key, parse_color_key
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _MAX_CHUNKS = 16_384  # a file of 100 MB in chunks of 8 KiB, libpng's default, has 12,800
@@ -37,6 +40,12 @@ _PASSES = (
 """Adam7 interlacing: first column and row, step in columns and rows."""
 _BLOCK = 64 * 1024
 _ANCILLARY_BIT = 0x20
+_GREY, _RGB, _PALETTE = 0, 2, 3
+_COLORED = frozenset({_RGB, _PALETTE, 6})
+"""Colour types."""
+_DEEP = 16
+_LOW_BYTES = "RGB;16L"
+"""Little-endian: reading big-endian pixels by it returns their low bytes."""
 
 
 @dataclass(slots=True)
@@ -45,36 +54,60 @@ class Png:
 
     width: int
     height: int
-    pixel_bits: int
+    depth: int
+    color_type: int
     is_interlaced: bool
     plain_mode: str | None
     """Pillow's mode of plain pixels; None for all other kinds."""
+    color_key: tuple[int, ...] | None
+    """The transparent grey level or colour, in the depth of the file."""
     chunks: list[memoryview]
-    """The necessary chunks, copied from the file."""
+    """The chunks for Pillow, copied from the file."""
     data: list[memoryview]
     """The compressed pixels."""
     exif: bytes | None
 
+    @property
+    def has_color(self) -> bool:
+        """Whether the pixels may have colour, by their type."""
+        return self.color_type in _COLORED
+
     def decode(self) -> Image.Image:
         """Return the pixels, which Pillow may decode later.
+
+        Transparency is alpha or the entries of a palette. 16-bit grey is scaled to 8 bits if it
+        is transparent, as Pillow has no mode for both.
 
         Raises:
             ValueError: the stream has fewer bytes than the image has pixels.
             Exception: Pillow's various errors for invalid pixels.
         """
-        if self.plain_mode is not None:
-            size = (self.width, self.height)
-            color = _FILL if self.plain_mode == "L" else (_FILL, _FILL, _FILL)
-            image = Image.new(self.plain_mode, size, color)
-            image.frombytes(b"".join(self.data), "zip", self.plain_mode)
-            if image.getpixel((self.width - 1, self.height - 1)) == color:  # it may be missing
-                self._check_length()
+        image = self._open() if self.plain_mode is None else self._decode_plain(self.plain_mode)
+        if self.color_key is None:
             return image
+        if self.color_type == _GREY:
+            return apply_grey_key(image, self.color_key[0], self.depth)
+        low_bytes = self._open() if self.depth == _DEEP else None
+        if low_bytes is not None:
+            low_bytes.tile = [low_bytes.tile[0]._replace(args=_LOW_BYTES)]
+        return apply_rgb_key(image, self.color_key, low_bytes)
+
+    def _decode_plain(self, mode: str) -> Image.Image:
+        color = _FILL if mode == "L" else (_FILL, _FILL, _FILL)
+        image = Image.new(mode, (self.width, self.height), color)
+        image.frombytes(b"".join(self.data), "zip", mode)
+        if image.getpixel((self.width - 1, self.height - 1)) == color:  # it may be missing
+            self._check_length()
+        return image
+
+    def _open(self) -> ImageFile.ImageFile:
         self._check_length()
-        return Image.open(io.BytesIO(b"".join([SIGNATURE, *self.chunks, _END])), formats=["PNG"])
+        stream = io.BytesIO(b"".join([SIGNATURE, *self.chunks, _END]))
+        return Image.open(stream, formats=["PNG"])
 
     def _check_length(self) -> None:
         """Raise ValueError if the stream ends before the last row."""
+        pixel_bits = self.depth * _SAMPLES[self.color_type]
         sizes = [(self.width, self.height)]
         if self.is_interlaced:
             sizes = [
@@ -82,7 +115,7 @@ class Png:
                 for left, top, across, down in _PASSES
             ]
         expected = sum(
-            rows * (1 + -(-columns * self.pixel_bits // 8)) for columns, rows in sizes if columns
+            rows * (1 + -(-columns * pixel_bits // 8)) for columns, rows in sizes if columns
         )
         if _count_inflated(self.data, expected) < expected:
             raise ValueError("rows are missing")
@@ -111,14 +144,14 @@ def parse_png(content: bytes) -> Png:
     view = memoryview(content)
     kept: list[memoryview] = []
     data: list[memoryview] = []
-    kinds: set[bytes] = set()
-    exif = None
+    key = exif = None
     for kind, start, end in _split(content):
         if kind in _KEPT:
-            kinds.add(kind)
             kept.append(view[start : end + 4])
             if kind == b"IDAT":
                 data.append(view[start + 8 : end])
+            elif kind == b"tRNS":
+                key = kept[-1]
         elif kind == b"eXIf":
             exif = content[start + 8 : end]
     if not data or len(kept[0]) != _HEADER.size + 12 or bytes(kept[0][4:8]) != b"IHDR":
@@ -129,9 +162,14 @@ def parse_png(content: bytes) -> Png:
     depth, color_type, _, _, interlacing = form
     if color_type not in _SAMPLES:
         raise ValueError(f"unknown colour type {color_type}")
-    mode = _PLAIN_MODES.get(tuple(form)) if kinds <= {b"IHDR", b"IDAT"} else None
-    pixel_bits = depth * _SAMPLES[color_type]
-    return Png(width, height, pixel_bits, bool(interlacing), mode, kept, data, exif)
+    color_key = None
+    if key and color_type != _PALETTE:
+        kept.remove(key)
+        color_key = parse_color_key(bytes(key[8:-4]), color_type, depth)
+    mode = _PLAIN_MODES.get(tuple(form))
+    return Png(
+        width, height, depth, color_type, bool(interlacing), mode, color_key, kept, data, exif
+    )
 
 
 def _split(content: bytes) -> list[tuple[bytes, int, int]]:

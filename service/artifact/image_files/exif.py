@@ -9,6 +9,8 @@ _BYTE_ORDERS = {b"II*\x00": "<", b"MM\x00*": ">"}
 _ORIENTATION = 0x0112
 _SHORT = 3
 _MAX_ENTRIES = 256
+_FIRST_TURNED = 5
+"""From this orientation on, the stored rows are the columns of the upright image."""
 _TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -41,6 +43,11 @@ def parse_orientation(exif: bytes | None) -> int:
     except struct.error:
         pass
     return 1
+
+
+def swap_sides(width: int, height: int, orientation: int) -> tuple[int, int]:
+    """Return the width and height of the upright image."""
+    return (height, width) if orientation >= _FIRST_TURNED else (width, height)
 
 
 def apply_orientation(image: Image.Image, orientation: int) -> Image.Image:

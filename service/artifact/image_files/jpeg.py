@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from service.artifact.exif import IDENTIFIER
+from service.artifact.image_files.exif import IDENTIFIER
 
 SIGNATURE = b"\xff\xd8\xff"
 _MAX_SEGMENTS = 1000

@@ -1,4 +1,4 @@
-"""WebP, GIF, BMP and TIFF files, which a setting enables."""
+"""WebP, GIF, BMP, TIFF and AVIF files, which a setting enables."""
 
 import struct
 from dataclasses import replace
@@ -9,15 +9,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from service.artifact import ImageSpec
+from service.artifact.image_files import ImageFile, open_image
+from service.artifact.image_files.exif import apply_orientation
+from service.codecs.base64_files import open_base64
 from service.codecs.image_batches import to_batch
-from service.codecs.image_files import ImageFile, open_base64, open_image
 from service.codecs.request_body import IMAGES, LATENTS, decode_body
 from service.errors import MalformedInputError, RequestError, UnsupportedFormatError
 from service.http.limits import Limits
 from tests.support.image_files import save, to_base64
 
 SPEC = ImageSpec(channels=1, height=8, width=6, background=(0.0,))
-ALL = frozenset({"webp", "gif", "bmp", "tiff"})
+ALL = frozenset({"webp", "gif", "bmp", "tiff", "avif"})
 LIMITS = Limits(
     body_bytes=100_000,
     images=20,
@@ -37,8 +39,9 @@ FILES = {
     "TIFF (JPEG)": save(Image.fromarray(GREY), "TIFF", compression="jpeg", quality=100),
     "TIFF (16 bits)": save(Image.fromarray(GREY.astype(np.uint16) * 257), "TIFF"),
     "TIFF (big-endian)": save(Image.fromarray(GREY), "TIFF", big_endian=True),
+    "AVIF": save(Image.fromarray(GREY).convert("RGB"), "AVIF", quality=100),
 }
-SETTINGS = {"WebP": "webp", "GIF": "gif", "BMP": "bmp"}
+SETTINGS = {"WebP": "webp", "GIF": "gif", "BMP": "bmp", "AVIF": "avif"}
 FRAMES = [Image.new("RGB", (6, 8), (level,) * 3) for level in (204, 51)]
 
 
@@ -68,7 +71,7 @@ def test_rejection_names_the_setting(name: str) -> None:
 
 def test_rejection_of_other_formats_names_no_setting() -> None:
     """A format that no setting enables is rejected with those that are accepted."""
-    with pytest.raises(UnsupportedFormatError, match=r"PDF; supported: PNG, JPEG, bmp.*webp\.$"):
+    with pytest.raises(UnsupportedFormatError, match=r"PDF; supported: PNG, JPEG, avif.*webp\.$"):
         open_image(b"%PDF-1.7", ALL)
 
 
@@ -80,15 +83,21 @@ def test_animation_gives_its_first_frame(name: str) -> None:
     assert read(open_image(content, ALL)) == pytest.approx(np.full((8, 6), 204), abs=2)
 
 
-@pytest.mark.parametrize("name", ["WEBP", "TIFF"])
-def test_orientation(name: str) -> None:
-    """The EXIF orientation is applied."""
+@pytest.mark.parametrize("name", ["WEBP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation(name: str, orientation: int) -> None:
+    """The EXIF orientation is applied, to the size in the header too."""
     exif = Image.Exif()
-    exif[0x0112] = 3
-    options = {"lossless": True} if name == "WEBP" else {}
-    content = save(Image.fromarray(GREY).convert("RGB"), name, exif=exif, **options)
+    exif[0x0112] = orientation
+    options = {"WEBP": {"lossless": True}, "AVIF": {"quality": 100}}.get(name, {})
+    stored = Image.fromarray(GREY).convert("RGB")
+    content = save(stored, name, exif=exif, **options)
 
-    assert read(open_image(content, ALL)) == pytest.approx(GREY[::-1, ::-1], abs=1)
+    file = open_image(content, ALL)
+
+    upright = apply_orientation(stored, orientation)
+    assert (file.width, file.height, file.pixels) == (*upright.size, 48)
+    assert np.asarray(file.decode_upright()) == pytest.approx(np.asarray(upright), abs=2)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -118,12 +127,18 @@ def test_tile_counts_as_pixels() -> None:
 
     file = open_image(content, ALL)
 
-    assert (file.width, file.height) == (4096, 8192)
+    assert (file.width, file.height, file.pixels) == (6, 8, 4096 * 8192)
 
 
 @pytest.mark.parametrize(
     ("content_type", "name"),
-    [("image/webp", "WebP"), ("image/gif", "GIF"), ("image/bmp", "BMP"), ("image/tiff", "TIFF")],
+    [
+        ("image/webp", "WebP"),
+        ("image/gif", "GIF"),
+        ("image/bmp", "BMP"),
+        ("image/tiff", "TIFF"),
+        ("image/avif", "AVIF"),
+    ],
 )
 def test_raw_body(content_type: str, name: str) -> None:
     """A raw body of an enabled format is one image."""

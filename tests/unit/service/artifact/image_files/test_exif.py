@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from service.artifact.exif import apply_orientation, parse_orientation
+from service.artifact.image_files.exif import apply_orientation, parse_orientation
 from tests.support.image_files import make_exif, make_orientation
 
 RATIONAL = struct.pack(">HHIi", 0x011A, 5, 1, -1)  # a resolution with an invalid offset

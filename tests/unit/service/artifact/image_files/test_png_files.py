@@ -4,7 +4,6 @@ import io
 import struct
 import zlib
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,10 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from service.artifact import ImageSpec
+from service.artifact.image_files import open_image
+from service.artifact.image_files.exif import apply_orientation
 from service.artifact.pixels import to_pixels
-from service.codecs.image_files import open_image
 from service.errors import MalformedInputError
-from tests.support.image_files import make_chunk, save
+from tests.support.image_files import make_chunk, make_exif, make_orientation, save
 from tests.support.png_files import GREY, GREY_ALPHA, PALETTE, RGB, RGBA, make_key, write_png
 
 BACKGROUND = 102
@@ -175,17 +175,31 @@ def test_apng_gives_its_first_frame() -> None:
     assert set(read(content, GREY_SPEC).ravel()) == {200}
 
 
-@pytest.mark.parametrize("name", ["grey4", "grey16"])
-def test_training_reads_the_same_pixels(name: str, tmp_path: Path) -> None:
-    """A file opened by Pillow, as training opens it, gives the pixels that the service gives."""
-    depth = int(name[4:])
-    samples = make_samples(depth)
-    content = write_png(samples, depth, GREY, before=[make_key(int(samples[1, 1]))])
-    path = tmp_path / "image.png"
-    path.write_bytes(content)
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(
+    ("color_type", "depth"), [*product([GREY], [1, 2, 4, 8, 16]), *product([RGB], [8, 16])]
+)
+def test_key_of_a_rotated_image(color_type: int, depth: int, orientation: int) -> None:
+    """A transparent level or colour is found before the image is turned upright."""
+    samples = np.full((3, 4, CHANNELS[color_type]), 2**depth - 1)
+    samples[0, 1] = 2**depth // 5
+    before = [make_key(*samples[0, 1].tolist())]
+    exif = make_chunk(b"eXIf", make_exif(make_orientation(orientation)))
+    content = write_png(samples.squeeze(), depth, color_type, before=before, after=[exif])
 
-    with Image.open(path) as image:
-        assert np.array_equal(to_pixels(image, GREY_SPEC), read(content, GREY_SPEC))
+    alpha = open_image(content).decode_upright().getchannel("A")
+
+    stored = Image.fromarray(np.where(samples[..., 0] == samples[0, 1, 0], 0, 255).astype(np.uint8))
+    assert np.array_equal(np.asarray(alpha), np.asarray(apply_orientation(stored, orientation)))
+
+
+def test_key_with_unused_bits() -> None:
+    """Of a key only as many bits count as a pixel has (PNG specification, 11.3.2.1)."""
+    samples = make_samples(4)
+    content = write_png(samples, 4, GREY, before=[make_key(0xFF30)])
+
+    expected = np.where(samples == 0, BACKGROUND, samples * 17)
+    assert np.array_equal(read(content, GREY_SPEC)[0], expected)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -1,10 +1,11 @@
-"""Image files other than PNG and JPEG, which the setting `image_formats` enables.
+"""Image files other than PNG and JPEG, which callers enable.
 
 Only the first frame is read. Pillow's reader of each format is selected by name, so that a file
 cannot select another one.
 """
 
 import io
+from dataclasses import dataclass
 from typing import Any, cast
 
 from PIL import Image
@@ -17,16 +18,20 @@ OPTIONAL_FORMATS = {
     "TIFF": "tiff",
     "TIFF (big-endian)": "tiff",
     "WebP": "webp",
+    "AVIF": "avif",
 }
-"""The setting's value by the name of a format."""
-OPTIONAL_TYPES = frozenset({"image/gif", "image/bmp", "image/x-ms-bmp", "image/tiff", "image/webp"})
+"""The value that enables a format, by its name."""
+ALL_FORMATS = frozenset(OPTIONAL_FORMATS.values())
+OPTIONAL_TYPES = frozenset(
+    {"image/gif", "image/bmp", "image/x-ms-bmp", "image/tiff", "image/webp", "image/avif"}
+)
 _SIGNATURES = {
     "GIF": (0, b"GIF8"),
     "BMP": (0, b"BM"),
     "TIFF": (0, b"II*\x00"),
     "TIFF (big-endian)": (0, b"MM\x00*"),
     "WebP": (8, b"WEBP"),
-    "HEIF or AVIF": (4, b"ftyp"),
+    "HEIF": (4, b"ftyp"),
     "JPEG 2000": (4, b"jP  "),
     "ICO": (0, b"\x00\x00\x01\x00"),
     "PSD": (0, b"8BPS"),
@@ -36,27 +41,45 @@ _SIGNATURES = {
     "XML": (0, b"<?xml"),
     "FITS": (0, b"SIMPLE"),
 }
+_AVIF_BRANDS = (b"avif", b"avis")
+_GREY_MODES = frozenset({"1", "L", "LA", "I;16", "I;16B", "I;16L"})
 _DEEP_MODES = frozenset({"F", "I"})
-_TILE_WIDTH, _TILE_LENGTH = 322, 323
+_TIFF_SIDES = ((256, 322), (257, 323))
+"""Tags of the columns and of the rows: of the image, and of a tile."""
+
+
+@dataclass(frozen=True, slots=True)
+class OtherFile:
+    """An opened file; its pixels are not decoded yet."""
+
+    image: Image.Image
+    exif: bytes | None
+    """Metadata whose orientation Pillow does not apply."""
+    has_color: bool
+    padding: int
+    """Pixels outside the image that the decoder takes memory for."""
 
 
 def find_format(content: bytes) -> str | None:
     """Return the name of the format of a file that is not PNG or JPEG; None if it is unknown."""
     for name, (offset, mark) in _SIGNATURES.items():
         if content[offset : offset + len(mark)] == mark:
-            return name
+            return "AVIF" if name == "HEIF" and _is_avif(content) else name
     return None
 
 
-def open_other(content: bytes, name: str) -> tuple[Image.Image, int, int]:
+def _is_avif(content: bytes) -> bool:
+    """Return whether AVIF is among the brands of an ISO media file (ISO 14496-12, 4.3)."""
+    brands = content[8 : int.from_bytes(content[:4])]
+    return any(brands[start : start + 4] in _AVIF_BRANDS for start in range(0, len(brands), 4))
+
+
+def open_other(content: bytes, name: str) -> OtherFile:
     """Open a file of an enabled format; its pixels are not decoded yet.
 
     Args:
         content: The file.
         name: A key of `OPTIONAL_FORMATS`.
-
-    Returns:
-        The image, and the columns and rows that its decoder takes memory for.
 
     Raises:
         UnsupportedFormatError: the pixels have more than 16 bits per channel.
@@ -68,12 +91,13 @@ def open_other(content: bytes, name: str) -> tuple[Image.Image, int, int]:
             f"Unsupported {name} pixels (Pillow's mode {image.mode}); supported: at most 16 bits "
             "per channel, unsigned."
         )
-    width, height = image.size
-    if image.format == "TIFF":
-        tags = cast("Any", image).tag_v2
-        width = _round_up(width, tags.get(_TILE_WIDTH))
-        height = _round_up(height, tags.get(_TILE_LENGTH))
-    return image, width, height
+    has_color = image.mode not in _GREY_MODES
+    if image.format != "TIFF":
+        return OtherFile(image, image.info.get("exif"), has_color, 0)
+    tags = cast("Any", image).tag_v2
+    columns, rows = (_round_up(tags[side], tags.get(tile)) for side, tile in _TIFF_SIDES)
+    # Pillow applies the orientation of TIFF files.
+    return OtherFile(image, None, has_color, columns * rows - image.width * image.height)
 
 
 def _round_up(size: int, tile: object) -> int:
