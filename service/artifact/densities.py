@@ -243,7 +243,7 @@ class FlowNoise(StoredSampler):
     shapes: ClassVar[Mapping[str, str]] = {"sigma": "L", "weights": "K"}
 
     sigma: Floats
-    """(L,) standard deviation of the noise; greater than 0."""
+    """(L,) standard deviation of the noise, about 1; greater than 0."""
     weights: Doubles | None = None
     """(K,) probability of each class, for draws without a label; the sum is 1."""
 

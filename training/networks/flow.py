@@ -52,11 +52,13 @@ class Flow(nn.Module):
         self.register_buffer("scale", torch.where(scale > 0, scale, torch.ones_like(scale)))
         times = torch.arange(recipe.steps)[:, None] / recipe.steps
         self.register_buffer("step_features", make_time_features(times))
-        self.input = nn.Linear(size + classes + 2 * _FREQUENCIES, recipe.width)
+        self.input = nn.Linear(size + classes, recipe.width)
+        self.time = nn.Linear(2 * _FREQUENCIES, recipe.width, bias=False)
         self.blocks = nn.Sequential(*(ResidualBlock(recipe.width) for _ in range(recipe.blocks)))
         self.output = nn.Linear(recipe.width, size)
         self.latent_size = size
         self.classes = classes
+        self.steps = recipe.steps
 
     def standardise(self, latents: Tensor) -> Tensor:
         """Return latents (N, L) with mean 0 and standard deviation 1 in each dimension."""
@@ -74,18 +76,17 @@ class Flow(nn.Module):
             conditions: (N, K).
             features: (N, T) or (1, T), of the time from 0 (noise) to 1 (latents).
         """
-        times = features.expand(len(points), -1)
-        inputs = torch.cat([points, conditions, times], dim=1)  # -> (N, L + K + T)
-        units = self.blocks(self.input(inputs))  # -> (N, width)
+        inputs = self.input(torch.cat([points, conditions], dim=1))  # (N, L + K) -> (N, width)
+        units = self.blocks(inputs + self.time(features))  # -> (N, width)
         velocities: Tensor = self.output(functional.silu(units))  # -> (N, L)
         return velocities
 
     def integrate(self, rows: Tensor) -> Tensor:
         """Return standardised latents (N, L) for noise and conditions, (N, L + K)."""
         points, conditions = self.split(rows)
-        for features in torch.split(self.step_features, 1):
-            velocities = self.velocity(points, conditions, features)
-            points = points + velocities / len(self.step_features)
+        for step in range(self.steps):
+            features = self.step_features[step : step + 1]  # (1, T)
+            points = points + self.velocity(points, conditions, features) / self.steps
         return points
 
     def forward(self, rows: Tensor) -> Tensor:

@@ -178,10 +178,10 @@ class FlowRecipe(FitRecipe):
     """Units of each layer."""
     blocks: Annotated[int, Field(ge=1, le=16)] = 3
     """Residual blocks of two layers, 1 to 16."""
-    steps: Annotated[int, Field(ge=1, le=64)] = 4
+    steps: Annotated[int, Field(ge=1, le=64)] = 2
     """Euler steps from noise to latents in the bundle, 1 to 64; the time of a sample is
     proportional."""
-    guidance: Annotated[float, Field(ge=1, le=10)] = 1.0
+    guidance: Annotated[float, Field(ge=1, le=10)] = 1.5
     """Strength of classifier-free guidance (Ho and Salimans, 2022), 1 to 10; 1: none."""
     pairs: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
     """Noise and latents that the steps are trained on."""

@@ -30,7 +30,7 @@ class SampleQuality(BaseModel):
     `validation_near_copies` and `memorisation_limit` choose the default source: the same with
     validation images in place of test images, and the limit of the source's space."""
     bandwidths: dict[str, float] = {}
-    """The chosen bandwidth of each kernel density."""
+    """The chosen bandwidth of each kernel density, and the chosen spread of each flow."""
     floor: Quality
     """The same metrics, with the prefix `floor_`, of training images in place of samples: the
     values of an ideal sampler. Also `judge_accuracy` on the test images."""

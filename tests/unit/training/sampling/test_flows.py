@@ -83,7 +83,7 @@ def test_few_steps_reach_the_latents_of_many(tmp_path: Path) -> None:
         history = loop.read_checkpoint(tmp_path / str(epochs) / "distilled", _CPU)
         assert history is not None
         errors.append(history[0].best_loss)
-        assert len(pairs.flow.step_features) == 1
+        assert pairs.flow.steps == 1
 
     assert errors[1] < errors[0] / 3
 
