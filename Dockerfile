@@ -16,9 +16,15 @@ COPY service service
 RUN sh deploy/install.sh /opt/latentd "${EXTRA}"
 
 FROM ${PYTHON}
+ARG VERSION=""
+ARG REVISION=""
+ARG SOURCE=""
 LABEL org.opencontainers.image.title="latentd" \
       org.opencontainers.image.description="REST inference and generation for image autoencoders" \
-      org.opencontainers.image.licenses="MIT"
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.source="${SOURCE}"
 COPY --from=build /opt/latentd /opt/latentd
 COPY deploy/health.py /opt/latentd/health.py
 COPY models_store /models_store

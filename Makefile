@@ -6,7 +6,7 @@ PIP = $(VENV)/bin/pip --disable-pip-version-check --quiet install --constraint c
 export LATENTD_DATA ?= $(firstword $(wildcard data ../shared/data) data)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-fast check docs unit train image-check audit soak fuzz reliability bench clean
+.PHONY: help serve test test-fast check docs unit train image-check image audit soak fuzz reliability bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -50,6 +50,9 @@ train: $(VENV)/.dev ## train and publish a bundle: make train ARGS="--dataset my
 
 image-check: $(VENV)/bin/python $(if $(SBOM),$(VENV)/.dev) ## run the image's build steps and its start, without Docker (SBOM=file lists its packages)
 	@SBOM="$(SBOM)" VENV="$(abspath $(VENV))" sh deploy/check.sh
+
+image: $(VENV)/bin/python ## build the image with buildah as root, and call every operation (ARGS=--write)
+	@VENV="$(abspath $(VENV))" sh deploy/image.sh $(ARGS)
 
 audit: $(VENV)/.dev ## look up known vulnerabilities of the pinned packages
 	@VENV="$(VENV)" sh deploy/audit.sh

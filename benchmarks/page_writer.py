@@ -1,12 +1,12 @@
-"""Write docs/reliability.md or docs/performance.md from the stored records: `make reliability`."""
+"""Write docs/reliability.md, docs/performance.md or docs/scale.md from the stored records."""
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.harness.records import PERFORMANCE, RELIABILITY, Cell, Record, read_record
+from benchmarks.harness.records import PERFORMANCE, RELIABILITY, SCALE, Cell, Record, read_record
 
-FOLDERS = {"performance": PERFORMANCE, "reliability": RELIABILITY}
+FOLDERS = {"performance": PERFORMANCE, "reliability": RELIABILITY, "scale": SCALE}
 _HEADERS = {
     "performance": """# Performance
 
@@ -27,8 +27,19 @@ measured it. A script declares bounds for each row; the column *met* compares th
 the script exits with status 1 if a bound is violated. `make test` runs short versions of these
 tests; `make soak` and `make fuzz` repeat the long ones.
 """,
+    "scale": """# Scale
+
+What several machines need, do and lose. The commands named below write this page from the records
+in [docs/scale](scale/) and [docs/performance](performance/); do not edit it.
+
+The manifests of [deploy/kubernetes](../deploy/kubernetes/) are validated against the published
+schemas, and the command of the image is tested with the environment that Kubernetes injects. No
+cluster (k3s, kind) runs on the machines where latentd is developed: the manifests have never been
+applied, and autoscaling, the network policy and KServe have never been seen at work. Google Cloud
+Storage, Azure and Hugging Face stores are untested; S3 is tested against moto's server.
+""",
 }
-_GOALS = {"performance": "Goal", "reliability": "Must hold"}
+_GOALS = {"performance": "Goal", "reliability": "Must hold", "scale": "Goal"}
 
 
 def find_page(name: str) -> Path:

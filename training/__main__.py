@@ -4,7 +4,9 @@ import argparse
 import sys
 from importlib import import_module
 
-COMMANDS = ("train", "tune", "evaluate", "export", "report", "tables", "reproduce")
+COMMANDS = ("train", "tune", "evaluate", "export", "import", "report", "tables", "reproduce")
+_MODULES = {"import": "import_model"}
+"""Commands whose name is a keyword of Python: their module and function."""
 
 
 def main() -> int:
@@ -14,8 +16,9 @@ def main() -> int:
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
     flags = parser.parse_args()
     # Imported by name: `tune` needs optuna, and `report` needs matplotlib.
-    module = import_module(f"training.commands.{flags.command}")
-    status: int = getattr(module, flags.command)(flags.arguments)
+    name = _MODULES.get(flags.command, flags.command)
+    module = import_module(f"training.commands.{name}")
+    status: int = getattr(module, name)(flags.arguments)
     return status
 
 

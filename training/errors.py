@@ -4,7 +4,9 @@ TrainingError
 ├── RecipeError    a recipe or a flag is invalid (exit status 2)
 ├── DataError      the images cannot be used
 ├── RunError       a run folder is missing, unfinished or from another recipe
-└── ExportError    an exported graph differs from the trained network
+├── ExportError    an exported graph differs from the trained network
+├── DiskFullError  no space left for a file
+└── ModelImportError  a network to import cannot be used
 """
 
 
@@ -26,3 +28,11 @@ class RunError(TrainingError):
 
 class ExportError(TrainingError):
     """A graph cannot be exported, or differs from eager PyTorch."""
+
+
+class DiskFullError(TrainingError):
+    """There is no space left for a file."""
+
+
+class ModelImportError(TrainingError):
+    """A network that was trained elsewhere cannot be imported; the message says what to change."""

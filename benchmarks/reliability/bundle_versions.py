@@ -40,7 +40,7 @@ def _flip_bit(folder: Path) -> None:
 
 def _raise_schema_version(folder: Path) -> None:
     manifest = folder / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"schema_version": 1', '"schema_version": 2'))
+    manifest.write_text(manifest.read_text().replace('"schema_version": 2', '"schema_version": 3'))
 
 
 def _replace_graph(folder: Path) -> None:

@@ -79,6 +79,7 @@ class OperationHandler(Generic[P]):
         body = await self._receive(context)
         parameters = merge_parameters(query, body.members) if body.members else query
         model, networks = find_model(engine.registry, operation, parameters)
+        body.reduce_files(model.manifest.image, self._engine.limits)
         call = Call(model, parameters, body, media_type)
         work = self._plan(call, networks, context)
         work.trace = context.trace
@@ -108,7 +109,7 @@ class OperationHandler(Generic[P]):
             images = operation.count(call.parameters)
             self._engine.limits.check("samples", images)
         seconds = sum(map(call.model.seconds.__getitem__, networks))
-        values = sum(map(call.model.values.__getitem__, networks))
+        values = sum(map(call.model.values.__getitem__, networks)) or call.model.image_values
         context.reserve_response(images * values * VALUE_BYTES)
         cost = images * (seconds + _IMAGE_SECONDS) + call.body.decoding_cost
         steps: Steps[Response] = operation.run(call)

@@ -17,6 +17,15 @@ class NetworkInfo(Schema):
     formats: dict[str, dict[str, Any]]
 
 
+class SpaceInfo(Schema):
+    """A latent space of a bundle."""
+
+    latent_size: int
+    shape: tuple[int, ...]
+    """Shape of a latent in the network; the API takes and returns it flattened, in row-major order.
+    """
+
+
 class SourceInfo(Schema):
     """A sample source of a bundle."""
 
@@ -45,7 +54,7 @@ class ModelInfo(Schema):
     operations: list[str]
     image: ImageSpec
     classes: list[str] | None
-    spaces: dict[str, dict[str, int]]
+    spaces: dict[str, SpaceInfo]
     networks: dict[str, NetworkInfo]
     sources: list[SourceInfo]
     default_source: str | None

@@ -14,9 +14,16 @@ from fastapi.responses import HTMLResponse
 
 from service.api.engine import Engine, get_context, get_engine
 from service.api.handler import name_model
-from service.api.model_info import MapInfo, ModelInfo, ModelList, NetworkInfo, SourceInfo
+from service.api.model_info import (
+    MapInfo,
+    ModelInfo,
+    ModelList,
+    NetworkInfo,
+    SourceInfo,
+    SpaceInfo,
+)
 from service.api.openapi import FILE_RESPONSES, NOT_FOUND
-from service.artifact import NetworkSpec
+from service.artifact import NetworkSpec, SpaceSpec
 from service.artifact.maps import LatentMap
 from service.artifact.tensor_files import Floats
 from service.codecs.responses import respond_json
@@ -123,10 +130,10 @@ def describe_model(engine: Engine, model: Model) -> ModelInfo:
         operations=[each.name for each in engine.operations if each.is_available(manifest)],
         image=manifest.image,
         classes=None if manifest.classes is None else list(manifest.classes),
-        spaces={name: {"latent_size": spec.latent_size} for name, spec in manifest.spaces.items()},
+        spaces={name: _describe_space(spec) for name, spec in manifest.spaces.items()},
         networks={name: _describe_network(model, n) for name, n in manifest.networks.items()},
         sources=[
-            SourceInfo(name=name, **spec.model_dump(exclude={"file"}))
+            SourceInfo(name=name, **spec.model_dump(exclude={"file", "codes"}))
             for name, spec in manifest.samplers.items()
         ],
         default_source=manifest.find_default_source(class_conditional=False),
@@ -135,6 +142,10 @@ def describe_model(engine: Engine, model: Model) -> ModelInfo:
         metrics=manifest.metrics,
         provenance=manifest.provenance.model_dump(mode="json"),
     )
+
+
+def _describe_space(space: SpaceSpec) -> SpaceInfo:
+    return SpaceInfo(latent_size=space.latent_size, shape=space.shape or (space.latent_size,))
 
 
 def _describe_network(model: Model, network: NetworkSpec) -> NetworkInfo:

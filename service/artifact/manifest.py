@@ -4,6 +4,7 @@ The name and version of a bundle are its folder, `<store>/<name>/<version>/`. Th
 manifest, so a bundle can be copied to another store or renumbered without changes.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Annotated, Literal, Self, TypeAlias
@@ -13,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from service.errors import ArtifactError
 
-SCHEMA_VERSION: Literal[1] = 1
+SCHEMA_VERSION: Literal[2] = 2
+"""The version that is written. Version 1 lacks the optional `shape`, `max_batch` and `codes`."""
 MAX_MANIFEST_BYTES = 256 * 1024
 
 SpaceName: TypeAlias = Literal["autoencoder", "vae"]
@@ -62,6 +64,7 @@ FileName: TypeAlias = Annotated[
     str, Field(pattern=r"^[a-z0-9][a-z0-9_]*(\.[a-z0-9_]+)+$", max_length=64)
 ]
 Sha256: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Level: TypeAlias = Annotated[int, Field(ge=0, le=65_535)]
 Size: TypeAlias = Annotated[int, Field(ge=1, le=65_536)]
 
 
@@ -79,6 +82,8 @@ class ImageSpec(_Strict):
     """pad: fit inside, centred on the background; crop: fill and cut; stretch: ignore aspect."""
     background: tuple[Annotated[float, Field(ge=0, le=1)], ...] = (0.0,)
     """One value per channel in [0, 1], for padding and behind transparent pixels."""
+    levels: tuple[Level, Level] | None = None
+    """The levels of 16-bit files that become black and white; None: 0 and 65,535."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -86,12 +91,14 @@ class ImageSpec(_Strict):
         return (self.channels, self.height, self.width)
 
     @model_validator(mode="after")
-    def _check_background(self) -> Self:
+    def _check_values(self) -> Self:
         if len(self.background) != self.channels:
             raise ValueError(
                 f"expected one background value per channel, {self.channels}, "
                 f"got {len(self.background)}"
             )
+        if self.levels is not None and self.levels[0] >= self.levels[1]:
+            raise ValueError(f"expected levels in ascending order, got {self.levels}")
         return self
 
 
@@ -107,7 +114,8 @@ class GraphFile(_Strict):
 
     file: FileName
     parity: Annotated[float, Field(ge=0)]
-    """Largest absolute difference from eager PyTorch over test inputs and batch sizes."""
+    """Largest absolute difference from the network in its own framework (eager PyTorch; for an
+    imported network its original file) over test inputs and batch sizes."""
 
 
 class NetworkSpec(_Strict):
@@ -116,12 +124,17 @@ class NetworkSpec(_Strict):
     input: TensorSpec
     outputs: Annotated[tuple[TensorSpec, ...], Field(min_length=1)]
     formats: Annotated[dict[GraphFormat, GraphFile], Field(min_length=1)]
+    max_batch: Annotated[int, Field(ge=1)] | None = None
+    """Largest batch of one run, which bounds the memory of activations; 1 for a graph that takes
+    single images only; None: the service's default."""
 
 
 class SpaceSpec(_Strict):
     """A latent space; `SPACE_NETWORKS` names its encoder and decoder."""
 
     latent_size: Size
+    shape: Annotated[tuple[Size, ...], Field(min_length=1)] | None = None
+    """Shape of a latent before row-major flattening, such as (C, h, w); None: (L,)."""
     reference: FileName
     """Tensor `errors`: (N,) float32, ascending reconstruction MSE of each test image."""
 
@@ -141,6 +154,8 @@ class SamplerSpec(_Strict):
     kind: str
     space: SamplerSpace
     file: FileName | None = None
+    codes: FileName | None = None
+    """Another sampler's file that has the tensors `codes` and `labels`, if `file` lacks them."""
     class_conditional: bool = False
     quality: dict[str, Metric] = {}
     """Sample quality as measured by a separate judge network."""
@@ -202,7 +217,7 @@ class FileEntry(_Strict):
 class Manifest(_Strict):
     """A bundle; `files` lists every file that the other members name."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1, 2] = SCHEMA_VERSION
     image: ImageSpec
     classes: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     networks: dict[NetworkName, NetworkSpec]
@@ -261,7 +276,8 @@ class Manifest(_Strict):
         yield from (space.reference for space in self.spaces.values())
         for network in self.networks.values():
             yield from (graph.file for graph in network.formats.values())
-        yield from (sampler.file for sampler in self.samplers.values() if sampler.file is not None)
+        for sampler in self.samplers.values():
+            yield from (file for file in (sampler.file, sampler.codes) if file is not None)
         yield from self.maps.values()
         if self.report is not None:
             yield self.report
@@ -282,6 +298,9 @@ class Manifest(_Strict):
                 continue
             shapes = [*(output.shape for output in encoder.outputs), decoder.input.shape]
             size = self.spaces[name].latent_size
+            shape = self.spaces[name].shape or (size,)
+            if math.prod(shape) != size:
+                yield f"space {name!r}: latents of shape {shape} have another size than {size}"
             if shapes != [(size,)] * (_ENCODER_OUTPUTS[name] + 1):
                 yield f"space {name!r}: networks have latents {shapes}, latent_size is {size}"
 
@@ -340,9 +359,9 @@ def parse_manifest(content: bytes) -> Manifest:
     except ValueError as error:
         raise ArtifactError(f"the manifest is not valid JSON: {error}") from error
     version = members.get("schema_version") if isinstance(members, dict) else None
-    if version != SCHEMA_VERSION:
+    if version not in (1, SCHEMA_VERSION):
         raise ArtifactError(
-            f"the manifest has schema_version {version!r}; this latentd reads {SCHEMA_VERSION}"
+            f"the manifest has schema_version {version!r}; expected 1 or {SCHEMA_VERSION}"
         )
     try:
         return Manifest.model_validate_json(content)

@@ -51,14 +51,14 @@ class TensorRecord:
         return bytes(save(self.to_tensors()))
 
     @classmethod
-    def from_bytes(cls, content: bytes) -> Self:
-        """Read a safetensors file.
+    def from_bytes(cls, content: bytes, shared: Tensors | None = None) -> Self:
+        """Read a safetensors file, with tensors of another file that this one omits.
 
         Raises:
             ArtifactError: the file is unreadable, or a tensor is missing, unknown, not finite, of
                 another dtype or shape, or out of range.
         """
-        tensors = read_tensors(content)
+        tensors = {**(shared or {}), **read_tensors(content)}
         record = cls.from_tensors(tensors)
         if tensors:
             raise ArtifactError(f"unexpected tensors: {', '.join(sorted(tensors))}")

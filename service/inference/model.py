@@ -20,9 +20,12 @@ from service.observability.tracing import trace_run
 from service.runtimes import Device, Floats, Network, Runtime
 from service.runtimes.devices import limit_images
 
+_ANY_BATCH = 2**31
 _TIMED_RUNS = 3
 _TIMED_IMAGES: Mapping[Device, int] = {"cpu": 1, "cuda": 32}
 """Images in a timed run: on CUDA one image takes as long as many."""
+_TIMED_SECONDS = 1.0
+"""A network that takes longer than this is timed once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,11 @@ class Model:
     """Numbers per image in the input and the outputs."""
     max_images: Mapping[NetworkName, int]
     """Images in one run: larger batches are split to bound the memory of activations."""
+
+    @property
+    def image_values(self) -> int:
+        """Numbers of one image."""
+        return math.prod(self.manifest.image.shape)
 
     def space(self, name: SpaceName) -> SpaceSpec:
         """Return the specification of a latent space of the bundle."""
@@ -109,10 +117,15 @@ def load_model(bundle: Bundle, runtime: Runtime) -> Model:
         ArtifactError: a file does not match the manifest, or is not usable.
     """
     manifest = bundle.manifest
+    specs = manifest.networks
     try:
         _check_extras(bundle)
-        networks = {name: _load_network(bundle, name, runtime) for name in manifest.networks}
-        values = {name: _count_values(spec) for name, spec in manifest.networks.items()}
+        networks = _load_networks(bundle, runtime)
+        values = {name: _count_values(spec) for name, spec in specs.items()}
+        max_images = {
+            name: min(limit_images(runtime.device, values[name]), spec.max_batch or _ANY_BATCH)
+            for name, spec in specs.items()
+        }
         return Model(
             bundle=bundle,
             manifest=manifest,
@@ -128,12 +141,12 @@ def load_model(bundle: Bundle, runtime: Runtime) -> Model:
             },
             seconds={
                 name: _warm_up(
-                    network, name, manifest.networks[name], _TIMED_IMAGES[runtime.device]
+                    network, name, specs[name], min(_TIMED_IMAGES[runtime.device], max_images[name])
                 )
                 for name, network in networks.items()
             },
             values=values,
-            max_images={name: limit_images(runtime.device, values[name]) for name in networks},
+            max_images=max_images,
         )
     except LatentdError as error:  # also from a network that fails on zeros
         prefix = f"{bundle.name}@{bundle.version}: "
@@ -155,6 +168,16 @@ def _count_values(spec: NetworkSpec) -> int:
     return sum(math.prod(tensor.shape) for tensor in (spec.input, *spec.outputs))
 
 
+def _load_networks(bundle: Bundle, runtime: Runtime) -> dict[NetworkName, Network]:
+    """Load every network; networks with the same specification share one loaded graph."""
+    specs = bundle.manifest.networks
+    networks: dict[NetworkName, Network] = {}
+    for name, spec in specs.items():
+        same = next((other for other in networks if specs[other] == spec), None)
+        networks[name] = _load_network(bundle, name, runtime) if same is None else networks[same]
+    return networks
+
+
 def _load_network(bundle: Bundle, name: NetworkName, runtime: Runtime) -> Network:
     spec = bundle.manifest.networks[name]
     graph = spec.formats.get(runtime.format)
@@ -165,8 +188,9 @@ def _load_network(bundle: Bundle, name: NetworkName, runtime: Runtime) -> Networ
 
 def _warm_up(network: Network, name: NetworkName, spec: NetworkSpec, images: int) -> float:
     """Run a network on zeros; return the seconds per image of the shortest of a few runs."""
-    outputs = network.run(np.zeros((2, *spec.input.shape), dtype=np.float32))
-    if [output.shape for output in outputs] != [(2, *output.shape) for output in spec.outputs]:
+    count = min(2, spec.max_batch or _ANY_BATCH)
+    outputs = network.run(np.zeros((count, *spec.input.shape), dtype=np.float32))
+    if [output.shape for output in outputs] != [(count, *output.shape) for output in spec.outputs]:
         raise ArtifactError(f"{name} returns other shapes than the manifest declares")
     if not all(np.isfinite(output).all() for output in outputs):
         raise ArtifactError(f"{name} returns non-finite values for zeros")
@@ -176,4 +200,6 @@ def _warm_up(network: Network, name: NetworkName, spec: NetworkSpec, images: int
         start = time.perf_counter()
         network.run(batch)
         durations.append(time.perf_counter() - start)
+        if durations[-1] > _TIMED_SECONDS:
+            break
     return min(durations) / images

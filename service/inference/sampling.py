@@ -3,6 +3,7 @@
 from service.artifact import Bundle, SamplerSpec
 from service.artifact.densities import STORED_SAMPLERS, FlowNoise
 from service.artifact.samplers import Sampler, StandardNormal, StoredSampler
+from service.artifact.tensor_files import Tensors, read_tensors
 from service.errors import ArtifactError
 
 _KINDS = (*STORED_SAMPLERS, "prior", "gan-filtered")
@@ -27,7 +28,8 @@ def load_sampler(bundle: Bundle, spec: SamplerSpec) -> Sampler:
 def _load_stored(bundle: Bundle, spec: SamplerSpec) -> StoredSampler:
     if spec.file is None:
         raise ArtifactError(f"a sampler of kind {spec.kind!r} needs a file")
-    source = STORED_SAMPLERS[spec.kind].from_bytes(bundle.read(spec.file))
+    shared = None if spec.codes is None else _read_codes(bundle, spec.codes)
+    source = STORED_SAMPLERS[spec.kind].from_bytes(bundle.read(spec.file), shared)
     size = bundle.manifest.latent_size(spec.space)
     if source.latent_size != size:
         raise ArtifactError(
@@ -51,3 +53,9 @@ def _check_input(bundle: Bundle, spec: SamplerSpec, noise: FlowNoise) -> None:
             f"expected noise and classes of shape {shape} in {spec.file}, as the {flow} takes, "
             f"got ({noise.input_size},)"
         )
+
+
+def _read_codes(bundle: Bundle, file: str) -> Tensors:
+    """Return the latents of another sampler, and their labels."""
+    tensors = read_tensors(bundle.read(file), "codes", "labels")
+    return {name: tensors[name] for name in ("codes", "labels")}

@@ -47,8 +47,13 @@ class TorchScriptRuntime:
     format: GraphFormat = "torchscript"
     platform: str = "pytorch_libtorch"
 
-    def __init__(self, threads: int, device: DeviceChoice = "cpu") -> None:
-        """Set the thread count of torch, and on CUDA full float32 precision."""
+    def __init__(
+        self, threads: int, device: DeviceChoice = "cpu", _run_seconds: float = 0.0
+    ) -> None:
+        """Set the thread count of torch, and on CUDA full float32 precision.
+
+        A run has no time limit: torch cannot interrupt it.
+        """
         self.device: Device = choose_device(device, _find_problem)
         torch.set_num_threads(threads)
         torch.backends.cudnn.allow_tf32 = False
@@ -73,9 +78,9 @@ def _find_problem() -> str:
 
 
 def _check_shapes(network: TorchScriptNetwork, spec: NetworkSpec) -> None:
-    """Run a batch of two zeros, because TorchScript files do not declare shapes."""
+    """Run a small batch of zeros, because TorchScript files do not declare shapes."""
     try:
-        outputs = network.run(torch.zeros(2, *spec.input.shape).numpy())
+        outputs = network.run(torch.zeros(min(2, spec.max_batch or 2), *spec.input.shape).numpy())
     except InferenceError as error:
         raise ArtifactError(f"the graph does not run on inputs of {spec.input.shape}") from error
     actual = [output.shape[1:] for output in outputs]

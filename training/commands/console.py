@@ -1,7 +1,7 @@
 """Console output and exit statuses of the commands."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from service.artifact import Bundle, Metric, Store
 from service.errors import LatentdError
@@ -33,6 +33,13 @@ def print_metrics(metrics: Mapping[str, Metric]) -> None:
         print(f"  {name:{width}}  {metric.value:10.5g}  {metric.unit}")
 
 
+def print_verdict(sentences: Sequence[str]) -> None:
+    """Print the verdict of a training."""
+    print("\nresult:")
+    for sentence in sentences:
+        print(f"  {sentence}")
+
+
 def print_bundle(bundle: Bundle, store: Store) -> None:
     """Print the version, place and size of a bundle that was published in a store."""
     size = sum(entry.bytes for entry in bundle.manifest.files.values())
@@ -41,6 +48,6 @@ def print_bundle(bundle: Bundle, store: Store) -> None:
         for network in bundle.manifest.networks.values()
         for graph in network.formats.values()
     )
-    print(f"\nmaximum difference of an exported graph from PyTorch: {parity:.2g}")
+    print(f"\nmaximum difference of a graph from the original network: {parity:.2g}")
     place = f"{store}/{bundle.name}/{bundle.version}"
     print(f"published {bundle.name}, version {bundle.version}: {place} ({size:,} bytes)")

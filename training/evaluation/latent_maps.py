@@ -6,14 +6,18 @@ Source reports 001, 003 and 004 use the same projections. N latents of L dimensi
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.manifold import TSNE
+from sklearn.utils.extmath import randomized_svd
 
 from service.artifact.maps import LatentMap
 from training.data.splits import Labels
 from training.randomness import derive_seed32, make_rng
 from training.recipe.schema import MapRecipe
-from training.sampling.latents import find_principal_plane
+from training.sampling.latents import MAX_EXACT, find_principal_plane
 
 _MIN_FOR_TSNE = 4
+MAX_MAP_BYTES = 16 * 1024 * 1024
+"""Bytes of a map's latents, which bounds the number of points for large latents."""
+_TSNE_DIMENSIONS = 50
 _INITIAL_SPREAD = 1e-4  # of t-SNE's first axis, as in scikit-learn's PCA initialisation
 
 
@@ -25,10 +29,12 @@ def fit_latent_map(
     Args:
         latents: (N, L) latents of training images; N is at least 1.
         labels: (N,) class indices to stratify the selection by, or None.
-        recipe: The number of points, and t-SNE's perplexity, which is limited to (N - 1) / 3.
+        recipe: The maximum number of points, and t-SNE's perplexity, which is limited to
+            (N - 1) / 3.
         seed: The recipe's seed.
     """
-    chosen = _choose(len(latents), labels, recipe.points, seed)
+    points = max(_MIN_FOR_TSNE, min(recipe.points, MAX_MAP_BYTES // (4 * latents.shape[1])))
+    chosen = _choose(len(latents), labels, points, seed)
     kept = latents[chosen].astype(np.float32)
     mean, components = find_principal_plane(kept)
     pca = ((kept - mean) @ components.T).astype(np.float32)
@@ -65,5 +71,10 @@ def _embed(
         init=pca / spread * _INITIAL_SPREAD,
         random_state=derive_seed32(seed, "map", "tsne"),
     )
+    if latents.shape[1] > MAX_EXACT:
+        centred = latents - latents.mean(axis=0)
+        size = min(_TSNE_DIMENSIONS, len(latents))
+        left, values, _ = randomized_svd(centred, size, random_state=0)
+        latents = (left * values).astype(np.float32)
     embedded: NDArray[np.float32] = model.fit_transform(latents).astype(np.float32)
     return embedded

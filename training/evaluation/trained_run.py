@@ -11,6 +11,7 @@ from service.artifact.maps import LatentMap
 from training.data.splits import Splits
 from training.evaluation.metrics import Evaluation
 from training.evaluation.robustness import Robustness
+from training.evaluation.verdict import describe_verdict
 from training.fitting.network_set import NetworkSet
 from training.fitting.run_folders import Run
 from training.recipe.schema import Recipe
@@ -35,6 +36,18 @@ class TrainedRun:
     robustness: Robustness
     quality: dict[str, Quality]
     """Sample quality of each source; empty without a judge."""
+    imported: dict[str, object] | None = None
+    """Where imported networks come from, in place of a recipe; None for trained networks."""
+
+    def describe_verdict(self) -> list[str]:
+        """Return the comparison with the baseline in plain words, one sentence each."""
+        recipe, epochs = self.recipe, self.networks.epochs
+        return describe_verdict(
+            self.evaluation.metrics,
+            recipe,
+            len(self.splits.train),
+            is_pca=recipe.autoencoder.architecture == "residual" and not epochs["autoencoder"],
+        )
 
     def describe_provenance(self) -> Provenance:
         """Return the information needed to repeat the run."""
@@ -47,7 +60,7 @@ class TrainedRun:
             dataset_digest=self.splits.digest(),
             images=self.splits.count(),
             seed=self.recipe.seed,
-            recipe=recipe,
+            recipe=recipe if self.imported is None else self.imported,
             epochs=self.networks.epochs,
             libraries={
                 "python": platform.python_version(),

@@ -12,6 +12,7 @@ from training.data.splits import LabelledImages
 from training.errors import TrainingError
 
 _EVALUATION_BATCH = 1024
+_EVALUATION_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +42,11 @@ class Examples:
         return (_to_float(inputs) if inputs.dtype == torch.uint8 else inputs), labels
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """Yield all examples in order, in batches of about 1024, for evaluation."""
+        """Yield all examples in order, in batches of up to 1024 and 64 MiB, for evaluation."""
         order = torch.arange(len(self), device=self.inputs.device)
-        return (self.batch(indices) for indices in split_batches(order, _EVALUATION_BATCH))
+        fitting = _EVALUATION_BYTES // (4 * max(1, self.inputs[:1].numel()))
+        size = max(1, min(_EVALUATION_BATCH, fitting))
+        return (self.batch(indices) for indices in split_batches(order, size))
 
 
 def split_batches(order: Tensor, batch_size: int) -> tuple[Tensor, ...]:

@@ -34,6 +34,8 @@ class Run:
     data_root: str
     digest: str | None = None
     """The data set's digest; None before the first read."""
+    planned: Recipe | None = None
+    """The recipe with what the data and the measured step times settled; None before that."""
 
 
 def start_run(run: Run, *, fresh: bool) -> Run:
@@ -77,6 +79,7 @@ def read_run(folder: Path) -> Run:
             members["command"],
             members["data_root"],
             members["digest"],
+            parse_recipe(members["planned"]) if members.get("planned") else None,
         )
     except (OSError, ValueError, KeyError, TypeError, RecipeError) as error:
         raise RunError(f"{folder} is not a run folder: cannot read {RUN_FILE} in it") from error
@@ -100,6 +103,13 @@ def pin_digest(run: Run, digest: str) -> Run:
     return run
 
 
+def pin_plan(run: Run, planned: Recipe) -> Run:
+    """Record the settled recipe, so that a resumed run and an export use the same networks."""
+    pinned = replace(run, planned=planned)
+    _write_run(pinned)
+    return pinned
+
+
 def _resume_run(run: Run) -> Run:
     earlier = read_run(run.folder)
     if earlier.recipe == run.recipe:
@@ -112,7 +122,10 @@ def _resume_run(run: Run) -> Run:
             f"{run.folder} was created with another recipe (different: {', '.join(keys)}); "
             "start over with --fresh, or keep both runs with --name"
         )
-    extended = replace(run, digest=earlier.digest)
+    added = {name: getattr(run.recipe, name) for name in NETWORKS if name not in before}
+    added["samplers"] = run.recipe.samplers
+    planned = None if earlier.planned is None else earlier.planned.model_copy(update=added)
+    extended = replace(run, digest=earlier.digest, planned=planned)
     _write_run(extended)
     return extended
 
@@ -123,6 +136,7 @@ def _write_run(run: Run) -> None:
         "command": run.command,
         "data_root": run.data_root,
         "digest": run.digest,
+        "planned": None if run.planned is None else _dump(run.planned),
     }
     replace_json(run.folder / RUN_FILE, members)
 

@@ -1,28 +1,42 @@
 """Publication of a trained run as a bundle: graphs, samplers, report and manifest."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
 import numpy as np
+import onnx
 import torch
+from numpy.typing import NDArray
+from safetensors.numpy import save
 from torch import Tensor
 
 from service.artifact import (
+    SPACE_NETWORKS,
     Bundle,
     GraphFile,
     Manifest,
     NetworkSpec,
+    Provenance,
     SamplerSpec,
     SpaceSpec,
     Store,
     TensorSpec,
+    list_bundles,
+    open_bundle,
     publish,
     stage,
     write_manifest,
 )
-from service.artifact.manifest import SpaceName
+from service.artifact.densities import ClassKernelDensity, KernelDensity
+from service.artifact.manifest import GraphFormat, NetworkName, SpaceName
 from service.artifact.store import describe_content
-from service.artifact.tensor_files import write_reference_errors
+from service.artifact.tensor_files import read_tensors, write_reference_errors
 from training.data.splits import Splits
 from training.evaluation.trained_run import TrainedRun
+from training.files import explain_full_disk
 from training.fitting.run_folders import MAP_FILE
+from training.publishing.batch_size import choose_max_batch
 from training.publishing.export import (
     BATCH_SIZES,
     SUFFIXES,
@@ -35,6 +49,19 @@ from training.report.page import REPORT_FILE, draw_plots, make_page
 from training.sampling.samplers import sampler_file
 from training.sampling.source_quality import choose_source
 
+_IDENTITY = {"dataset_digest", "images", "seed", "recipe", "epochs"}
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedNetwork:
+    """A network's graphs and its manifest entry."""
+
+    spec: NetworkSpec
+    files: dict[str, bytes]
+    """The graphs that `spec` names."""
+    latent_shape: tuple[int, ...] | None = None
+    """For an encoder the shape of a latent before it was flattened; None: a vector."""
+
 
 def publish_bundle(trained: TrainedRun, store: Store) -> Bundle:
     """Export every network, and publish the next version of the bundle atomically.
@@ -43,11 +70,33 @@ def publish_bundle(trained: TrainedRun, store: Store) -> Bundle:
         ExportError: a graph differs from eager PyTorch.
         ArtifactError: the bundle would be invalid.
     """
-    files: dict[str, bytes] = {}
     sources = list_sources(trained.networks, _choose_probes(trained.splits))
-    sources += list_flows(trained.samplers.values())
-    networks = {source.name: _export(source, files) for source in sources}
-    spaces = _describe_spaces(trained, files)
+    forms = trained.recipe.formats
+    exported = {source.name: _export(source, forms) for source in sources}
+    return publish_networks(trained, exported, store)
+
+
+def publish_networks(
+    trained: TrainedRun, exported: dict[NetworkName, PublishedNetwork], store: Store
+) -> Bundle:
+    """Publish the next version of a bundle atomically.
+
+    Args:
+        trained: The run.
+        exported: The graphs of its networks, without those of its flows.
+        store: The models store.
+
+    Raises:
+        ArtifactError: the bundle would be invalid.
+    """
+    forms = trained.recipe.formats
+    flows = list_flows(trained.samplers.values())
+    exported = exported | {source.name: _export(source, forms) for source in flows}
+    files: dict[str, bytes] = {}
+    for network in exported.values():
+        files |= network.files
+    networks = {name: network.spec for name, network in exported.items()}
+    spaces = _describe_spaces(trained, exported, files)
     samplers = _describe_samplers(trained, files)
     provenance = trained.describe_provenance()
     files[REPORT_FILE] = make_page(trained, provenance, draw_plots(trained))
@@ -64,11 +113,30 @@ def publish_bundle(trained: TrainedRun, store: Store) -> Bundle:
         provenance=provenance,
         files={name: describe_content(content) for name, content in files.items()},
     )
-    with stage(store, trained.recipe.name) as folder:
+    with explain_full_disk(store), stage(store, trained.recipe.name) as folder:
         for name, content in files.items():
             (folder / name).write_bytes(content)
         write_manifest(folder, manifest)
         return publish(folder, store, trained.recipe.name)
+
+
+def find_published(trained: TrainedRun, store: Store) -> Bundle | None:
+    """Return the latest version in a local store that was published from the same run, or None."""
+    if not isinstance(store, Path) or not store.is_dir():
+        return None
+    expected = _identify(trained.describe_provenance())
+    name = trained.recipe.name
+    versions = list_bundles(store).get(name, [])
+    for version in versions:
+        bundle = open_bundle(store, name, version)
+        if _identify(bundle.manifest.provenance) == expected:
+            return bundle
+    return None
+
+
+def _identify(provenance: Provenance) -> dict[str, object]:
+    """Return the members that determine the weights; JSON, because a manifest has no tuples."""
+    return provenance.model_dump(mode="json", include=_IDENTITY)
 
 
 def _choose_probes(splits: Splits) -> Tensor:
@@ -78,37 +146,47 @@ def _choose_probes(splits: Splits) -> Tensor:
     return torch.from_numpy(pixels).float() / 255
 
 
-def _export(source: ExportSource, files: dict[str, bytes]) -> NetworkSpec:
-    """Export a network into `files`, and return its manifest entry."""
-    formats = {}
-    for form, graph in export_graphs(source).items():
+def _export(source: ExportSource, forms: Sequence[GraphFormat]) -> PublishedNetwork:
+    """Export a network."""
+    formats, files = {}, {}
+    for form, graph in export_graphs(source, forms).items():
         name = f"{source.name}.{SUFFIXES[form]}"
         files[name] = graph.content
         formats[form] = GraphFile(file=name, parity=graph.parity)
     outputs = source.run(source.inputs[:2])
-    return NetworkSpec(
+    max_batch = choose_max_batch(onnx.load_from_string(files[f"{source.name}.onnx"]))
+    spec = NetworkSpec(
         input=TensorSpec(name=source.input_name, shape=tuple(source.inputs.shape[1:])),
         outputs=tuple(
             TensorSpec(name=name, shape=output.shape[1:])
             for name, output in zip(source.output_names, outputs, strict=True)
         ),
         formats=formats,
+        max_batch=max_batch,
     )
+    return PublishedNetwork(spec, files)
 
 
-def _describe_spaces(trained: TrainedRun, files: dict[str, bytes]) -> dict[SpaceName, SpaceSpec]:
-    recipe, evaluation = trained.recipe, trained.evaluation
-    files["autoencoder_errors.safetensors"] = write_reference_errors(evaluation.autoencoder_errors)
-    spaces: dict[SpaceName, SpaceSpec] = {
-        "autoencoder": SpaceSpec(
-            latent_size=recipe.autoencoder.latent_size,
-            reference="autoencoder_errors.safetensors",
-        )
+def _describe_spaces(
+    trained: TrainedRun,
+    exported: dict[NetworkName, PublishedNetwork],
+    files: dict[str, bytes],
+) -> dict[SpaceName, SpaceSpec]:
+    evaluation = trained.evaluation
+    errors: dict[SpaceName, NDArray[np.float32] | None] = {
+        "autoencoder": evaluation.autoencoder_errors,
+        "vae": evaluation.vae_errors,
     }
-    if recipe.vae is not None and evaluation.vae_errors is not None:
-        files["vae_errors.safetensors"] = write_reference_errors(evaluation.vae_errors)
-        spaces["vae"] = SpaceSpec(
-            latent_size=recipe.vae.latent_size, reference="vae_errors.safetensors"
+    spaces: dict[SpaceName, SpaceSpec] = {}
+    for space, values in errors.items():
+        if values is None:
+            continue
+        file = f"{space}_errors.safetensors"
+        files[file] = write_reference_errors(values)
+        encoder = exported[SPACE_NETWORKS[space][0]]
+        (latent_size,) = encoder.spec.outputs[0].shape
+        spaces[space] = SpaceSpec(
+            latent_size=latent_size, shape=encoder.latent_shape, reference=file
         )
     return spaces
 
@@ -117,16 +195,35 @@ def _describe_samplers(trained: TrainedRun, files: dict[str, bytes]) -> dict[str
     specs = {}
     for name, sampler in trained.samplers.items():
         file = None if sampler.content is None else sampler_file(name)
+        codes = _find_codes(name, trained)
         if file is not None and sampler.content is not None:
-            files[file] = sampler.content
+            files[file] = sampler.content if codes is None else _omit_codes(sampler.content)
         specs[name] = SamplerSpec(
             kind=sampler.kind,
             space=sampler.space,
             file=file,
+            codes=codes,
             class_conditional=sampler.class_conditional,
             quality=trained.quality.get(name, {}),
         )
     return specs
+
+
+def _find_codes(name: str, trained: TrainedRun) -> str | None:
+    """Return the file of the plain kernel density, if it has the latents of a sampler too."""
+    sampler, plain = trained.samplers[name].source, trained.samplers.get("kde")
+    density = None if plain is None else plain.source
+    if not isinstance(sampler, ClassKernelDensity) or not isinstance(density, KernelDensity):
+        return None
+    same = np.array_equal(sampler.codes, density.codes) and density.labels is not None
+    return sampler_file("kde") if same else None
+
+
+def _omit_codes(content: bytes) -> bytes:
+    """Return a sampler's file without its latents and their labels."""
+    tensors = read_tensors(content)
+    kept = {key: value for key, value in tensors.items() if key not in {"codes", "labels"}}
+    return bytes(save(kept))
 
 
 def _choose_default(trained: TrainedRun) -> str | None:

@@ -9,9 +9,9 @@ import io
 import logging
 import warnings
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, get_args
 
 import numpy as np
 import onnx
@@ -128,18 +128,19 @@ def list_flows(samplers: Iterable[FittedSampler]) -> list[ExportSource]:
     return sources
 
 
-def export_graphs(source: ExportSource) -> dict[GraphFormat, Graph]:
-    """Export a network in every format, and compare each graph with eager PyTorch.
+def export_graphs(
+    source: ExportSource, formats: Sequence[GraphFormat] = get_args(GraphFormat)
+) -> dict[GraphFormat, Graph]:
+    """Export a network in `formats`, and compare each graph with eager PyTorch.
 
     Raises:
         ExportError: a graph cannot be exported, or differs by more than `MAX_DIFFERENCE`.
     """
     folded = fold_batch_norms(source.network)
-    exported: dict[GraphFormat, tuple[bytes, Runner]] = {}
-    exported["onnx"] = _export_onnx(folded, source)
-    exported["torchscript"] = _export_torchscript(folded, source)
     graphs: dict[GraphFormat, Graph] = {}
-    for form, (content, run) in exported.items():
+    for form in formats:
+        export = _export_onnx if form == "onnx" else _export_torchscript
+        content, run = export(folded, source)
         parity = measure_parity(source, run)
         if not parity <= MAX_DIFFERENCE:
             raise ExportError(
@@ -167,7 +168,7 @@ def measure_parity(source: ExportSource, run: Runner) -> float:
 def _export_onnx(network: nn.Module, source: ExportSource) -> tuple[bytes, Runner]:
     """Export through torch.export, as one file that includes the weights."""
     try:
-        with _quiet_exporter():
+        with quiet_exporter():
             program = torch.onnx.export(
                 network,
                 (source.inputs[:2],),  # torch.export specialises a batch of one to a constant
@@ -210,21 +211,32 @@ def _strip(model: Any) -> None:  # noqa: ANN401 - the generated classes of onnx 
 
 def _export_torchscript(network: nn.Module, source: ExportSource) -> tuple[bytes, Runner]:
     """Trace and freeze a network: the weights become constants of the graph."""
+    content = freeze(network, source.inputs[:2])
+    return content, load_frozen(content)
+
+
+def freeze(network: nn.Module, example: Tensor) -> bytes:
+    """Return a traced network as a TorchScript file; its weights are constants of the graph."""
     with _deprecated_torchscript(), torch.no_grad():
         traced = torch.jit.trace(  # type: ignore[no-untyped-call]
-            network, source.inputs[:2], check_trace=False
+            network, example, check_trace=False
         )
         frozen = torch.jit.freeze(traced)
         buffer = io.BytesIO()
         torch.jit.save(frozen, buffer)
-        content = _strip_archive(buffer.getvalue())
+    return _strip_archive(buffer.getvalue())
+
+
+def load_frozen(content: bytes) -> Runner:
+    """Load a TorchScript file, and return the function that runs it."""
+    with _deprecated_torchscript():
         loaded = torch.jit.load(io.BytesIO(content))  # type: ignore[no-untyped-call]
 
     def run(inputs: Floats) -> list[Floats]:
         with torch.no_grad():
             return [output.numpy() for output in _as_tuple(loaded(torch.from_numpy(inputs)))]
 
-    return content, run
+    return run
 
 
 def _strip_archive(content: bytes) -> bytes:
@@ -249,7 +261,7 @@ def _deprecated_torchscript() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _quiet_exporter() -> Iterator[None]:
+def quiet_exporter() -> Iterator[None]:
     """Suppress the progress messages of the ONNX exporter; its exceptions are sufficient."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level

@@ -86,7 +86,7 @@ def _draw_map(context: ReportContext, space: Space) -> Plot:
 
 def _draw_untrained(context: ReportContext, space: Space) -> Plot | None:
     recipe = context.trained.recipe
-    if not space.is_plane:
+    if not space.is_plane or context.trained.imported is not None:
         return None
     train = context.trained.splits.train
     images = train.take(np.arange(min(len(train), len(space.map.codes))))

@@ -27,6 +27,10 @@ Doubles: TypeAlias = NDArray[np.float64]
 _BLOCK = 256  # validation latents whose distances to all centres are in memory at once
 _MIN_PARALLEL = 2000  # starting worker processes takes longer than a search over fewer latents
 _PLANE = 2
+_NAMED = 5
+
+MAX_CODE_BYTES = 64 * 1024 * 1024
+"""Bytes of the latents of one density, which bounds their number for large latents."""
 
 
 def fit_density(
@@ -39,13 +43,15 @@ def fit_density(
     cross-validation over training latents if the recipe has `density.folds`.
 
     Raises:
-        TrainingError: a dimension is constant, or the validation split is empty.
+        TrainingError: all dimensions are constant, or the validation split is empty.
     """
     labels = latents.training_labels
-    chosen = _choose_centres(len(latents.training), labels, recipe)
-    scale = _measure_scale(latents.training)
+    chosen = _choose_centres(latents.training, labels, recipe)
+    scale = _measure_scale(latents.training, warn)
     centres = latents.training[chosen]
-    bandwidth = _choose_bandwidth(centres / scale, latents.validation / scale, recipe)
+    bandwidth = _choose_bandwidth(
+        _standardise(centres, scale), _standardise(latents.validation, scale), recipe
+    )
     _warn_at_edge([bandwidth], recipe, warn)
     return KernelDensity(centres, scale, bandwidth, None if labels is None else labels[chosen])
 
@@ -61,15 +67,15 @@ def fit_class_density(
     labels = latents.training_labels
     if labels is None:
         raise TrainingError("the images have no classes")
-    chosen = _choose_centres(len(latents.training), labels, recipe)
+    chosen = _choose_centres(latents.training, labels, recipe)
     scales, bandwidths = [], []
     for label in range(latents.classes):
         members = latents.of_class(label)
         try:
-            scale = _measure_scale(members.training)
+            scale = _measure_scale(members.training, warn)
             centres = latents.training[chosen[labels[chosen] == label]]
-            held_out = members.validation / scale
-            bandwidths.append(_choose_bandwidth(centres / scale, held_out, recipe))
+            held_out = _standardise(members.validation, scale)
+            bandwidths.append(_choose_bandwidth(_standardise(centres, scale), held_out, recipe))
         except TrainingError as error:
             raise TrainingError(f"class {label}: {error}") from error
         scales.append(scale)
@@ -126,28 +132,43 @@ def measure_likelihood(centres: Floats, held_out: Floats, bandwidths: Doubles) -
     return likelihoods
 
 
-def _choose_centres(count: int, labels: Labels | None, recipe: Recipe) -> NDArray[np.int64]:
+def _choose_centres(latents: Floats, labels: Labels | None, recipe: Recipe) -> NDArray[np.int64]:
     """Return indices of random latents, with at least one of each class."""
+    count, size = latents.shape
     order = make_rng(recipe.seed, "density", "codes").permutation(count)
-    chosen = order[: recipe.density.max_codes]
+    chosen = order[: min(recipe.density.max_codes, MAX_CODE_BYTES // (4 * size))]
     if labels is None:
         return chosen
     classes, first = np.unique(labels[order], return_index=True)
     return np.concatenate([chosen, order[first[~np.isin(classes, labels[chosen])]]])
 
 
-def _measure_scale(latents: Floats) -> Floats:
-    """Return the standard deviation of each dimension, (L,)."""
+def _measure_scale(latents: Floats, warn: Callable[[str], None]) -> Floats:
+    """Return the standard deviation of each dimension, (L,); 0 for a constant one.
+
+    Raises:
+        TrainingError: there are no latents, or all dimensions are constant.
+    """
     if not len(latents):
         raise TrainingError("there are 0 training images")
     scale: Floats = latents.std(axis=0)
-    if not scale.min() > 0:
-        constant = ", ".join(str(index) for index in np.flatnonzero(~(scale > 0)))
-        raise TrainingError(
-            f"latents are constant in dimension {constant}; reduce latent_size, or increase epochs "
-            "or the number of images"
+    constant = np.flatnonzero(~(scale > 0))
+    if len(constant) == len(scale):
+        raise TrainingError("latents are the same for all images")
+    if len(constant):
+        names = ", ".join(str(index) for index in constant[:_NAMED])
+        more = ", ..." if len(constant) > _NAMED else ""
+        warn(
+            f"{len(constant)} of {len(scale)} latent dimensions are constant and stay so ({names}"
+            f"{more}); a smaller latent_size would do"
         )
-    return scale
+    return np.where(scale > 0, scale, 0).astype(np.float32)
+
+
+def _standardise(latents: Floats, scale: Floats) -> Floats:
+    """Return the dimensions that vary, in units of their standard deviations."""
+    varying = scale > 0
+    return latents[:, varying] / scale[varying]
 
 
 def _choose_bandwidth(centres: Floats, held_out: Floats, recipe: Recipe) -> float:

@@ -17,7 +17,7 @@ from service.artifact.densities import GaussianMixture
 from training.errors import TrainingError
 from training.randomness import derive_seed32, make_rng
 from training.recipe.schema import Recipe
-from training.sampling.latents import SplitLatents
+from training.sampling.latents import MAX_EXACT, SplitLatents
 
 _ITERATIONS = 50
 _REGULARISATION = 1e-4  # added to each variance, in units of the latents' variance
@@ -34,11 +34,16 @@ def fit_mixture(
     component remains if all are.
 
     Raises:
-        TrainingError: there are too few latents.
+        TrainingError: there are too few latents, or they are too large.
     """
     if len(latents.training) < _MIN_LATENTS or not len(latents.validation):
         raise TrainingError(
             f"a mixture requires {_MIN_LATENTS} training images and 1 validation image"
+        )
+    if latents.training.shape[1] > MAX_EXACT:
+        raise TrainingError(
+            f"a mixture has a covariance of {latents.training.shape[1]:,} x "
+            f"{latents.training.shape[1]:,} numbers; latents have at most {MAX_EXACT} dimensions"
         )
     scale = latents.training.std(axis=0, dtype=np.float64)
     scale[scale == 0] = 1.0

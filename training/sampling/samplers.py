@@ -25,6 +25,7 @@ from training.errors import TrainingError
 from training.files import replace_bytes
 from training.fitting.examples import Examples
 from training.fitting.network_set import NetworkSet
+from training.networks.layers import find_device
 from training.randomness import derive_seed
 from training.recipe.schema import Recipe, SourceName
 from training.sampling.density import fit_class_density, fit_density, fit_projected_density
@@ -81,9 +82,8 @@ def fit_samplers(
         if recipe.flow is None or space not in networks.spaces or not _is_requested(name, recipe):
             continue
         report_progress(f"fitting source {name}")
-        device = next(networks.autoencoder.parameters()).device
+        device, seed = find_device(networks.autoencoder), derive_seed(recipe.seed, name)
         try:
-            seed = derive_seed(recipe.seed, name)
             source = fit_flow(get_latents(space), recipe.flow, seed, folder / FLOWS[space], device)
         except TrainingError as error:
             report_progress(f"warning: {name}: skipped: {error}")
@@ -121,7 +121,7 @@ def make_network_runner(networks: NetworkSet) -> RunNetwork:
         module = modules[name]
         if module is None:
             raise TrainingError(f"the run has no {name}")
-        device = next(module.parameters()).device
+        device = find_device(module)
         batches = Examples(torch.from_numpy(inputs)).batches()
         return [torch.cat([module(batch.to(device)).cpu() for batch, _ in batches]).numpy()]
 
@@ -232,7 +232,7 @@ def _make_parameterless(networks: NetworkSet) -> dict[str, FittedSampler]:
     """Return the sources that draw from N(0, I)."""
     samplers = {}
     if networks.vae is not None:
-        prior = StandardNormal(networks.vae.encoder.means.out_features)
+        prior = StandardNormal(networks.vae.latent_size)
         samplers["prior"] = FittedSampler("prior", "vae", prior)
     if networks.gan is not None:
         noise = StandardNormal(networks.gan.noise_size)

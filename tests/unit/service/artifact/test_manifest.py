@@ -90,7 +90,7 @@ def test_random_bytes_are_rejected(content: bytes) -> None:
         parse_manifest(content)
 
 
-@pytest.mark.parametrize("version", [2, 0, "1", None, 1.5, [1]])
+@pytest.mark.parametrize("version", [3, 0, "1", None, 1.5, [1]])
 def test_unknown_schema_version_is_rejected(members: Members, version: object) -> None:
     """The error for another schema version names the member."""
     members["schema_version"] = version

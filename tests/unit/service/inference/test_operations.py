@@ -8,8 +8,9 @@ import pytest
 from service.artifact.densities import FlowNoise
 from service.errors import InvalidInputError
 from service.inference import operations
-from service.inference.model import CHUNK, Model, load_model
+from service.inference.model import Model, load_model
 from service.inference.operations import run_alone
+from service.runtimes.devices import CPU_IMAGES
 from tests.support.fakes import LATENT_SIZE, NOISE_SIZE, FakeRuntime, write_bundle
 
 
@@ -40,7 +41,9 @@ def test_encode_in_the_vae_space(model: Model) -> None:
     assert log_variances.tolist() == [[-2.0] * LATENT_SIZE]
 
 
-@pytest.mark.parametrize("count", [1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK + 3])
+@pytest.mark.parametrize(
+    "count", [1, CPU_IMAGES - 1, CPU_IMAGES, CPU_IMAGES + 1, 2 * CPU_IMAGES + 3]
+)
 def test_large_batches_are_split_and_joined(model: Model, count: int) -> None:
     """A batch of any size gives one output per input, in order."""
     levels = np.linspace(0, 1, count)
@@ -52,7 +55,7 @@ def test_large_batches_are_split_and_joined(model: Model, count: int) -> None:
 
 
 def test_runs_are_bounded(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each run of a network has at most `CHUNK` images and is contiguous."""
+    """Each run of a network has at most `CPU_IMAGES` images and is contiguous."""
     sizes = []
     encoder = model.networks["encoder"]
     run = encoder.run
@@ -63,9 +66,9 @@ def test_runs_are_bounded(model: Model, monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(encoder, "run", record)
 
-    run_alone(model, operations.encode(make_images(*[0.5] * (CHUNK + 1)), "autoencoder"))
+    run_alone(model, operations.encode(make_images(*[0.5] * (CPU_IMAGES + 1)), "autoencoder"))
 
-    assert sizes == [(CHUNK, True), (1, True)]
+    assert sizes == [(CPU_IMAGES, True), (1, True)]
 
 
 def test_classify_ranks_the_classes(model: Model) -> None:
@@ -106,7 +109,7 @@ def test_a_gan_decodes_its_noise(model: Model) -> None:
     assert np.allclose(result.images[:, 0, 0, 0], np.clip(result.latents[:, 0], 0, 1))
 
 
-@pytest.mark.parametrize("count", [1, CHUNK + 1])
+@pytest.mark.parametrize("count", [1, CPU_IMAGES + 1])
 def test_a_filtered_gan_decodes_the_latents_of_its_images(model: Model, count: int) -> None:
     """The GAN's noise passes through the generator, the encoder and the decoder."""
     plain, filtered = (
@@ -147,7 +150,7 @@ def make_flow_model(folder: Path) -> Model:
     return load_model(write_bundle(folder, "flowing", flow=noise), FakeRuntime())
 
 
-@pytest.mark.parametrize("count", [1, CHUNK + 1])
+@pytest.mark.parametrize("count", [1, CPU_IMAGES + 1])
 def test_a_flow_turns_noise_and_class_into_latents(tmp_path: Path, count: int) -> None:
     """The flow runs on the drawn rows, and the decoder on its latents."""
     model = make_flow_model(tmp_path)

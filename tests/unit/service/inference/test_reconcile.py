@@ -108,7 +108,7 @@ ATTACKS: dict[str, Callable[[Path], object]] = {
     ),
     "renamed tensor": lambda folder: edit_manifest(folder, rename_tensor),
     "unknown schema version": lambda folder: edit_manifest(
-        folder, lambda m: m.update(schema_version=2)
+        folder, lambda m: m.update(schema_version=3)
     ),
 }
 

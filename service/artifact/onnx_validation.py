@@ -1,4 +1,4 @@
-"""Validation of ONNX graphs before ONNX Runtime loads them.
+"""Validation of ONNX graphs before they are published, and before ONNX Runtime loads them.
 
 A graph can name files with weights (external data), operators of other libraries and nested
 graphs; these are rejected. The validation parses the protocol buffers wire format itself, because
@@ -15,17 +15,26 @@ MAX_FIELDS = 200_000
 
 # Operators that compute numbers from numbers: no nested graphs, loops, random numbers or strings.
 _OPERATORS = """
-    Abs Add ArgMax ArgMin AveragePool BatchNormalization Cast Ceil Celu Clip Concat Constant
-    ConstantOfShape Conv ConvTranspose DepthToSpace Div Dropout Elu Equal Erf Exp Expand Flatten
-    Floor Gather Gelu Gemm GlobalAveragePool GlobalMaxPool Greater GroupNormalization HardSigmoid
-    HardSwish Identity InstanceNormalization LayerNormalization LeakyRelu Less Log LogSoftmax
-    MatMul Max MaxPool Mean Min Mish Mul Neg Not PRelu Pad Pow Range Reciprocal ReduceL2 ReduceMax
-    ReduceMean ReduceMin ReduceProd ReduceSum Relu Reshape Resize Round Selu Shape Sigmoid Sign
-    Slice Softmax Softplus Softsign SpaceToDepth Split Sqrt Squeeze Sub Sum Tanh Tile Transpose
-    Unsqueeze Where
+    Abs Acos Acosh Add AffineGrid And ArgMax ArgMin Asin Asinh Atan Atanh Attention AveragePool
+    BatchNormalization BitwiseAnd BitwiseNot BitwiseOr BitwiseXor BitShift Cast CastLike Ceil Celu
+    CenterCropPad Clip Col2Im Concat Constant ConstantOfShape Conv ConvInteger ConvTranspose Cos
+    Cosh CumSum DeformConv DepthToSpace DequantizeLinear Div Dropout DynamicQuantizeLinear Einsum
+    Elu Equal Erf Exp Expand EyeLike Flatten Floor Gather GatherElements GatherND Gelu Gemm
+    GlobalAveragePool GlobalLpPool GlobalMaxPool Greater GreaterOrEqual GridSample
+    GroupNormalization HardSigmoid HardSwish Hardmax Identity InstanceNormalization IsInf IsNaN LRN
+    LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax LpNormalization LpPool MatMul
+    MatMulInteger Max MaxPool MaxUnpool Mean MeanVarianceNormalization Min Mish Mod Mul Neg Not
+    OneHot Or PRelu Pad Pow QLinearConv QLinearMatMul QuantizeLinear RMSNormalization Range
+    Reciprocal ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin
+    ReduceProd ReduceSum ReduceSumSquare Relu Reshape Resize RotaryEmbedding Round ScatterElements
+    ScatterND Selu Shape Shrink Sigmoid Sign Sin Sinh Size Slice Softmax Softplus Softsign
+    SpaceToDepth Split Sqrt Squeeze Sub Sum Swish Tan Tanh ThresholdedRelu Tile TopK Transpose Trilu
+    Unsqueeze Upsample Where Xor
 """
-OPERATORS = frozenset(_OPERATORS.split())
-_DOMAINS = frozenset({"", "ai.onnx"})
+# Operators of ai.onnx.ml, with which skl2onnx writes scalers and linear models.
+_ML_OPERATORS = "ArrayFeatureExtractor Binarizer LinearClassifier LinearRegressor Normalizer Scaler"
+OPERATORS = frozenset(_OPERATORS.split()) | frozenset(_ML_OPERATORS.split())
+DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml"})
 
 # Field numbers of onnx.proto: the nested messages of each message, and the rejected fields.
 _NESTED: dict[str, dict[int, str]] = {
@@ -46,8 +55,9 @@ _REJECTED: dict[tuple[str, int], str] = {
 }
 _TEXTS: dict[tuple[str, int], tuple[str, frozenset[str]]] = {
     ("node", 4): ("operator", OPERATORS),
-    ("node", 7): ("operator domain", _DOMAINS),
+    ("node", 7): ("operator domain", DOMAINS),
 }
+_NODE_NAME = ("node", 3)
 _VARINT, _EIGHT_BYTES, _LENGTH, _FOUR_BYTES = 0, 1, 2, 5
 _MAX_SHIFT = 63
 _MAX_TAG = 2**32
@@ -67,24 +77,28 @@ def validate_graph(content: bytes) -> None:
 def _walk(content: memoryview, message: str) -> Iterator[None]:
     """Check a message and its nested messages; yield once per field. `_NESTED` bounds the depth."""
     offset = 0
+    name = memoryview(b"")
     while offset < len(content):
         yield
         number, value, offset = _read_field(content, offset)
+        if (message, number) == _NODE_NAME:  # precedes the operator in canonical order
+            name = _as_bytes(value)
         rejected = _REJECTED.get((message, number))
         if rejected is not None and value != 0:  # data_location 0, the default, is inside the file
             raise ArtifactError(f"the graph has {rejected}, which is not allowed")
         allowed = _TEXTS.get((message, number))
         if allowed is not None:
-            _check_text(_as_bytes(value), *allowed)
+            _check_text(_as_bytes(value), *allowed, name)
         nested = _NESTED[message].get(number)
         if nested is not None:
             yield from _walk(_as_bytes(value), nested)
 
 
-def _check_text(value: memoryview, label: str, allowed: frozenset[str]) -> None:
+def _check_text(value: memoryview, label: str, allowed: frozenset[str], node: memoryview) -> None:
     text = bytes(value[:64]).decode(errors="replace")
     if text not in allowed or len(value) > len(text):
-        raise ArtifactError(f"the graph has the {label} {text!r}, which is not allowed")
+        place = f" (node {bytes(node[:64]).decode(errors='replace')!r})" if node else ""
+        raise ArtifactError(f"the graph has the {label} {text!r}{place}, which is not allowed")
 
 
 def _as_bytes(value: memoryview | int) -> memoryview:

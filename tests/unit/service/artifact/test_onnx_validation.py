@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from service.artifact import GraphFile, NetworkSpec, TensorSpec
+from service.artifact import GraphFile, NetworkSpec, TensorSpec, onnx_validation
+from service.artifact.onnx_validation import validate_graph
 from service.errors import ArtifactError
-from service.runtimes import onnx_validation, open_runtime
-from service.runtimes.onnx_validation import validate_graph
+from service.runtimes import open_runtime
 
 ROOT = Path(__file__).parents[4]
 SPEC = NetworkSpec(

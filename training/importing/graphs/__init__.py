@@ -1,0 +1,1 @@
+"""Graphs of other frameworks: reading, conversion into ONNX, batches, cutting and wrapping."""
