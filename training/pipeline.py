@@ -65,9 +65,13 @@ class FittedRun:
     """Receives one line per stage."""
     baseline: Baseline | None = None
     """None for imported networks."""
+    evaluation: Evaluation | None = None
+    """Measurements of the networks that exist already; None: they are measured."""
 
     def evaluate(self) -> Evaluation:
         """Measure the networks and the baseline on the test images."""
+        if self.evaluation is not None:
+            return self.evaluation
         test = self.splits.test
         evaluation = evaluate_networks(self.networks, test, self.recipe, self.device)
         if self.baseline is None:

@@ -41,7 +41,8 @@ too good, because the judge was trained on these images. **Bold** is the bundle'
 the one with the lowest Frechet distance to the *validation* images, among those that do not copy:
 at most {MAX_NEAR_COPIES:g} % near copies, and a memorisation of at least {MIN_MEMORISATION:g}, or
 {RECONSTRUCTION_SHARE:g} times that of reconstructions where this is lower. The choice compares with
-validation images only.
+validation images only. A bundle whose manifest has no `memorisation_limit` was published with an
+older rule, a memorisation of at least 0.5.
 
 """
 _COLUMNS = {
