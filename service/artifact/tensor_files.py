@@ -21,6 +21,7 @@ Tensors: TypeAlias = dict[str, NDArray[Any]]
 _DTYPES: Mapping[Any, str] = {
     Floats: "<f4",
     Doubles: "<f8",
+    Doubles | None: "<f8",
     float: "<f8",
     Pixels: "|u1",
     Labels: "<i8",

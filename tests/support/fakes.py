@@ -25,7 +25,7 @@ from service.artifact import (
     stage,
     write_manifest,
 )
-from service.artifact.densities import KernelDensity
+from service.artifact.densities import FlowNoise, KernelDensity
 from service.artifact.examples import Examples
 from service.artifact.manifest import GraphFormat
 from service.artifact.maps import LatentMap
@@ -99,11 +99,23 @@ def open_fake_backend(backend: GraphFormat, threads: int, device: DeviceChoice) 
 
 
 def write_bundle(
-    store: Path, name: str, *, image: ImageSpec = IMAGE, without: frozenset[str] = frozenset()
+    store: Path,
+    name: str,
+    *,
+    image: ImageSpec = IMAGE,
+    without: frozenset[str] = frozenset(),
+    flow: FlowNoise | None = None,
 ) -> Bundle:
     """Publish a fake bundle without the parts in `without`.
 
     Parts are network names, `vae`, `gan`, `classes`, and `extras` (the maps and the report).
+
+    Args:
+        store: The models store.
+        name: The bundle's name.
+        image: The images.
+        without: Parts to omit.
+        flow: The input of a flow in the autoencoder's space, which then is a source.
     """
     files = _make_files(image)
     networks = {
@@ -124,6 +136,15 @@ def write_bundle(
             },
         )
     }
+    if flow is not None:
+        files |= {"flow.onnx": b"flow", "flow.pt": b"flow", "flow.safetensors": flow.to_bytes()}
+        networks["flow"] = _make_flow(0 if "classes" in without else len(CLASSES))
+        samplers["flow"] = SamplerSpec(
+            kind="flow",
+            space="autoencoder",
+            file="flow.safetensors",
+            class_conditional="classes" not in without,
+        )
     spaces = {"autoencoder": SpaceSpec(latent_size=LATENT_SIZE, reference="errors.safetensors")}
     if "vae" not in without:
         samplers["prior"] = SamplerSpec(kind="prior", space="vae")
@@ -171,17 +192,25 @@ def _make_networks(image: ImageSpec) -> dict[str, NetworkSpec]:
         "vae_decoder": (latents, (images,)),
         "generator": (noise, (images,)),
     }
-    return {
-        network: NetworkSpec(
-            input=input_spec,
-            outputs=output_specs,
-            formats={
-                "onnx": GraphFile(file=f"{network}.onnx", parity=0.0),
-                "torchscript": GraphFile(file=f"{network}.pt", parity=0.0),
-            },
-        )
-        for network, (input_spec, output_specs) in tensors.items()
-    }
+    return {network: _make_network(network, *specs) for network, specs in tensors.items()}
+
+
+def _make_flow(classes: int) -> NetworkSpec:
+    noise = TensorSpec(name="noise", shape=(LATENT_SIZE + classes,))
+    return _make_network("flow", noise, (TensorSpec(name="latents", shape=(LATENT_SIZE,)),))
+
+
+def _make_network(
+    name: str, input_spec: TensorSpec, outputs: tuple[TensorSpec, ...]
+) -> NetworkSpec:
+    return NetworkSpec(
+        input=input_spec,
+        outputs=outputs,
+        formats={
+            "onnx": GraphFile(file=f"{name}.onnx", parity=0.0),
+            "torchscript": GraphFile(file=f"{name}.pt", parity=0.0),
+        },
+    )
 
 
 def _make_files(image: ImageSpec) -> dict[str, bytes]:

@@ -43,6 +43,7 @@ from training.publishing.export import (
     SUFFIXES,
     ExportSource,
     export_graphs,
+    list_flows,
     list_sources,
 )
 from training.report.page import REPORT_FILE, draw_plots, make_page
@@ -83,12 +84,15 @@ def publish_networks(
 
     Args:
         trained: The run.
-        exported: The graphs of its networks.
+        exported: The graphs of its networks, without those of its flows.
         store: The models store.
 
     Raises:
         ArtifactError: the bundle would be invalid.
     """
+    forms = trained.recipe.formats
+    flows = list_flows(trained.samplers.values())
+    exported = exported | {source.name: _export(source, forms) for source in flows}
     files: dict[str, bytes] = {}
     for network in exported.values():
         files |= network.files
@@ -221,8 +225,9 @@ def _find_codes(name: str, trained: TrainedRun) -> str | None:
 
 def _choose_default(trained: TrainedRun) -> str | None:
     """Return the source with the best sample quality; without a judge `kde`, or the first."""
-    first = "kde" if "kde" in trained.samplers else next(iter(trained.samplers), None)
-    return choose_source(trained.quality) or first
+    if trained.quality:
+        return choose_source(trained.quality)
+    return "kde" if "kde" in trained.samplers else next(iter(trained.samplers), None)
 
 
 def _describe_maps(trained: TrainedRun, files: dict[str, bytes]) -> dict[SpaceName, str]:

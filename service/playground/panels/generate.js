@@ -11,6 +11,8 @@ const EXPLAINED = {
   "class-kde": "Numbers of one class, nudged a little.",
   "pca-kde": "Nudged along the main directions only.",
   gmm: "From soft clouds fitted to the codes.",
+  flow: "Noise, carried to where the codes are by a small network.",
+  "vae-flow": "The same for the VAE\u2019s codes.",
   centroid: "Around the middle of a class.",
   "uniform-global": "Anywhere in one box around all codes: mostly nowhere.",
   "uniform-per-dimension": "Each number anywhere in its own range.",
