@@ -6,7 +6,7 @@ PIP = $(VENV)/bin/pip --disable-pip-version-check --quiet install --constraint c
 export LATENTD_DATA ?= $(firstword $(wildcard data ../shared/data) data)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-fast check docs unit train image-check image lock audit soak fuzz reliability scale bench clean
+.PHONY: help serve test test-fast check docs unit train import image-check image lock audit soak fuzz reliability scale bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,6 +47,9 @@ test-fast: $(VENV)/.dev ## run the tests that need no training, browser or real 
 
 train: $(VENV)/.dev ## train and publish a bundle: make train ARGS=my_images
 	@$(VENV)/bin/latentd train $(ARGS)
+
+import: $(VENV)/.dev ## serve your own networks: make import ARGS="NAME --encoder e.onnx --decoder d.onnx --data images"
+	@$(VENV)/bin/latentd import $(ARGS)
 
 image-check: $(VENV)/bin/python $(if $(SBOM),$(VENV)/.dev) ## run the image's build steps and its start, without Docker (SBOM=file lists its packages)
 	@SBOM="$(SBOM)" VENV="$(abspath $(VENV))" sh deploy/check.sh

@@ -13,7 +13,7 @@ from service.artifact.manifest import SpaceName
 from service.artifact.maps import LatentMap
 from training.baseline.measure import Baseline, fit_baseline
 from training.data.datasets import read_data
-from training.data.splits import Splits
+from training.data.splits import LabelledImages, Splits
 from training.errors import RunError
 from training.evaluation.latent_maps import fit_latent_map
 from training.evaluation.metrics import Evaluation, evaluate_networks
@@ -41,15 +41,16 @@ from training.recipe.schema import NETWORKS, Recipe
 from training.report.page import write_report
 from training.sampling.bandwidth import choose_bandwidths, set_bandwidths
 from training.sampling.judge import fit_judge, locate_judge
+from training.sampling.reference_images import ReferenceImages
 from training.sampling.samplers import FittedSampler, fit_samplers, make_network_runner
 from training.sampling.source_quality import (
-    ReferenceImages,
     SampleQuality,
     measure_sources,
     read_quality,
 )
 
 _ROBUSTNESS_IMAGES = 500
+_HELD_IMAGES = 2000  # validation images after each epoch of a timed training
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +67,13 @@ class FittedRun:
     """Receives one line per stage."""
     baseline: Baseline | None = None
     """None for imported networks."""
+    evaluation: Evaluation | None = None
+    """Measurements of the networks that exist already; None: they are measured."""
 
     def evaluate(self) -> Evaluation:
         """Measure the networks and the baseline on the test images."""
+        if self.evaluation is not None:
+            return self.evaluation
         test = self.splits.test
         evaluation = evaluate_networks(self.networks, test, self.recipe, self.device)
         if self.baseline is None:
@@ -181,7 +186,7 @@ def load_run(run: Run, device: torch.device, report_progress: Callable[[str], No
     """
     run, recipe, splits = _read(run, report_progress)
     recipe = recipe if run.planned is None else run.planned
-    required = [name for name in NETWORKS if getattr(recipe, name) is not None]
+    required = [n for n in NETWORKS if n != "flow" and getattr(recipe, n) is not None]
     missing = [name for name in required if not is_finished(_locate(name, run, recipe, splits))]
     if missing:
         raise RunError(
@@ -265,10 +270,15 @@ def _settle(recipe: Recipe, splits: Splits, folder: Path, device: torch.device) 
     sizes = {"channels": image.channels, "height": image.height, "width": image.width}
     if settled.minutes is not None:
         settled = settled.model_copy(update={"data": settled.data.model_copy(update=sizes)})
-    training, validation = (
-        Examples.from_images(images, device) for images in (splits.train, splits.validation)
-    )
+    held = splits.validation if settled.minutes is None else _thin(splits.validation, _HELD_IMAGES)
+    training, validation = (Examples.from_images(part, device) for part in (splits.train, held))
     return FitContext(settled, folder, device, training, validation, baseline=baseline)
+
+
+def _thin(images: LabelledImages, count: int) -> LabelledImages:
+    """Return at most `count` images, evenly spaced."""
+    chosen = np.linspace(0, len(images) - 1, min(len(images), count))
+    return images.take(chosen.astype(np.int64))
 
 
 def _locate(name: str, run: Run, recipe: Recipe, splits: Splits) -> Path:
@@ -298,8 +308,7 @@ def _measure_robustness(fitted: FittedRun) -> Robustness:
     fitted.report_progress("measuring robustness to noise and occlusion")
     test, seed = fitted.splits.test, fitted.recipe.seed
     if fitted.recipe.minutes is not None:  # 38 passes over 2,000 images would take a minute
-        chosen = np.linspace(0, len(test) - 1, min(len(test), _ROBUSTNESS_IMAGES))
-        test = test.take(chosen.astype(np.int64))
+        test = _thin(test, _ROBUSTNESS_IMAGES)
     robustness = measure_robustness(fitted.networks, test, seed, fitted.device)
     robustness.write(path)
     return robustness
@@ -312,10 +321,11 @@ def _measure_samplers(fitted: FittedRun, samplers: dict[str, FittedSampler]) -> 
         return SampleQuality(sources={}, floor={})
     path = run.folder / QUALITY_FILE
     stored = read_quality(path)
-    if stored is not None and stored.sources.keys() == samplers.keys():
+    if stored is not None and stored.covers(samplers):
         return stored
     judge = fit_judge(recipe.judge, splits, recipe.seed, run.folder.parent, fitted.device)
-    reference = ReferenceImages.compute(judge, splits, recipe.seed)
+    spaces = fitted.networks.spaces
+    reference = ReferenceImages.compute(judge, splits, recipe.seed, spaces)
     run_network = make_network_runner(fitted.networks)
     fitted.report_progress("choosing bandwidths by sample quality")
     bandwidths = choose_bandwidths(samplers, reference, run_network, recipe.seed)

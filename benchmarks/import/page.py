@@ -23,9 +23,8 @@ def write_rows(measured: Mapping[str, Mapping[str, Any]], peers: Mapping[str, An
     RECORD.write_text(json.dumps(ordered, indent=1) + "\n")
     lines = [*_HEAD, *(_write_row(peers[name], row) for name, row in ordered.items())]
     before, _, rest = PAGE.read_text().partition(BEGIN)
-    PAGE.write_text(
-        f"{before}{BEGIN}\n\n" + "\n".join(lines) + f"\n\n{END}" + rest.partition(END)[2]
-    )
+    table, after = "\n".join(lines), rest.partition(END)[2]
+    PAGE.write_text(f"{before}{BEGIN}\n\n{table}\n\n{END}{after}")
 
 
 def _write_row(peer: Any, row: Mapping[str, Any]) -> str:  # noqa: ANN401 - a `peers.Peer`

@@ -45,22 +45,18 @@ PEERS = {
         "diffusers `AutoencoderTiny`",
         "diffusers_models.py",
         "tiny",
-        "random weights; 4 x 8 x 8 code",
+        "random weights",
     ),
     "kl": Peer(
         "diffusers `AutoencoderKL`",
         "diffusers_models.py",
         "kl",
-        "random weights; moments, attention",
+        "random weights, attention",
     ),
     "lightning": Peer("Lightning module", "torch_models.py", "lightning", "`export_torch`"),
     "keras": Peer("Keras 3 convolutions", "keras_model.py", "", "`model.export`, channels last"),
-    "sklearn": Peer(
-        "scikit-learn `PCA`, classifier", "sklearn_model.py", "", "skl2onnx, flat images"
-    ),
-    "torchscript": Peer(
-        "TorchScript", "torch_models.py", "torchscript", "one traced, one scripted"
-    ),
+    "sklearn": Peer("scikit-learn `PCA`", "sklearn_model.py", "", "skl2onnx, with a classifier"),
+    "torchscript": Peer("TorchScript", "torch_models.py", "torchscript", "traced and scripted"),
     "pt2": Peer("`torch.export`", "torch_models.py", "pt2"),
     "vanilla": Peer("PyTorch `VanillaVAE`", "torch_models.py", "vanilla", "colour, pixels -1..1"),
     "fixed": Peer("PyTorch, fixed batch of 1", "torch_models.py", "fixed", "made dynamic"),
@@ -81,14 +77,15 @@ def main() -> int:
     results = {name: make(name, flags.folder, flags.python) for name in flags.rows or PEERS}
     with run_latentd(["--models-store", str(store), "--load-seconds", "0"]) as server:
         base = f"http://{HOST}:{server.port}"
-        for name, result in results.items():
-            if "error" not in result:
-                result |= check_row(base, name, flags.folder / name)
+        checked = {
+            name: row if "error" in row else {**row, **check_row(base, name, flags.folder / name)}
+            for name, row in results.items()
+        }
     date = f"{datetime.now(UTC):%Y-%m-%d}"
-    write_rows({name: {**row, "date": date} for name, row in results.items()}, PEERS)
-    for name, result in results.items():
-        print(name, json.dumps(result))
-    return int(any("error" in result for result in results.values()))
+    write_rows({name: {**row, "date": date} for name, row in checked.items()}, PEERS)
+    for name, row in checked.items():
+        print(name, json.dumps(row))
+    return int(any("error" in row for row in checked.values()))
 
 
 def make(name: str, folder: Path, python: str) -> dict[str, object]:

@@ -19,7 +19,7 @@ from service.server.uvicorn_internals import (
 _KILL_SECONDS = 5.0
 """Time from the end of the grace period to SIGKILL for a worker that is still running."""
 _START_SECONDS = 60
-"""Time for a replacement to load its models; after it the supervisor keeps the old worker."""
+"""Time for a worker to import the service, and for a replacement to load its models."""
 
 
 class Worker(Process):

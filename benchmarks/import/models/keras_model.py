@@ -41,7 +41,7 @@ def main(folder):
     encoder.export(str(folder / "encoder.onnx"), format="onnx", verbose=False)
     decoder.export(str(folder / "decoder.onnx"), format="onnx", verbose=False)
     codes = encoder.predict(images[: files.TESTED], verbose=0)
-    decoded = decoder.predict(codes, verbose=0).transpose(0, 3, 1, 2)
+    decoded = np.ascontiguousarray(decoder.predict(codes, verbose=0).transpose(0, 3, 1, 2))
     flags = ["--encoder", "encoder.onnx", "--decoder", "decoder.onnx"]
     files.write_files(
         folder,
@@ -49,7 +49,7 @@ def main(folder):
         labels=labels,
         flags=flags,
         codes=codes,
-        images=np.ascontiguousarray(decoded),
+        images=decoded,
     )
 
 
