@@ -3,6 +3,7 @@
 import contextlib
 import multiprocessing
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -118,25 +119,27 @@ async def _run_background(
 
 def build_registry(
     settings: Settings,
-    open_backend: Callable[[GraphFormat, int, DeviceChoice], Runtime] = open_runtime,
+    open_backend: Callable[[GraphFormat, int, DeviceChoice], Runtime] | None = None,
 ) -> Registry:
     """Return a registry that has loaded nothing yet.
 
     Args:
         settings: The settings.
-        open_backend: Opens a backend by name, threads and device; tests pass a fake.
+        open_backend: Opens a backend by name, threads and device; None for the installed ones,
+            with a trial of new bundles and a limit on runs.
 
     Raises:
         DeviceError: a setting requires CUDA, which cannot be used.
         MissingExtraError: a setting needs a library that is not installed.
     """
     runtimes: dict[tuple[GraphFormat, DeviceChoice], Runtime] = {}
+    open_any = open_backend or partial(open_runtime, run_seconds=settings.run_seconds)
 
     def runtime_for(name: str) -> Runtime:
         backend = settings.model_backends.get(name, settings.backend)
         device = settings.model_devices.get(name, settings.device)
         if (backend, device) not in runtimes:
-            runtimes[backend, device] = open_backend(backend, count_threads(settings), device)
+            runtimes[backend, device] = open_any(backend, count_threads(settings), device)
         return runtimes[backend, device]
 
     for name in ("", *settings.model_devices):  # "" has the defaults
@@ -149,7 +152,7 @@ def build_registry(
         settings.versions,
         default=settings.default_model,
         skip_broken_models=settings.skip_broken_models,
-        trial=_make_trial(settings, folder) if open_backend is open_runtime else None,
+        trial=_make_trial(settings, folder) if open_backend is None else None,
         update=update,
     )
 

@@ -13,7 +13,7 @@ LatentdError
 │   ├── ForbiddenError              the API key lacks a scope
 │   └── RateLimitedError            too many unknown API keys; retry later
 ├── OverloadedError                 the queue or the memory budget is full; retry
-├── DeadlineExceededError           the queue timeout has expired; retry
+├── DeadlineExceededError           the timeout of the queue or of a network's run has expired
 ├── NotReadyError                   the service is loading or draining
 ├── InferenceError                  a network failed on valid input
 ├── ArtifactError                   an invalid bundle
@@ -92,7 +92,7 @@ class OverloadedError(LatentdError):
 
 
 class DeadlineExceededError(LatentdError):
-    """The queue timeout of the request has expired before it ran."""
+    """The request waited too long in the queue, or a run of a network took too long."""
 
 
 class NotReadyError(LatentdError):

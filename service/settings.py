@@ -96,6 +96,10 @@ class Settings(BaseSettings):
     """Maximum number of pending requests per worker; more are rejected with 429."""
     request_seconds: PositiveSeconds = 30.0
     """Timeout of a request in the queue, in seconds; then it is rejected with 503."""
+    run_seconds: NonNegativeSeconds = 30.0
+    """Timeout of a run of a network, in seconds; 0 for none. TorchScript ignores it."""
+    max_client_connections: NonNegativeInt = 0
+    """Maximum number of open connections of a client, not of proxies; 0 for 3/4 of `ulimit -n`."""
     max_body_bytes: PositiveInt = 32 * MIB
     """Maximum size of a request body, in bytes."""
     memory_bytes: NonNegativeInt = 0
@@ -112,7 +116,7 @@ class Settings(BaseSettings):
     """Maximum total of pixels in the image files of a request."""
     max_samples: Annotated[int, Field(ge=2)] = 1024
     """Maximum number of generated images in a request; at least 2."""
-    image_formats: list[Literal["webp", "gif", "bmp", "tiff", "avif"]] = []
+    image_formats: list[Literal["webp", "gif", "bmp", "tiff", "avif", "heif"]] = []
     """Accepted image files other than PNG and JPEG, e.g. '["webp", "avif"]'."""
     api_keys: str = ""
     """API keys: lines printed by `latentd key`, separated by ';'. Without keys access is open."""

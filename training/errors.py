@@ -5,6 +5,7 @@ TrainingError
 ├── DataError      the images cannot be used
 ├── RunError       a run folder is missing, unfinished or from another recipe
 ├── ExportError    an exported graph differs from the trained network
+├── DiskFullError  no space left for a file
 └── ModelImportError  a network to import cannot be used
 """
 
@@ -27,6 +28,10 @@ class RunError(TrainingError):
 
 class ExportError(TrainingError):
     """A graph cannot be exported, or differs from eager PyTorch."""
+
+
+class DiskFullError(TrainingError):
+    """There is no space left for a file."""
 
 
 class ModelImportError(TrainingError):

@@ -1,14 +1,17 @@
 """The training pipeline: from a run folder to a trained run and its bundle."""
 
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from service.artifact import Bundle, Metric, Store
 from service.artifact.manifest import SpaceName
 from service.artifact.maps import LatentMap
+from training.baseline.measure import Baseline, fit_baseline
 from training.data.datasets import read_data
 from training.data.splits import Splits
 from training.errors import RunError
@@ -17,7 +20,9 @@ from training.evaluation.metrics import Evaluation, evaluate_networks
 from training.evaluation.robustness import Robustness, measure_robustness
 from training.evaluation.trained_run import TrainedRun
 from training.files import replace_bytes
+from training.fitting.budget import describe_plan, open_time_bar, plan_time
 from training.fitting.checkpoints import is_finished
+from training.fitting.continuation import continue_run
 from training.fitting.examples import Examples
 from training.fitting.network_set import NetworkSet, encode_images, fit_networks
 from training.fitting.run_folders import (
@@ -27,8 +32,10 @@ from training.fitting.run_folders import (
     SAMPLERS_FOLDER,
     Run,
     pin_digest,
+    pin_plan,
     start_run,
 )
+from training.fitting.tasks import FitContext
 from training.publishing.bundle import publish_bundle
 from training.recipe.schema import NETWORKS, Recipe
 from training.report.page import write_report
@@ -41,6 +48,8 @@ from training.sampling.source_quality import (
     measure_sources,
     read_quality,
 )
+
+_ROBUSTNESS_IMAGES = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +64,65 @@ class FittedRun:
     device: torch.device
     report_progress: Callable[[str], None]
     """Receives one line per stage."""
+    baseline: Baseline | None = None
+    """None for imported networks."""
 
     def evaluate(self) -> Evaluation:
-        """Measure the networks on the test images."""
-        return evaluate_networks(self.networks, self.splits.test, self.recipe, self.device)
+        """Measure the networks and the baseline on the test images."""
+        test = self.splits.test
+        evaluation = evaluate_networks(self.networks, test, self.recipe, self.device)
+        if self.baseline is None:
+            return evaluation
+        metrics = {**evaluation.metrics, **self.baseline.measure(test, "test")}
+        return replace(evaluation, metrics=metrics)
 
 
 def train_run(
-    run: Run, device: torch.device, report_progress: Callable[[str], None], *, fresh: bool
+    run: Run,
+    device: torch.device,
+    report_progress: Callable[[str], None],
+    *,
+    fresh: bool,
+    origin: Path | None = None,
 ) -> TrainedRun:
     """Start or resume a run, and complete it.
+
+    Args:
+        run: The requested run.
+        device: Device of the networks.
+        report_progress: Receives one line per stage.
+        fresh: Delete an earlier run in the same folder.
+        origin: Folder of a finished run whose networks this one continues.
 
     Raises:
         DataError: the images cannot be used.
         RunError: the run folder belongs to another recipe or data set.
         TrainingError: a network cannot be trained.
     """
-    return complete_run(fit_run(start_run(run, fresh=fresh), device, report_progress))
+    started = start_run(run, fresh=fresh) if origin is None else continue_run(run, origin)
+    return complete_run(fit_run(started, device, report_progress))
+
+
+def preview_run(
+    recipe: Recipe,
+    data_root: Path,
+    device: torch.device,
+    report_progress: Callable[[str], None],
+) -> None:
+    """Read the images of a recipe, and report the summary and the time; nothing is kept.
+
+    Raises:
+        DataError: the images cannot be used.
+    """
+    with tempfile.TemporaryDirectory(prefix="latentd-") as scratch:
+        splits = read_data(recipe, data_root, Path(scratch))
+        report_summary(splits, report_progress)
+        context = _settle(
+            _drop_networks(recipe, splits, report_progress), splits, Path(scratch), device
+        )
+        planned = context.recipe if recipe.minutes is None else plan_time(context)
+        for line in describe_plan(planned):
+            report_progress(line)
 
 
 def export_run(
@@ -119,8 +170,7 @@ def fit_run(run: Run, device: torch.device, report_progress: Callable[[str], Non
         TrainingError: a network cannot be trained.
     """
     run, recipe, splits = _read(run, report_progress)
-    networks = fit_networks(recipe, splits.train, splits.validation, run.folder, device)
-    return FittedRun(run, recipe, splits, networks, device, report_progress)
+    return _fit(run, recipe, splits, device, report_progress)
 
 
 def load_run(run: Run, device: torch.device, report_progress: Callable[[str], None]) -> FittedRun:
@@ -130,6 +180,7 @@ def load_run(run: Run, device: torch.device, report_progress: Callable[[str], No
         RunError: a network is unfinished, or the images have changed.
     """
     run, recipe, splits = _read(run, report_progress)
+    recipe = recipe if run.planned is None else run.planned
     required = [name for name in NETWORKS if getattr(recipe, name) is not None]
     missing = [name for name in required if not is_finished(_locate(name, run, recipe, splits))]
     if missing:
@@ -137,8 +188,7 @@ def load_run(run: Run, device: torch.device, report_progress: Callable[[str], No
             f"{run.folder} is unfinished (missing: {', '.join(missing)}); "
             f"resume it with `{run.command}`"
         )
-    networks = fit_networks(recipe, splits.train, splits.validation, run.folder, device)
-    return FittedRun(run, recipe, splits, networks, device, report_progress)
+    return _fit(run, recipe, splits, device, report_progress)
 
 
 def complete_run(fitted: FittedRun) -> TrainedRun:
@@ -160,19 +210,65 @@ def complete_run(fitted: FittedRun) -> TrainedRun:
     )
 
 
-def _read(run: Run, report_progress: Callable[[str], None]) -> tuple[Run, Recipe, Splits]:
-    splits = read_data(run.recipe, Path(run.data_root), run.folder)
+def report_summary(splits: Splits, report_progress: Callable[[str], None]) -> None:
+    """Report what was read and what was chosen."""
     for note in splits.notes:
         report_progress(note)
-    counts = ", ".join(f"{count} {name}" for name, count in splits.count().items())
-    shape = "x".join(str(size) for size in splits.image.shape)
+    counts = ", ".join(f"{count:,} {name}" for name, count in splits.count().items())
+    shape = " x ".join(str(size) for size in splits.image.shape)
     report_progress(f"{splits.dataset}: {counts} images of {shape} (channels x height x width)")
-    recipe = run.recipe
+
+
+def _read(run: Run, report_progress: Callable[[str], None]) -> tuple[Run, Recipe, Splits]:
+    splits = read_data(run.recipe, Path(run.data_root), run.folder)
+    report_summary(splits, report_progress)
+    recipe = _drop_networks(run.recipe, splits, report_progress)
+    return pin_digest(run, splits.digest()), recipe, splits
+
+
+def _drop_networks(
+    recipe: Recipe, splits: Splits, report_progress: Callable[[str], None]
+) -> Recipe:
+    """Return the recipe without the networks that its images do not allow."""
     for name in ("classifier", "judge"):
         if splits.classes is None and getattr(recipe, name) is not None:
             report_progress(f"skipped {name}: the images have no classes")
             recipe = recipe.model_copy(update={name: None})
-    return pin_digest(run, splits.digest()), recipe, splits
+    return recipe
+
+
+def _fit(
+    run: Run,
+    recipe: Recipe,
+    splits: Splits,
+    device: torch.device,
+    report_progress: Callable[[str], None],
+) -> FittedRun:
+    """Fit the baseline, settle the recipe at the start of the run, and train what is unfinished."""
+    context = _settle(recipe if run.planned is None else run.planned, splits, run.folder, device)
+    if run.planned is None and context.recipe.minutes is not None:
+        context = replace(context, recipe=plan_time(context))
+        run = pin_plan(run, context.recipe)
+    for line in describe_plan(context.recipe):
+        report_progress(line)
+    baseline, bar = context.baseline, open_time_bar(context.recipe)
+    networks = fit_networks(replace(context, bar=bar))
+    if bar is not None:
+        bar.close()
+    return FittedRun(run, context.recipe, splits, networks, device, report_progress, baseline)
+
+
+def _settle(recipe: Recipe, splits: Splits, folder: Path, device: torch.device) -> FitContext:
+    """Fit the baseline, and return the trainings with what the data settle."""
+    settled, baseline = fit_baseline(recipe, splits)
+    image = splits.image
+    sizes = {"channels": image.channels, "height": image.height, "width": image.width}
+    if settled.minutes is not None:
+        settled = settled.model_copy(update={"data": settled.data.model_copy(update=sizes)})
+    training, validation = (
+        Examples.from_images(images, device) for images in (splits.train, splits.validation)
+    )
+    return FitContext(settled, folder, device, training, validation, baseline=baseline)
 
 
 def _locate(name: str, run: Run, recipe: Recipe, splits: Splits) -> Path:
@@ -201,6 +297,9 @@ def _measure_robustness(fitted: FittedRun) -> Robustness:
         return Robustness.read(path)
     fitted.report_progress("measuring robustness to noise and occlusion")
     test, seed = fitted.splits.test, fitted.recipe.seed
+    if fitted.recipe.minutes is not None:  # 38 passes over 2,000 images would take a minute
+        chosen = np.linspace(0, len(test) - 1, min(len(test), _ROBUSTNESS_IMAGES))
+        test = test.take(chosen.astype(np.int64))
     robustness = measure_robustness(fitted.networks, test, seed, fitted.device)
     robustness.write(path)
     return robustness

@@ -1,7 +1,7 @@
 """Records: the JSON files that measurements write, and the bounds that their rows must meet.
 
-`benchmarks/page_writer.py` renders the records of docs/reliability and docs/performance as
-Markdown. A script declares the bounds for each row and ends with `conclude`:
+`benchmarks/page_writer.py` renders the records of docs/reliability, docs/performance and
+docs/scale as Markdown. A script declares the bounds for each row and ends with `conclude`:
 
     record = Record(
         name="overload",
@@ -35,6 +35,7 @@ Relation: TypeAlias = Literal["<=", ">=", "=="]
 _DOCS = Path(__file__).parents[2] / "docs"
 RELIABILITY = _DOCS / "reliability"
 PERFORMANCE = _DOCS / "performance"
+SCALE = _DOCS / "scale"
 _COMPARE = {"<=": operator.le, ">=": operator.ge}
 
 

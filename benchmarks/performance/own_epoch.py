@@ -65,7 +65,7 @@ def train(spec: dict[str, Any]) -> dict[str, float]:
     network = Autoencoder(SHAPE, recipe)
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
         job = FitJob(
-            *("autoencoder", recipe, reconstruction_loss, _SEED),
+            *("autoencoder", recipe, reconstruction_loss(recipe), _SEED),
             folder=Path(folder),
             device=torch.device("cpu"),
         )

@@ -86,6 +86,18 @@ class Client:
         """
         return read_map(self._get(f"v1/models/{quote(name, '@')}/maps/{space}"))
 
+    def preprocess(
+        self, images: ImageInput, *, invert: Invert = False, model: str | None = None
+    ) -> Floats:
+        """Return images as the networks receive them: (N, C, H, W) in [0, 1].
+
+        Args:
+            images: One or more images.
+            invert: Whether to invert the images; "auto" inverts images with a light border.
+            model: `name` or `name@version`; None for the client's model.
+        """
+        return self._send(operations.PREPROCESS, images, model, invert=invert)
+
     def encode(
         self,
         images: ImageInput,

@@ -63,6 +63,9 @@ class Operation(Generic[Input, Result]):
         return self.read(read_content(response, self.accept))
 
 
+PREPROCESS: Operation[ImageInput, results.Floats] = Operation(
+    "preprocess", request_body.pack_images, results.to_floats, accept=NPY
+)
 ENCODE: Operation[ImageInput, results.EncodeResult] = Operation(
     "encode", request_body.pack_images, results.read_encoding
 )

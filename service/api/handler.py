@@ -79,6 +79,7 @@ class OperationHandler(Generic[P]):
         body = await self._receive(context)
         parameters = merge_parameters(query, body.members) if body.members else query
         model, networks = find_model(engine.registry, operation, parameters)
+        body.reduce_files(model.manifest.image, self._engine.limits)
         call = Call(model, parameters, body, media_type)
         work = self._plan(call, networks, context)
         work.trace = context.trace
@@ -108,7 +109,7 @@ class OperationHandler(Generic[P]):
             images = operation.count(call.parameters)
             self._engine.limits.check("samples", images)
         seconds = sum(map(call.model.seconds.__getitem__, networks))
-        values = sum(map(call.model.values.__getitem__, networks))
+        values = sum(map(call.model.values.__getitem__, networks)) or call.model.image_values
         context.reserve_response(images * values * VALUE_BYTES)
         cost = images * (seconds + _IMAGE_SECONDS) + call.body.decoding_cost
         steps: Steps[Response] = operation.run(call)
@@ -210,14 +211,15 @@ async def _decompress(body: bytes, context: RequestContext, engine: Engine, limi
     limits = engine.limits
     max_bytes: int = getattr(limits, limit)
     encoding = context.headers[b"content-encoding"]
+    size = predict_size(body, encoding, max_bytes)
+    context.reserve(size)
 
     def run() -> bytes:
-        with limits.decoding.hold(predict_size(len(body), max_bytes)):
-            return decompress(body, encoding, max_bytes, f"LATENTD_MAX_{limit.upper()}")
+        with limits.decoding.hold(size):
+            return decompress(body, encoding, size, max_bytes, f"LATENTD_MAX_{limit.upper()}")
 
-    cost = predict_decompression(len(body), max_bytes)
-    content = await engine.scheduler.call(run, cost, context)
-    context.reserve(len(content))
+    content = await engine.scheduler.call(run, predict_decompression(size), context)
+    context.release(size - len(content))
     return content
 
 

@@ -39,6 +39,11 @@ def _decode_images(call: Call[I]) -> Floats:
     return call.body.to_images(call.model.manifest.image, call.parameters.invert)
 
 
+def _preprocess(call: Call[schemas.PreprocessParameters]) -> Steps[Response]:
+    images = yield from operations.preprocess(_decode_images(call))
+    return respond_images(images, call.media_type, call.parameters.encoding)
+
+
 def _encode(call: Call[schemas.EncodeParameters]) -> Steps[Response]:
     outputs = yield from operations.encode(_decode_images(call), call.parameters.space)
     if call.media_type == NPY:
@@ -163,6 +168,19 @@ def _interpolate(call: Call[schemas.InterpolateParameters]) -> Steps[Response]:
 
 
 OPERATIONS: tuple[Operation[Any], ...] = (
+    Operation(
+        name="preprocess",
+        summary="Convert images to the model's input",
+        description="Returns the pixels that the networks receive: upright, resized, padded and "
+        "inverted as all operations do it. No network runs.",
+        parameters=schemas.PreprocessParameters,
+        accepts=IMAGES,
+        offers=IMAGE_TYPES,
+        response=schemas.Images,
+        networks=lambda _, __: (),
+        run=_preprocess,
+        example={},
+    ),
     Operation(
         name="encode",
         summary="Encode images into latents",

@@ -47,6 +47,12 @@ class ImageParameters(Parameters):
     """Invert dark-on-light images; `auto` decides by the border pixels."""
 
 
+class PreprocessParameters(ImageParameters):
+    """Parameters of `preprocess`."""
+
+    encoding: Encoding = "png"
+
+
 class EncodeParameters(ImageParameters):
     """Parameters of `encode`."""
 

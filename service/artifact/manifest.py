@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from service.errors import ArtifactError
 
 SCHEMA_VERSION: Literal[2] = 2
-"""The version that is written. Version 1 lacks `shape`, `max_batch` and `codes`."""
+"""The version that is written. Version 1 lacks the optional `shape`, `max_batch` and `codes`."""
 MAX_MANIFEST_BYTES = 256 * 1024
 
 SpaceName: TypeAlias = Literal["autoencoder", "vae"]
@@ -48,6 +48,7 @@ FileName: TypeAlias = Annotated[
     str, Field(pattern=r"^[a-z0-9][a-z0-9_]*(\.[a-z0-9_]+)+$", max_length=64)
 ]
 Sha256: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Level: TypeAlias = Annotated[int, Field(ge=0, le=65_535)]
 Size: TypeAlias = Annotated[int, Field(ge=1, le=65_536)]
 
 
@@ -65,6 +66,8 @@ class ImageSpec(_Strict):
     """pad: fit inside, centred on the background; crop: fill and cut; stretch: ignore aspect."""
     background: tuple[Annotated[float, Field(ge=0, le=1)], ...] = (0.0,)
     """One value per channel in [0, 1], for padding and behind transparent pixels."""
+    levels: tuple[Level, Level] | None = None
+    """The levels of 16-bit files that become black and white; None: 0 and 65,535."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -72,12 +75,14 @@ class ImageSpec(_Strict):
         return (self.channels, self.height, self.width)
 
     @model_validator(mode="after")
-    def _check_background(self) -> Self:
+    def _check_values(self) -> Self:
         if len(self.background) != self.channels:
             raise ValueError(
                 f"expected one background value per channel, {self.channels}, "
                 f"got {len(self.background)}"
             )
+        if self.levels is not None and self.levels[0] >= self.levels[1]:
+            raise ValueError(f"expected levels in ascending order, got {self.levels}")
         return self
 
 
@@ -113,7 +118,7 @@ class SpaceSpec(_Strict):
 
     latent_size: Size
     shape: Annotated[tuple[Size, ...], Field(min_length=1)] | None = None
-    """Shape of a latent before it was flattened, row-major, such as (C, h, w); None: (L,)."""
+    """Shape of a latent before row-major flattening, such as (C, h, w); None: (L,)."""
     reference: FileName
     """Tensor `errors`: (N,) float32, ascending reconstruction MSE of each test image."""
 
@@ -294,8 +299,7 @@ def parse_manifest(content: bytes) -> Manifest:
     version = members.get("schema_version") if isinstance(members, dict) else None
     if version not in (1, SCHEMA_VERSION):
         raise ArtifactError(
-            f"the manifest has schema_version {version!r}; this latentd reads 1 and "
-            f"{SCHEMA_VERSION}"
+            f"the manifest has schema_version {version!r}; expected 1 or {SCHEMA_VERSION}"
         )
     try:
         return Manifest.model_validate_json(content)

@@ -23,8 +23,8 @@ _WHITE = np.float32(255)
 def to_pixels(image: Image.Image, spec: ImageSpec, invert: Invert = "false") -> NDArray[np.uint8]:
     """Convert an image to the channels and size of a bundle.
 
-    In this order: scale 16-bit grey to 8 bits, blend transparency with the background, convert
-    the channels, resize, invert, pad.
+    In this order: scale 16-bit grey to 8 bits by the bundle's levels, blend transparency with the
+    background, convert the channels, resize, invert, pad.
 
     Args:
         image: An upright image of any mode and size: of a file, what
@@ -39,7 +39,7 @@ def to_pixels(image: Image.Image, spec: ImageSpec, invert: Invert = "false") -> 
     Raises:
         OSError, ValueError, SyntaxError and others that Pillow raises for broken files.
     """
-    converted = scale_to_bytes(image) if image.mode.startswith("I") else image
+    converted = _scale_levels(image, spec.levels) if image.mode.startswith("I") else image
     mode = _MODES[spec.channels]
     if converted.has_transparency_data:
         converted = blend_transparency(converted, mode, _get_background(spec))
@@ -57,6 +57,15 @@ def to_pixels(image: Image.Image, spec: ImageSpec, invert: Invert = "false") -> 
     if pixels.shape[1:] != (spec.height, spec.width):
         pixels = _pad(pixels, spec)
     return np.ascontiguousarray(pixels)
+
+
+def _scale_levels(image: Image.Image, levels: tuple[int, int] | None) -> Image.Image:
+    """Return 16-bit grey as 8-bit grey, with `levels` as black and white."""
+    if levels is None:
+        return scale_to_bytes(image)
+    low, high = levels
+    scaled = (np.asarray(image).astype(np.float32) - low) * (_WHITE / (high - low))
+    return Image.fromarray(scaled.clip(0, _WHITE).round().astype(np.uint8))
 
 
 def _get_background(spec: ImageSpec) -> tuple[int, ...]:

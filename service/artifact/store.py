@@ -99,6 +99,11 @@ def survey(store: Path) -> dict[str, list[int] | ArtifactError]:
     """
     try:
         folders = sorted(path for path in store.iterdir() if NAME.fullmatch(path.name))
+    except FileNotFoundError as error:
+        raise ArtifactError(
+            f"the models store {store} does not exist: set LATENTD_MODELS_STORE to a folder of "
+            "bundles or to a URL; `latentd train` creates one"
+        ) from error
     except OSError as error:
         raise ArtifactError(f"the models store {store} cannot be read: {error}") from error
     bundles: dict[str, list[int] | ArtifactError] = {}

@@ -1,11 +1,9 @@
 """Request bodies: images, latents and parameters, in each content type that operations accept."""
 
-import codecs
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeVar
 
-import jiter
 import numpy as np
 from numpy.typing import NDArray
 from python_multipart.multipart import parse_options_header
@@ -16,6 +14,7 @@ from service.artifact.pixels import Invert
 from service.artifact.tensor_files import Floats
 from service.codecs.base64_files import open_base64
 from service.codecs.image_batches import Item, read_numbers, to_batch
+from service.codecs.json_objects import parse_json_object
 from service.codecs.multipart import MULTIPART, read_parts
 from service.codecs.npy import MEDIA_TYPE as NPY
 from service.codecs.npy import read_npy
@@ -28,6 +27,7 @@ from service.errors import (
 )
 from service.http.limits import Limits
 from service.http.memory import DecodingMemory
+from service.inference.yielding import yield_to_loop
 
 IMAGE_FILES = ("image/png", "image/jpeg", "image/jpg")
 
@@ -98,6 +98,20 @@ class RequestBody:
         arrays = [self.array, self.latents, *(self.items or ())]
         return max(length, sum(each.nbytes for each in arrays if isinstance(each, np.ndarray)))
 
+    def reduce_files(self, spec: ImageSpec, limits: Limits) -> None:
+        """Let large JPEG files be decoded with the pixels that a bundle needs, and count them.
+
+        Raises:
+            LimitExceededError: too many pixels, or an image that needs too much memory.
+        """
+        files = [item for item in self.items or () if isinstance(item, ImageFile)]
+        for file in files:
+            file.reduce(spec.height, spec.width)
+        limits.check("pixels", sum(file.pixels for file in files))
+        limits.decoding.check(max((file.memory for file in files), default=0))
+        self.decoding = limits.decoding
+        self.decoding_cost = sum(file.passes for file in files) * _PIXEL_SECONDS
+
     def to_images(self, spec: ImageSpec, invert: Invert) -> Floats:
         """Return the images as (N, C, H, W) float32 in [0, 1].
 
@@ -153,7 +167,7 @@ def decode_body(content_type: str, body: bytes, spec: InputSpec, limits: Limits)
         UnsupportedFormatError: the content type, or the format of an image file, is unsupported.
         MalformedInputError: the body does not match its content type.
         InvalidInputError: a member has an invalid value.
-        LimitExceededError: too many images or pixels.
+        LimitExceededError: too many images.
     """
     if not body and spec is PARAMETERS_ONLY:
         return RequestBody()
@@ -183,10 +197,10 @@ def decode_body(content_type: str, body: bytes, spec: InputSpec, limits: Limits)
 
 
 def _count(body: RequestBody, limits: Limits) -> None:
-    """Count images and pixels, and predict the cost of decoding.
+    """Count images.
 
     Raises:
-        LimitExceededError: too many images or pixels.
+        LimitExceededError: too many images.
     """
     if body.items is None:
         array = body.latents if body.array is None else body.array
@@ -194,36 +208,8 @@ def _count(body: RequestBody, limits: Limits) -> None:
         limits.check("images", body.count)
         return
     body.count = len(body.items)
-    pixels = passes = largest = 0
-    for item in body.items:
-        if isinstance(item, ImageFile):
-            pixels += item.pixels
-            passes += item.pixels * item.scans
-            largest = max(largest, item.pixels * item.pixel_bytes)
     if body.count > 1:
         limits.check("images", body.count)
-    limits.check("pixels", pixels)
-    limits.decoding.check(largest)
-    body.decoding = limits.decoding
-    body.decoding_cost = passes * _PIXEL_SECONDS
-
-
-def parse_json_object(body: bytes, limits: Limits) -> dict[str, object]:
-    """Return the members of a JSON object.
-
-    Raises:
-        LimitExceededError: it is too long, or has too many values.
-        MalformedInputError: invalid JSON, or a duplicate key.
-        InvalidInputError: valid JSON, but not an object.
-    """
-    limits.check_json(body)
-    try:
-        members = jiter.from_json(body.removeprefix(codecs.BOM_UTF8), catch_duplicate_keys=True)
-    except ValueError as error:
-        raise MalformedInputError("Invalid JSON or duplicate key.") from error
-    if not isinstance(members, dict):
-        raise InvalidInputError(Violation("", "Expected a JSON object."))
-    return members
 
 
 def _decode_json(body: bytes, spec: InputSpec, limits: Limits) -> RequestBody:
@@ -255,6 +241,7 @@ def _add_batch_axis(array: NDArray[T], single_rank: int | None) -> NDArray[T]:
 
 
 def _decode_item(item: object, pointer: str, formats: frozenset[str]) -> Item:
+    yield_to_loop()
     if isinstance(item, list):
         return read_numbers(item, pointer)
     if not isinstance(item, str):
@@ -269,6 +256,7 @@ def _decode_parts(body: bytes, boundary: bytes, limits: Limits) -> list[Item]:
     items: list[Item] = []
 
     def add(content: bytes) -> None:
+        yield_to_loop()
         limits.check("images", len(items) + 1)
         items.append(open_image(content, limits.image_formats))
 

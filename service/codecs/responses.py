@@ -18,6 +18,7 @@ from service.artifact.tensor_files import Floats
 from service.codecs.npy import MEDIA_TYPE as NPY
 from service.codecs.npy import write_npy
 from service.errors import NotAcceptableError
+from service.inference.yielding import yield_to_loop
 
 Encoding: TypeAlias = Annotated[
     Literal["png", "array"],
@@ -62,15 +63,16 @@ def to_json_parts(array: NDArray[np.generic]) -> NDArray[np.generic] | orjson.Fr
     """Return an array, or its JSON if it is long.
 
     orjson holds the interpreter's lock for a whole call, about 60 ms for 800,000 numbers; between
-    the parts the event loop continues.
+    the parts the event loop runs.
     """
     if array.size <= _PART_VALUES:
         return array
     rows = max(1, _PART_VALUES * len(array) // array.size)
-    parts = [
-        orjson.dumps(array[start : start + rows], option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
-        for start in range(0, len(array), rows)
-    ]
+    parts = []
+    for start in range(0, len(array), rows):
+        part = array[start : start + rows]
+        parts.append(orjson.dumps(part, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1])
+        yield_to_loop()
     return orjson.Fragment(b"".join([b"[", b",".join(parts), b"]"]))
 
 
@@ -99,9 +101,12 @@ def respond_images(
         return respond_npy(images)
     if media_type == PNG:
         return Response(write_png(_arrange_grid(images)), media_type=PNG)
-    encoded: object
+    encoded: list[str] | NDArray[np.generic] | orjson.Fragment
     if encoding == "png":
-        encoded = [encode_png(image) for image in images]
+        encoded = []
+        for image in images:
+            encoded.append(encode_png(image))
+            yield_to_loop()
     else:
         encoded = to_json_parts(np.ascontiguousarray(images))
     return respond_json({"images": encoded, **(members or {})})

@@ -10,6 +10,7 @@ from opentelemetry.context import Context
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
+from service.http.addresses import group_address
 from service.http.limits import Limits
 from service.http.memory import SMALL_BYTES, MemoryBudget
 from service.http.starlette_internals import get_route_path
@@ -108,8 +109,8 @@ class RequestContext:
         self.path = get_route_path(scope)
         self.route: tuple[str, str] | None = None
         """The name and the path pattern of its operation; FastAPI's routes are in the scope."""
-        self.address: str = (scope.get("client") or ("",))[0]
-        """Address of the client; empty if it is unknown."""
+        self.address = group_address((scope.get("client") or ("",))[0])
+        """Address of the client, the network of an IPv6 client; empty if it is unknown."""
         self.client = self.address
         """Identifies the client: the name of its API key, or its address."""
         self.key: str | None = None
@@ -151,11 +152,12 @@ class RequestContext:
             self.reserve(count)
             self._response_bytes = count
 
-    def release(self) -> None:
-        """Release the memory of the request and its response."""
-        if self.reserved:
-            self._budget.release(self.reserved, self.client)
-            self.reserved = 0
+    def release(self, count: int | None = None) -> None:
+        """Release reserved bytes; by default all memory of the request and its response."""
+        count = self.reserved if count is None else count
+        if count:
+            self._budget.release(count, self.client)
+            self.reserved -= count
 
     async def read_body(self, limits: Limits, limit: str = "body_bytes") -> bytes:
         """Return the whole body.

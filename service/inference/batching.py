@@ -4,7 +4,6 @@ A network takes a batch in less time than as many single images. Operations that
 same time therefore join their runs of the same network. Nothing is delayed to wait for others.
 """
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -13,6 +12,7 @@ import numpy as np
 from opentelemetry.context import Context
 
 from service.artifact.manifest import NetworkName
+from service.errors import DeadlineExceededError
 from service.inference.model import Model
 from service.inference.operations import Steps
 from service.runtimes import Floats
@@ -82,13 +82,16 @@ def _advance(item: Work[Any], outcome: _Outcome | None, groups: _Groups) -> None
 
 def _run_joined(network: NetworkName, group: _Group) -> list[_Outcome]:
     """Run a network on several batches at once; one by one if that fails, to find the culprit."""
-    with contextlib.suppress(Exception):
+    try:
         model, batch = group[0][0].model, np.concatenate([batch for _, batch in group])
         assert model is not None  # noqa: S101 - only operations on a model yield runs
         traces = [item.trace for item, _ in group if item.trace is not None]
         outputs = model.run(network, batch, requests=len(group), traces=traces)
         return _split(outputs, [len(batch) for _, batch in group])
-    return [_run_alone(network, item, batch) for item, batch in group]
+    except DeadlineExceededError as error:  # others have waited for the whole limit
+        return [error] * len(group)
+    except Exception:  # noqa: BLE001 - raised by the run of the culprit alone
+        return [_run_alone(network, item, batch) for item, batch in group]
 
 
 def _run_alone(network: NetworkName, item: Work[Any], batch: Floats) -> _Outcome:

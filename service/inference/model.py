@@ -51,6 +51,11 @@ class Model:
     max_images: Mapping[NetworkName, int]
     """Images in one run: larger batches are split to bound the memory of activations."""
 
+    @property
+    def image_values(self) -> int:
+        """Numbers of one image."""
+        return math.prod(self.manifest.image.shape)
+
     def space(self, name: SpaceName) -> SpaceSpec:
         """Return the specification of a latent space of the bundle."""
         return self.manifest.spaces[name]

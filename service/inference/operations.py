@@ -66,6 +66,12 @@ def run_alone(model: Model, steps: Steps[T]) -> T:
         return result
 
 
+def preprocess(images: Floats) -> Steps[Floats]:
+    """Return images (N, C, H, W) as the networks receive them."""
+    yield from ()
+    return images
+
+
 def encode(images: Floats, space: SpaceName) -> Steps[list[Floats]]:
     """Encode images (N, C, H, W): [latents (N, L)], for a VAE [means, log-variances]."""
     return (yield SPACE_NETWORKS[space][0], images)

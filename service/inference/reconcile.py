@@ -2,14 +2,15 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from service.artifact import fingerprint, open_bundle, survey
+from service.artifact import Bundle, fingerprint, open_bundle, survey
+from service.artifact.manifest import GraphFormat
 from service.errors import ArtifactError, LatentdError, ModelNotFoundError
 from service.inference.model import Model, load_model
 from service.inference.snapshot import Snapshot, VersionState
-from service.inference.trial import Trial
+from service.inference.trial import Trial, UntriedError
 from service.runtimes import Runtime
 
 _log = logging.getLogger(__name__)
@@ -26,6 +27,8 @@ class ModelStore:
     """The number of versions to load for each name, the highest first; at least 1."""
     trial: Trial | None = None
     """Loads bundles in another process first; None to load them at once."""
+    untried: list[tuple[Bundle, GraphFormat]] = field(default_factory=list)
+    """Receives the bundles that were left out because they need a trial."""
     update: Callable[[], str] | None = None
     """Copies a remote store into the folder; returns why it cannot be read, or an empty text."""
 
@@ -37,7 +40,8 @@ def reconcile(store: ModelStore, snapshot: Snapshot, only: str | None = None) ->
     in any way is rejected; it affects no other version, and is checked again when its files
     change. Until then its loaded model stays, or a lower version takes its place. If the store
     cannot be read or is empty, the result differs in `store_error` alone; while a remote store
-    cannot be read, its local copy counts.
+    cannot be read, its local copy counts. A version that needs a trial keeps its state, and is
+    added to `store.untried`.
 
     Args:
         store: The store.
@@ -84,8 +88,9 @@ def _reconcile_name(
         return [replace(state, reason=str(versions), fingerprint=None) for state in states]
     states = []
     for version in versions:
-        state = before.get(version, VersionState(name, version))
-        states.append(_reconcile_version(store, state))
+        state = _reconcile_version(store, before.get(version, VersionState(name, version)))
+        if state.is_ready or state.reason:
+            states.append(state)
         if sum(state.is_ready for state in states) == store.versions:
             break
     networks = next((state.networks for state in states if state.networks), ())
@@ -103,6 +108,8 @@ def _reconcile_version(store: ModelStore, state: VersionState) -> VersionState:
         return state
     try:
         model = _load(store, state)
+    except UntriedError:
+        return state
     except Exception as error:  # noqa: BLE001 - a broken bundle must not affect the others
         _log.debug("%s failed to load", reference, exc_info=True)
         reason = f"it failed to load ({type(error).__name__})"
@@ -123,13 +130,18 @@ def _load(store: ModelStore, state: VersionState) -> Model:
     Raises:
         ArtifactError: A file is missing, damaged or unusable.
         MissingExtraError: The backend is not installed.
+        UntriedError: The bundle needs a trial first; `store.untried` has it.
     """
     bundle = open_bundle(store.folder, state.name, state.version)
     model = state.model
     if model is None or model.bundle.digest != bundle.digest:
         runtime = store.runtime_for(state.name)
         if store.trial is not None:
-            store.trial.check(bundle, runtime.format)
+            try:
+                store.trial.check(bundle, runtime.format)
+            except UntriedError:
+                store.untried.append((bundle, runtime.format))
+                raise
         return load_model(bundle, runtime)
     unused = {
         graph.file

@@ -92,13 +92,11 @@ class Registry:
         The first refresh of a process loads the copies of a remote store without a request: the
         process that started it has just made them, and requests may take longer than a ping.
         """
-        with self._lock:
-            is_serving = self._required is not None
-            if is_serving:
-                store = replace(self._store, trial=self._trial)
-            else:
-                store = replace(self._store, update=None)
-            self._replace(reconcile(store, self._snapshot))
+        if self._required is not None:
+            self._reconcile_tried()
+        else:
+            with self._lock:
+                self._replace(reconcile(replace(self._store, update=None), self._snapshot))
 
     def reload(self, name: str) -> None:
         """Reconcile one bundle with the store, and end the effect of `unload`.
@@ -108,15 +106,34 @@ class Registry:
             UnsupportedOperationError: The highest version is rejected; the loaded versions stay.
             NotReadyError: The store cannot be read or is empty.
         """
-        with self._lock:
-            store = replace(self._store, trial=self._trial)
-            snapshot = reconcile(store, self._snapshot, only=name)
-            self._replace(snapshot)
+        if self._trial is not None:
+            self._trial.forget_failures()
+        snapshot = self._reconcile_tried(name)
         if snapshot.store_error:
             raise NotReadyError("The models store cannot be read or is empty.")
         highest = next(state for state in snapshot.states if state.name == name)
         if highest.reason:
             raise UnsupportedOperationError(highest.reason)
+
+    def _reconcile_tried(self, only: str | None = None) -> Snapshot:
+        """Reconcile, try what needs a trial while others may use the registry, and reconcile again.
+
+        Returns:
+            The new snapshot.
+        """
+        store = replace(self._store, trial=self._trial, untried=[])
+        with self._lock:
+            snapshot = reconcile(store, self._snapshot, only)
+            self._replace(snapshot)
+        if not store.untried or self._trial is None:
+            return snapshot
+        for bundle, backend in store.untried:
+            self._trial.run(bundle, backend)
+        with self._lock:
+            store = replace(store, update=None, untried=[])
+            snapshot = reconcile(store, self._snapshot, only)
+            self._replace(snapshot)
+        return snapshot
 
     def unload(self, name: str) -> None:
         """Drop a bundle until `reload`; requests that already use it finish.

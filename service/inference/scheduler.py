@@ -19,6 +19,7 @@ from service.errors import DeadlineExceededError, OverloadedError
 from service.inference.batching import Work, run_together
 from service.inference.fair_queue import FairQueue
 from service.inference.operations import Steps
+from service.inference.yielding import yielding_to
 from service.observability.metrics import QUEUE_WAITING
 
 T = TypeVar("T")
@@ -182,7 +183,8 @@ class Scheduler:
         if not items:  # an earlier batch contained them, or they were withdrawn
             return
         try:
-            run_together(items)
+            with yielding_to(loop):
+                run_together(items)
         except Exception as error:  # noqa: BLE001 - raised where the results are awaited
             for work in items:
                 work.error = error

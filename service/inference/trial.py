@@ -10,7 +10,9 @@ import contextlib
 import os
 import subprocess
 import sys
-from dataclasses import dataclass, field
+import threading
+import time
+from collections import defaultdict
 from pathlib import Path
 from typing import cast
 
@@ -22,47 +24,87 @@ from service.observability.metrics import FOLDER_VARIABLE
 from service.runtimes import open_runtime
 
 _REJECTED = 3
+_PASSED = "passed"
+_FAILURE_SECONDS = 600.0
+"""Time for which a failure is remembered: it may have been caused by other work."""
 _MIB = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """Loads bundles in other processes."""
+class UntriedError(Exception):
+    """A bundle was not tried yet: call `Trial.run`, then check it again."""
 
-    store: Path
-    """Folder of the models store."""
-    seconds: float
-    """Timeout of a process."""
-    memory_bytes: int
-    """Memory that loading may take."""
-    _passed: set[str] = field(default_factory=set)
-    """Digests of the bundles that were loaded."""
+
+class Trial:
+    """Loads bundles in other processes, and remembers the outcomes. All methods are thread-safe."""
+
+    def __init__(self, store: Path, seconds: float, memory_bytes: int) -> None:
+        """Start without outcomes.
+
+        Args:
+            store: Folder of the models store.
+            seconds: Timeout of a process.
+            memory_bytes: Memory that loading may take.
+        """
+        self.store = store
+        self.seconds = seconds
+        self.memory_bytes = memory_bytes
+        self._outcomes: dict[str, tuple[str, float]] = {}
+        """For each bundle the reason of its rejection, or an empty text, and the time."""
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def check(self, bundle: Bundle, backend: GraphFormat) -> None:
-        """Load a bundle in a new process, unless one of the workers has loaded the same before.
+        """Check the outcome of a bundle's trial.
 
         Raises:
-            ArtifactError: it cannot be loaded within the limits.
+            UntriedError: it was not tried, or its failure is 10 minutes old.
+            ArtifactError: it could not be loaded within the limits.
         """
-        if bundle.digest in self._passed:
-            return
-        shared = os.environ.get(FOLDER_VARIABLE)
-        if shared is None:
-            self._run(bundle, backend)
-        else:
-            self._run_once(bundle, backend, Path(shared))
-        self._passed.add(bundle.digest)
+        reason, time_ = self._outcomes.get(_name(bundle, backend), ("unknown", 0.0))
+        if reason and time.time() - time_ > _FAILURE_SECONDS:
+            raise UntriedError
+        if reason:
+            raise ArtifactError(reason)
 
-    def _run_once(self, bundle: Bundle, backend: GraphFormat, folder: Path) -> None:
-        """Run the trial if no other worker has passed it; wait for one that is running."""
+    def forget_failures(self) -> None:
+        """Forget failures, such as those of a machine that was busy."""
+        self._outcomes = {key: value for key, value in self._outcomes.items() if not value[0]}
+
+    def run(self, bundle: Bundle, backend: GraphFormat) -> None:
+        """Try a bundle, unless another thread or worker has done so; wait for one that does."""
+        name = _name(bundle, backend)
+        with self._locks[name]:
+            with contextlib.suppress(UntriedError, ArtifactError):
+                self.check(bundle, backend)
+                return
+            shared = os.environ.get(FOLDER_VARIABLE)
+            if shared is None:
+                self._outcomes[name] = self._try(bundle, backend), time.time()
+            else:
+                self._outcomes[name] = self._try_once(bundle, backend, Path(shared, name))
+
+    def _try_once(self, bundle: Bundle, backend: GraphFormat, file: Path) -> tuple[str, float]:
+        """Run the trial if no other worker has; return its outcome, which a file has for all."""
         import fcntl  # noqa: PLC0415 - not on Windows, where workers cannot share a socket either
 
-        marker = folder / f"passed-{bundle.digest}-{backend}"
-        with (folder / "trial.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not marker.exists():
-                self._run(bundle, backend)
-                marker.touch()
+        with file.open("a+") as outcome:
+            fcntl.flock(outcome, fcntl.LOCK_EX)
+            outcome.seek(0)
+            text = outcome.read()
+            time_ = os.fstat(outcome.fileno()).st_mtime
+            is_old = not text or (text != _PASSED and time.time() - time_ > _FAILURE_SECONDS)
+            if is_old:
+                text, time_ = self._try(bundle, backend) or _PASSED, time.time()
+                outcome.truncate(0)
+                outcome.write(text)
+        return text if text != _PASSED else "", time_
+
+    def _try(self, bundle: Bundle, backend: GraphFormat) -> str:
+        """Return why a bundle is rejected; an empty text if it is not."""
+        try:
+            self._run(bundle, backend)
+        except ArtifactError as error:
+            return str(error)
+        return ""
 
     def _run(self, bundle: Bundle, backend: GraphFormat) -> None:
         place = [str(self.store.resolve()), bundle.name, str(bundle.version), backend]
@@ -89,6 +131,10 @@ class Trial:
                 f"loading crashes, or takes more than {self.memory_bytes // _MIB} MiB of memory or "
                 f"{self.seconds:g} s of CPU time"
             )
+
+
+def _name(bundle: Bundle, backend: GraphFormat) -> str:
+    return f"trial-{bundle.digest}-{backend}"
 
 
 def main(arguments: list[str]) -> int:

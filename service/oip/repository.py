@@ -15,7 +15,7 @@ from service.api.handler import read_plain_body
 from service.api.openapi import OIP_ERRORS
 from service.api.schemas import RepositoryEntry
 from service.artifact.manifest import NetworkName
-from service.codecs.request_body import parse_json_object
+from service.codecs.json_objects import parse_json_object
 from service.codecs.responses import JSON
 from service.errors import InvalidInputError, Violation
 from service.inference.snapshot import VersionState

@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from service.artifact import NetworkSpec, TensorSpec
 from service.artifact.tensor_files import Floats
 from service.codecs.image_batches import read_numbers
-from service.codecs.request_body import JSON_WEIGHT, parse_json_object
+from service.codecs.json_objects import parse_json_object
+from service.codecs.request_body import JSON_WEIGHT
 from service.codecs.responses import to_json_parts
 from service.errors import InvalidInputError, MalformedInputError, Violation
 from service.http.limits import Limits

@@ -95,6 +95,17 @@ export class Api {
     return this.#fetch(this.locate(call), { method: "POST", headers, body });
   }
 
+  /**
+   * Send a file as the body; the service finds out its format.
+   * @param {Call} call
+   * @param {Blob} file
+   * @returns {Promise<any>} the JSON answer
+   */
+  async sendFile(call, file) {
+    const headers = { ...this.#headers(), Accept: "application/json", "Content-Type": "image/png" };
+    return (await this.#fetch(this.locate(call), { method: "POST", headers, body: file })).json();
+  }
+
   /** @returns {Record<string, string>} */
   #headers() {
     return this.key ? { Authorization: `Bearer ${this.key}` } : {};

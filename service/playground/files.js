@@ -1,73 +1,58 @@
-/** A file of any size and kind that the browser reads, brought to what a model works on. */
+/**
+ * A picture file of any size and kind as the model's input. The service converts it, so that the
+ * page gives the results that any other client gets.
+ *
+ * @typedef {import("./session.js").Session} Session
+ */
 
-import { hasLightBorder } from "./pixels.js";
-import { fromRgba } from "./png.js";
+import { ApiError } from "./api.js";
 
-const MOST = 1024; // pixels a side that are looked at; models see far fewer
-
-/** @typedef {import("./api.js").Model["image"]} ImageSpec */
+const UNSUPPORTED = 415;
 
 /**
- * Do as the service does with files: transparency, turning dark into light, and last the size.
+ * @typedef {Object} Fitted
+ * @property {string} png base64, of the model's size
+ * @property {number} padding share of the picture that is padding, 0 to 1
+ */
+
+/**
+ * @param {Session} session
  * @param {Blob} file
- * @param {ImageSpec} spec the model's size, colours, background and rule for other sizes
  * @param {string} invert "true", "false", or "auto": where the border is light
- * @returns {Promise<import("./png.js").Pixels>}
+ * @returns {Promise<Fitted>}
  */
-export async function fitFile(file, spec, invert) {
-  const picture = flatten(await open(file), spec);
-  const { width, height } = picture.canvas;
-  const isLight = () => hasLightBorder(fromRgba(picture.getImageData(0, 0, width, height), 1));
-  if (invert === "true" || (invert === "auto" && isLight())) turn(picture);
-  const fitted = makePage(spec.width, spec.height, spec);
-  fitted.imageSmoothingQuality = "high";
-  fitted.drawImage(picture.canvas, ...findPlace(picture.canvas, spec));
-  return fromRgba(fitted.getImageData(0, 0, spec.width, spec.height), spec.channels);
-}
-
-/** @param {Blob} file */
-async function open(file) {
+export async function fitFile(session, file, invert) {
+  let png;
   try {
-    return await createImageBitmap(file);
-  } catch {
-    throw new Error("This file is no picture that the browser can read.");
+    png = await preprocess(session, file, invert);
+  } catch (error) {
+    if (!(error instanceof ApiError && error.status === UNSUPPORTED)) throw error;
+    png = await preprocess(session, await convert(file, error), invert); // a format that the browser knows
   }
+  return { png, padding: await measurePadding(file, session.model.image) };
 }
 
-/** @param {ImageBitmap} bitmap @param {ImageSpec} spec @returns a canvas with it on the background */
-function flatten(bitmap, spec) {
-  const scale = Math.min(1, MOST / Math.max(bitmap.width, bitmap.height));
-  const page = makePage(Math.ceil(bitmap.width * scale), Math.ceil(bitmap.height * scale), spec);
-  page.drawImage(bitmap, 0, 0, page.canvas.width, page.canvas.height);
-  return page;
+/** @param {Session} session @param {Blob} file @param {string} invert */
+async function preprocess(session, file, invert) {
+  const { images } = await session.api.sendFile(session.call("preprocess", { invert }), file);
+  return images[0];
 }
 
-/** Turn dark into light. @param {OffscreenCanvasRenderingContext2D} page */
-function turn(page) {
-  page.globalCompositeOperation = "difference";
-  page.fillStyle = "white";
-  page.fillRect(0, 0, page.canvas.width, page.canvas.height);
+/** @param {Blob} file @param {Error} refusal what the service says of it @returns {Promise<Blob>} as PNG */
+async function convert(file, refusal) {
+  const bitmap = await createImageBitmap(file).catch(() => {
+    throw refusal;
+  });
+  const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
+  canvas.getContext("2d")?.drawImage(bitmap, 0, 0);
+  return canvas.convertToBlob({ type: "image/png" });
 }
 
-/** @param {number} width @param {number} height @param {ImageSpec} spec */
-function makePage(width, height, { background }) {
-  const canvas = new OffscreenCanvas(width, height);
-  const pen = /** @type {OffscreenCanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: true }));
-  const [red, green, blue] = [0, 1, 2].map((channel) => 255 * background[channel % background.length]);
-  pen.fillStyle = `rgb(${red} ${green} ${blue})`;
-  pen.fillRect(0, 0, width, height);
-  return pen;
-}
-
-/**
- * @param {{width: number, height: number}} bitmap
- * @param {ImageSpec} spec
- * @returns {[number, number, number, number]} left, top, width and height of the whole picture
- */
-function findPlace(bitmap, spec) {
-  if (spec.resize === "stretch") return [0, 0, spec.width, spec.height];
-  const scales = [spec.width / bitmap.width, spec.height / bitmap.height];
-  const scale = spec.resize === "crop" ? Math.max(...scales) : Math.min(...scales);
-  const [width, height] = [bitmap.width * scale, bitmap.height * scale];
-  return [(spec.width - width) / 2, (spec.height - height) / 2, width, height];
+/** @param {Blob} file @param {import("./api.js").Model["image"]} spec @returns {Promise<number>} */
+async function measurePadding(file, spec) {
+  if (spec.resize !== "pad") return 0;
+  const bitmap = await createImageBitmap(file).catch(() => null);
+  if (!bitmap) return 0;
+  const shapes = [bitmap.width / bitmap.height, spec.width / spec.height];
+  return 1 - Math.min(...shapes) / Math.max(...shapes);
 }

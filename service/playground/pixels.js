@@ -60,16 +60,3 @@ export function mapError(before, after) {
   }
   return new ImageData(rgba, width, height);
 }
-
-/** @param {Pixels} pixels @returns {boolean} whether the border's mean is over one half */
-export function hasLightBorder({ channels, height, width, data }) {
-  let sum = 0;
-  let count = 0;
-  for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) {
-      if (y > 0 && y < height - 1 && x > 0 && x < width - 1) continue;
-      for (let c = 0; c < channels; c++, count++) sum += data[channels * (y * width + x) + c];
-    }
-  }
-  return sum > 127.5 * count;
-}

@@ -25,6 +25,8 @@ export class Session extends EventTarget {
   #ends = [null, null];
   /** Whether the image is the visitor's own, and not a sample of the model. */
   isOwn = false;
+  /** Share of the image that is padding, 0 to 1. */
+  padding = 0;
   space = "autoencoder";
 
   /** @param {Api} api */
@@ -99,10 +101,11 @@ export class Session extends EventTarget {
     this.#tell("space");
   }
 
-  /** @param {string} png base64, of the model's size @param {boolean} isOwn */
-  setImage(png, isOwn) {
+  /** @param {string} png base64, of the model's size @param {boolean} isOwn @param {number} padding */
+  setImage(png, isOwn, padding = 0) {
     this.#image = png;
     this.isOwn = isOwn;
+    this.padding = padding;
     this.#tell("image");
   }
 

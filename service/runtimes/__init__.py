@@ -15,8 +15,16 @@ from service.runtimes.devices import Device, DeviceChoice
 __all__ = ["Device", "DeviceChoice", "Floats", "Network", "Runtime", "open_runtime"]
 
 
-def open_runtime(backend: GraphFormat, threads: int, device: DeviceChoice = "cpu") -> Runtime:
+def open_runtime(
+    backend: GraphFormat, threads: int, device: DeviceChoice = "cpu", run_seconds: float = 0.0
+) -> Runtime:
     """Import a backend and return it with `threads` threads per run.
+
+    Args:
+        backend: The backend.
+        threads: Threads of one run.
+        device: The device.
+        run_seconds: Longest duration of a run, where the backend can interrupt it; 0 for no limit.
 
     Raises:
         DeviceError: the device is not available.
@@ -28,5 +36,5 @@ def open_runtime(backend: GraphFormat, threads: int, device: DeviceChoice = "cpu
         raise MissingExtraError(
             f"the {backend} backend needs {error.name}: pip install 'latentd[{backend}]'"
         ) from error
-    runtime: Runtime = module.RUNTIME(threads, device)
+    runtime: Runtime = module.RUNTIME(threads, device, run_seconds)
     return runtime

@@ -22,6 +22,7 @@ class Network(Protocol):
 
         Raises:
             InferenceError: the backend failed.
+            DeadlineExceededError: the run took longer than the limit, and was interrupted.
         """
 
 

@@ -12,9 +12,10 @@ from service.artifact import NetworkSpec
 from service.artifact.manifest import GraphFormat
 from service.artifact.onnx_validation import validate_graph
 from service.artifact.tensor_files import Floats
-from service.errors import ArtifactError, DeviceError, InferenceError
+from service.errors import ArtifactError, DeadlineExceededError, DeviceError, InferenceError
 from service.runtimes.base import Runtime
 from service.runtimes.devices import Device, DeviceChoice, choose_device
+from service.runtimes.run_limit import RunLimit
 
 _LOG_FATAL = 4
 """ONNX Runtime writes to standard error itself, where a full pipe would block the thread. The same
@@ -36,16 +37,26 @@ _INSTALL = "pip install 'latentd[gpu]' && pip install --force-reinstall --no-dep
 class OnnxNetwork:
     """An ONNX Runtime session; `run` is thread-safe."""
 
-    def __init__(self, session: Any) -> None:  # noqa: ANN401 - onnxruntime has no types
+    def __init__(self, session: Any, limit: RunLimit) -> None:  # noqa: ANN401 - onnxruntime has no types
         self._session = session
+        self._limit = limit
         self._input = session.get_inputs()[0].name
         self._outputs = [output.name for output in session.get_outputs()]
 
     def run(self, batch: Floats) -> list[Floats]:
         """See `service.runtimes.base.Network.run`."""
+        options = onnxruntime.RunOptions()
         try:
-            outputs: list[Floats] = self._session.run(self._outputs, {self._input: batch})
+            with self._limit.watching(options):
+                outputs: list[Floats] = self._session.run(
+                    self._outputs, {self._input: batch}, options
+                )
         except Exception as error:  # exceptions of onnxruntime share no base class
+            if options.terminate:
+                raise DeadlineExceededError(
+                    f"The run of a network takes more than {self._limit.seconds:g} seconds "
+                    "(setting LATENTD_RUN_SECONDS)."
+                ) from error
             raise InferenceError("ONNX Runtime failed to run the network") from error
         return outputs
 
@@ -56,7 +67,10 @@ class OnnxRuntime:
     format: GraphFormat = "onnx"
     platform: str = "onnxruntime_onnx"
 
-    def __init__(self, threads: int, device: DeviceChoice = "cpu") -> None:
+    def __init__(
+        self, threads: int, device: DeviceChoice = "cpu", run_seconds: float = 0.0
+    ) -> None:
+        self._limit = RunLimit(run_seconds)
         self.device: Device = choose_device(device, _find_problem)
         if self.device == "cuda":
             onnxruntime.preload_dlls()  # the CUDA libraries that the extra installs
@@ -82,7 +96,7 @@ class OnnxRuntime:
             # ONNX Runtime falls back to the CPU without an error.
             raise DeviceError(f"ONNX Runtime cannot load its CUDA libraries: {_INSTALL}")
         _check_tensors(session, spec)
-        return OnnxNetwork(session)
+        return OnnxNetwork(session, self._limit)
 
 
 def _find_problem() -> str:

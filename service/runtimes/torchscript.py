@@ -47,8 +47,13 @@ class TorchScriptRuntime:
     format: GraphFormat = "torchscript"
     platform: str = "pytorch_libtorch"
 
-    def __init__(self, threads: int, device: DeviceChoice = "cpu") -> None:
-        """Set the thread count of torch, and on CUDA full float32 precision."""
+    def __init__(
+        self, threads: int, device: DeviceChoice = "cpu", _run_seconds: float = 0.0
+    ) -> None:
+        """Set the thread count of torch, and on CUDA full float32 precision.
+
+        A run has no time limit: torch cannot interrupt it.
+        """
         self.device: Device = choose_device(device, _find_problem)
         torch.set_num_threads(threads)
         torch.backends.cudnn.allow_tf32 = False

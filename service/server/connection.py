@@ -18,6 +18,7 @@ from service.api.engine import Lifecycle
 from service.http.access_log import log_rejection
 from service.http.problems import REJECTION, describe_status
 from service.http.request_context import WAIT_UNTIL_WRITTEN
+from service.server.connection_limit import ConnectionLimit
 from service.server.rejections import find_request_id, write_rejection
 from service.server.request_head import (
     HEAD_BYTES,
@@ -59,10 +60,17 @@ class Timeouts:
 class Config(uvicorn.Config):
     """uvicorn's configuration and the timeouts of connections."""
 
-    def __init__(self, application: Any, timeouts: Timeouts, **options: Any) -> None:  # noqa: ANN401 - as uvicorn
+    def __init__(
+        self,
+        application: Any,  # noqa: ANN401 - as uvicorn
+        timeouts: Timeouts,
+        connection_limit: ConnectionLimit | None = None,
+        **options: Any,  # noqa: ANN401 - as uvicorn
+    ) -> None:
         """Configure connections with limits, and no WebSockets; `options` are uvicorn's."""
         super().__init__(application, http=BoundedProtocol, ws="none", access_log=False, **options)
         self.timeouts = timeouts
+        self.connection_limit = connection_limit or ConnectionLimit(math.inf)
 
     def configure_logging(self) -> None:
         """Configure uvicorn's loggers, without its access log, which would show queries.
@@ -85,6 +93,9 @@ class BoundedProtocol(ConnectionProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._timeouts = config.timeouts
+        self._connection_limit = config.connection_limit
+        self._address: str | None = None
+        """The address for which the connection counts."""
         self._lifecycle: Lifecycle = app_state.setdefault("lifecycle", Lifecycle())
         self._head_start = self.loop.time()
         self._deadline = self._head_start + config.timeouts.header_seconds
@@ -100,6 +111,28 @@ class BoundedProtocol(ConnectionProtocol):
         self._error: RejectedError | None = None
         self._is_rejected = self._is_probed = False
         self._is_stopping = False
+
+    # asyncio passes its transports; uvicorn narrows the type as well.
+    def connection_made(self, transport: Any) -> None:  # noqa: ANN401
+        """Start a connection, unless its client has too many; then respond with 429 and close."""
+        super().connection_made(transport)
+        address = self.client[0] if self.client else ""
+        if self._connection_limit.add(address):
+            self._address = address
+            return
+        limit = self._connection_limit.max_per_client
+        detail = (
+            f"Expected at most {limit} open connections of one client "
+            "(setting LATENTD_MAX_CLIENT_CONNECTIONS)."
+        )
+        self._reject(RejectedError(HTTPStatus.TOO_MANY_REQUESTS, detail))
+        transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End a connection."""
+        if self._address is not None:
+            self._connection_limit.remove(self._address)
+        super().connection_lost(exc)
 
     def check(self, now: float) -> None:
         """Close the connection of a client that exceeds a timeout; `now` is the loop's time."""

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from service.observability.logs import build_logging_config
 from service.server.connection import Config, Timeouts
+from service.server.connection_limit import ConnectionLimit, find_default_limit
 from service.server.draining_server import Server
 from service.server.uvicorn_internals import STARTUP_FAILURE
 from service.server.workers import Supervisor
@@ -65,6 +66,9 @@ def _configure(settings: Settings, application: FastAPI | str) -> Config:
     return Config(
         application,
         Timeouts(settings.header_seconds, settings.body_seconds, settings.drain_seconds),
+        ConnectionLimit(
+            settings.max_client_connections or find_default_limit(), settings.forwarded_allow_ips
+        ),
         factory=isinstance(application, str),
         workers=settings.workers,
         log_config=build_logging_config(settings.log_level, settings.log_format),

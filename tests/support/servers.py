@@ -15,6 +15,7 @@ from service.app import build_registry, create_app
 from service.artifact.manifest import GraphFormat
 from service.runtimes import Runtime
 from service.server.connection import Config, Timeouts
+from service.server.connection_limit import ConnectionLimit
 from service.server.draining_server import Server
 from service.settings import Settings
 from tests.support.fakes import open_fake_backend
@@ -25,10 +26,12 @@ TLS = ssl.create_default_context()
 
 
 @contextlib.contextmanager
-def run_server(app: FastAPI, timeouts: Timeouts = DEFAULT_TIMEOUTS) -> Iterator[str]:
+def run_server(
+    app: FastAPI, timeouts: Timeouts = DEFAULT_TIMEOUTS, limit: ConnectionLimit | None = None
+) -> Iterator[str]:
     """Serve an application on the loopback interface; yield its base URL."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = Server(Config(app, timeouts, log_config=None))
+    server = Server(Config(app, timeouts, limit, log_config=None))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

@@ -1,7 +1,7 @@
 """Console output and exit statuses of the commands."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from service.artifact import Bundle, Metric, Store
 from service.errors import LatentdError
@@ -31,6 +31,13 @@ def print_metrics(metrics: Mapping[str, Metric]) -> None:
     width = max(len(name) for name in metrics)
     for name, metric in metrics.items():
         print(f"  {name:{width}}  {metric.value:10.5g}  {metric.unit}")
+
+
+def print_verdict(sentences: Sequence[str]) -> None:
+    """Print the verdict of a training."""
+    print("\nresult:")
+    for sentence in sentences:
+        print(f"  {sentence}")
 
 
 def print_bundle(bundle: Bundle, store: Store) -> None:

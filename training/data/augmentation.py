@@ -8,28 +8,32 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def augment(images: Tensor, shift: int, generator: torch.Generator, *, flip: bool) -> Tensor:
+def augment(
+    images: Tensor, shift: int, generator: torch.Generator, *, flip: bool, edge: bool = False
+) -> Tensor:
     """Translate each image by a random offset, and mirror it with probability 0.5.
 
     Args:
         images: (N, C, H, W).
-        shift: Maximum offset along each axis, in pixels; vacated pixels are 0.
+        shift: Maximum offset along each axis, in pixels.
         generator: Source of all randomness.
         flip: Whether to mirror horizontally.
+        edge: Whether vacated pixels repeat the border; otherwise they are 0.
 
     Returns:
         (N, C, H, W).
     """
-    shifted = _translate(images, shift, generator) if shift else images
+    mode = "replicate" if edge else "constant"
+    shifted = _translate(images, shift, generator, mode) if shift else images
     if not flip:
         return shifted
     mirrored = torch.rand(len(images), 1, 1, 1, generator=generator, device=images.device) < 0.5  # noqa: PLR2004 - half
     return torch.where(mirrored, shifted.flip(3), shifted)
 
 
-def _translate(images: Tensor, shift: int, generator: torch.Generator) -> Tensor:
+def _translate(images: Tensor, shift: int, generator: torch.Generator, mode: str) -> Tensor:
     count, _, height, width = images.shape
-    padded = functional.pad(images, (shift,) * 4)
+    padded = functional.pad(images, (shift,) * 4, mode=mode)
     offsets = torch.randint(
         2 * shift + 1, (count, 2), generator=generator, device=images.device
     )  # (N, 2), from the corner of the padded image

@@ -13,6 +13,8 @@ from sklearn.model_selection import train_test_split
 
 from service.artifact import ImageSpec
 from training.data.folders import read_folder
+from training.data.sources.hugging_face import HUB_PREFIX
+from training.data.sources.names import get_suffix
 from training.data.splits import LabelledImages, Splits, hold_out
 from training.data.torchvision_operators import declare_missing_operators
 from training.errors import DataError
@@ -49,7 +51,7 @@ def read_data(recipe: Recipe, root: Path, scratch: Path) -> Splits:
     """
     name = recipe.data.dataset
     if name not in _DATASETS:
-        return read_folder(Path(name), recipe.data, recipe.seed, scratch)
+        return read_folder(name, recipe.data, recipe.seed, scratch)
     train, test, classes = _DATASETS[name](root)
     kept, held = hold_out(
         len(train), train.labels, recipe.data.validation_fraction, recipe.seed, "validation"
@@ -62,6 +64,19 @@ def read_data(recipe: Recipe, root: Path, scratch: Path) -> Splits:
 def list_datasets() -> list[str]:
     """Return the names of the built-in data sets, sorted."""
     return sorted(_DATASETS)
+
+
+def is_path(dataset: str) -> bool:
+    """Return whether a data set's name is the path of a file or folder."""
+    return dataset not in _DATASETS and not dataset.startswith(HUB_PREFIX)
+
+
+def name_dataset(dataset: str) -> str:
+    """Return the name of a data set without its path and suffix."""
+    if not is_path(dataset):
+        return dataset.rpartition("/")[2].removeprefix(HUB_PREFIX)
+    path = Path(dataset).resolve()
+    return path.name if path.is_dir() else path.name.removesuffix(get_suffix(path.name))
 
 
 def _read_fashion_mnist(root: Path) -> tuple[LabelledImages, LabelledImages, tuple[str, ...]]:

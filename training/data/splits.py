@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
 from service.artifact import ImageSpec
-from training.errors import DataError
 from training.randomness import derive_seed32
 
 Pixels: TypeAlias = NDArray[np.uint8]
 Labels: TypeAlias = NDArray[np.int64]
 
 MIN_IMAGES = 20
-MIN_IMAGES_PER_CLASS = 5
+_MIN_TO_HOLD_OUT = 3
+"""A class with fewer images is in the training split only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,16 @@ class LabelledImages:
 
 
 @dataclass(frozen=True, slots=True)
+class Defects:
+    """Test images of kinds that are not in the training images, to detect (MVTec's layout)."""
+
+    pixels: Pixels
+    """(N, C, H, W)."""
+    kinds: tuple[str, ...]
+    """The kind of defect of each image."""
+
+
+@dataclass(frozen=True, slots=True)
 class Splits:
     """A data set split into three parts. Only `evaluation` reads `test`."""
 
@@ -53,7 +63,8 @@ class Splits:
     validation: LabelledImages
     test: LabelledImages
     notes: tuple[str, ...] = ()
-    """Warnings for the user, one line each."""
+    """The summary of what was read, one line each."""
+    defects: Defects | None = None
 
     def count(self) -> dict[str, int]:
         """Return the number of images in each split."""
@@ -83,34 +94,26 @@ def hold_out(
     Args:
         count: Number of images.
         labels: (count,) to stratify by, or None.
-        fraction: Share to hold out, (0, 0.5]; at least one image per class is held out.
+        fraction: Share to hold out, (0, 0.5]; at least one image of each class that has three.
         seed: The recipe's seed.
         purpose: Name of the held-out part, which makes two splits independent.
 
     Returns:
         The kept and the held-out indices, each in ascending order.
     """
-    classes = 1 if labels is None else len(np.unique(labels))
-    kept, held = train_test_split(
-        np.arange(count),
-        test_size=max(round(fraction * count), classes),
-        stratify=labels,
+    candidates = np.arange(count)
+    if labels is not None:
+        _, members, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+        candidates = np.flatnonzero(sizes[members] >= _MIN_TO_HOLD_OUT)
+    if not len(candidates):  # only tiny classes: a class may then be missing from a split
+        candidates, labels = np.arange(count), None
+    known = None if labels is None else labels[candidates]
+    classes = 1 if known is None else len(np.unique(known))
+    _, held = train_test_split(
+        candidates,
+        test_size=max(round(fraction * len(candidates)), classes),
+        stratify=known,
         random_state=derive_seed32(seed, "split", purpose),
     )
-    return np.sort(kept), np.sort(held)
-
-
-def check_count(count: int, labels: Labels | None) -> None:
-    """Reject a data set that is too small to split.
-
-    Raises:
-        DataError: the data set or one of its classes has too few images.
-    """
-    if count < MIN_IMAGES:
-        raise DataError(f"Expected at least {MIN_IMAGES} images, got {count}")
-    smallest = count if labels is None else int(np.unique(labels, return_counts=True)[1].min())
-    if smallest < MIN_IMAGES_PER_CLASS:
-        raise DataError(
-            f"Expected at least {MIN_IMAGES_PER_CLASS} training images per class, "
-            f"got a class with {smallest}"
-        )
+    held = np.sort(held)
+    return np.setdiff1d(np.arange(count), held), held

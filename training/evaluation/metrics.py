@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from service.artifact import Metric
+from training.baseline.similarity import mean_of, measure_similarity
 from training.data.splits import LabelledImages
 from training.evaluation.robustness import (
     Corruption,
@@ -17,8 +18,8 @@ from training.evaluation.robustness import (
 from training.fitting.examples import Examples
 from training.fitting.losses import Likelihood, measure_bound
 from training.fitting.network_set import NetworkSet
-from training.networks.autoencoders import VariationalAutoencoder
-from training.networks.classifiers import Classifier
+from training.networks.autoencoders import Autoencoder, VariationalAutoencoder
+from training.networks.classifiers import Classifier, ImageClassifier
 from training.randomness import make_generator
 from training.recipe.schema import Recipe
 
@@ -43,6 +44,7 @@ def evaluate_networks(
     """Measure every network on the test images, with seeded noise.
 
     - `reconstruction_mse`, `vae_mse`, `denoise_mse_FACTOR`: mean squared error per pixel.
+    - `reconstruction_ssim`, `vae_ssim`: structural similarity, at most 1.
     - `occluded_mse`, `noisy_mse_1.0`: MSE of the plain autoencoder against the clean image, for
       inputs with a black square (side: a quarter of the image's shorter side) at a random position,
       or with clipped noise of N(0, 1).
@@ -52,7 +54,10 @@ def evaluate_networks(
     """
     images = Examples.from_images(test, device)
     errors = measure_errors(networks.autoencoder, images)
-    values = {"reconstruction_mse": (errors.mean(), "mse")}
+    values = {
+        "reconstruction_mse": (errors.mean(), "mse"),
+        "reconstruction_ssim": (_measure_similarity(networks.autoencoder, images), "ssim"),
+    }
     for name, corruption in _list_corruptions(test).items():
         generator = make_generator(device, recipe.seed, "evaluate", name)
         corrupted = measure_errors(networks.autoencoder, images, corruption, generator)
@@ -71,6 +76,7 @@ def evaluate_networks(
         generator = make_generator(device, recipe.seed, "evaluate", "bound")
         elbo, divergence = _measure_bound(networks.vae, images, recipe.vae.likelihood, generator)
         values["vae_mse"] = (vae_errors.mean(), "mse")
+        values["vae_ssim"] = (_measure_similarity(networks.vae, images), "ssim")
         values["vae_elbo"] = (elbo, "nats per image")
         values["vae_kl"] = (divergence, "nats per image")
     metrics = {
@@ -91,7 +97,12 @@ def _list_corruptions(test: LabelledImages) -> dict[str, Corruption]:
     return {"occluded_mse": occlusion_corruption(side), "noisy_mse_1.0": noise_corruption(1.0)}
 
 
-def _measure_accuracy(classifier: Classifier, images: Examples) -> float:
+def _measure_similarity(network: Autoencoder | VariationalAutoencoder, images: Examples) -> float:
+    """Return the mean structural similarity of images and reconstructions."""
+    return mean_of([measure_similarity(network(batch), batch) for batch, _ in images.batches()])
+
+
+def _measure_accuracy(classifier: Classifier | ImageClassifier, images: Examples) -> float:
     """Return the accuracy in percent."""
     correct = sum(
         int((classifier(batch).argmax(dim=1) == labels).sum())

@@ -11,8 +11,10 @@ from service.artifact.maps import LatentMap
 from training.data.splits import Splits
 from training.evaluation.metrics import Evaluation
 from training.evaluation.robustness import Robustness
+from training.evaluation.verdict import describe_verdict
 from training.fitting.network_set import NetworkSet
 from training.fitting.run_folders import Run
+from training.networks.residual import is_plain
 from training.recipe.schema import Recipe
 from training.sampling.samplers import FittedSampler
 from training.sampling.source_quality import Quality
@@ -37,6 +39,18 @@ class TrainedRun:
     """Sample quality of each source; empty without a judge."""
     imported: dict[str, object] | None = None
     """Where imported networks come from, in place of a recipe; None for trained networks."""
+
+    def describe_verdict(self) -> list[str]:
+        """Return the comparison with the baseline in plain words; empty for imported networks."""
+        if "pca_mse" not in self.evaluation.metrics:
+            return []
+        recipe = self.recipe
+        return describe_verdict(
+            self.evaluation.metrics,
+            recipe,
+            len(self.splits.train),
+            is_pca=is_plain(self.networks.autoencoder.decoder),
+        )
 
     def describe_provenance(self) -> Provenance:
         """Return the information needed to repeat the run."""

@@ -3,6 +3,7 @@
 They contain tensors and plain numbers only; reading one executes no code.
 """
 
+import io
 import pickle
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from training.errors import RunError
-from training.files import replace_file, replace_json
+from training.files import replace_bytes, replace_json
 
 Weights: TypeAlias = dict[str, Tensor]
 
@@ -37,10 +38,12 @@ class Progress:
 
     history: list[Epoch] = field(default_factory=list)
     best_epoch: int = 0
-    """The epoch, from 1, with the lowest validation loss; 0 before the first."""
+    """The epoch, from 1, with the lowest validation loss; 0 before the first, and for the start."""
     best: Weights = field(default_factory=dict)
     """The weights after that epoch, on the CPU."""
     finished: bool = False
+    start_loss: float = float("inf")
+    """The validation loss before the first epoch, if the start is a candidate; else infinite."""
 
     @property
     def epoch(self) -> int:
@@ -49,9 +52,9 @@ class Progress:
 
     @property
     def best_loss(self) -> float:
-        """The lowest validation loss; infinite before the first epoch."""
+        """The lowest validation loss."""
         if not self.best_epoch:
-            return float("inf")
+            return self.start_loss
         return self.history[self.best_epoch - 1].validation_loss
 
     def describe(self) -> str:
@@ -73,6 +76,7 @@ def write_checkpoint(
         "best_epoch": progress.best_epoch,
         "best": progress.best,
         "finished": progress.finished,
+        "start_loss": progress.start_loss,
         "network": network,
         "optimizer": optimizer,
     }
@@ -97,6 +101,7 @@ def read_checkpoint(
             state["best_epoch"],
             {name: weights.cpu() for name, weights in state["best"].items()},
             state["finished"],
+            state.get("start_loss", float("inf")),
         )
         return progress, state["network"], state["optimizer"]
     except (KeyError, TypeError) as error:
@@ -105,7 +110,10 @@ def read_checkpoint(
 
 def write_state(folder: Path, state: dict[str, Any]) -> None:
     """Replace a folder's checkpoint atomically. `state["finished"]` must be a bool."""
-    replace_file(folder / CHECKPOINT_FILE, lambda path: torch.save(state, path))
+    # Through memory: torch reports a full disk without its cause.
+    stream = io.BytesIO()
+    torch.save(state, stream)
+    replace_bytes(folder / CHECKPOINT_FILE, stream.getvalue())
 
 
 def read_state(folder: Path, device: torch.device) -> dict[str, Any] | None:

@@ -7,21 +7,28 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from training.errors import TrainingError
-from training.fitting.checkpoints import Epoch, Progress, read_checkpoint, write_checkpoint
+from training.fitting.checkpoints import (
+    Epoch,
+    Progress,
+    Weights,
+    read_checkpoint,
+    write_checkpoint,
+)
 from training.fitting.examples import Examples, split_batches
 from training.fitting.losses import Loss
 from training.fitting.optimizers import autocast, make_optimizer, update_learning_rate
+from training.fitting.time_bar import LOG_INTERVAL, TimeBar
 from training.randomness import make_generator, seeded_globally
 from training.recipe.schema import FitRecipe
 
-_LOG_INTERVAL = 30.0  # seconds between updates of a progress bar that is written to a file
+AnyBar: TypeAlias = "tqdm[Any] | TimeBar"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,10 @@ class FitJob:
     device: torch.device
     on_epoch: Callable[[int, float], None] | None = None
     """Called after each epoch with its number, from 1, and its validation loss; may raise."""
+    keeps_start: bool = False
+    """Whether the weights before the first epoch are a candidate: the network starts at PCA."""
+    bar: TimeBar | None = None
+    """The bar of the whole training; None: one of this network alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +75,12 @@ def fit(network: nn.Module, job: FitJob, training: Examples, validation: Example
     network.to(job.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = make_optimizer(network, job.recipe)
     progress = _resume(network, optimizer, job)
+    if job.keeps_start and not progress.best:
+        progress.start_loss = measure_loss(network, job, validation)
+        progress.best = _copy_weights(network)
     state = _State(network, optimizer, progress)
     epochs = 0 if progress.finished else job.recipe.epochs
-    with open_progress_bar(job.name, job.recipe, len(training), progress.epoch, epochs) as bar:
+    with _open_bar(job, len(training), progress.epoch, epochs) as bar:
         while not progress.finished:
             with _explain_memory_error(job):
                 epoch = _run_epoch(state, job, training, validation, bar)
@@ -81,6 +95,12 @@ def fit(network: nn.Module, job: FitJob, training: Examples, validation: Example
     return progress
 
 
+def _open_bar(job: FitJob, examples: int, epoch: int, epochs: int) -> AnyBar:
+    if job.bar is not None:
+        return job.bar.enter(job.name, epoch / job.recipe.epochs)
+    return open_progress_bar(job.name, job.recipe, examples, epoch, epochs)
+
+
 def _resume(network: nn.Module, optimizer: torch.optim.Optimizer, job: FitJob) -> Progress:
     checkpoint = read_checkpoint(job.folder, job.device)
     if checkpoint is None:
@@ -92,12 +112,12 @@ def _resume(network: nn.Module, optimizer: torch.optim.Optimizer, job: FitJob) -
 
 
 def _run_epoch(
-    state: _State, job: FitJob, training: Examples, validation: Examples, bar: "tqdm[Any]"
+    state: _State, job: FitJob, training: Examples, validation: Examples, bar: AnyBar
 ) -> Epoch:
     """Train for one epoch and measure the validation loss."""
     network, optimizer, number = state.network, state.optimizer, state.progress.epoch
     generator = make_generator(job.device, job.seed, job.name, "epoch", number)
-    order = torch.randperm(len(training), generator=generator, device=job.device)
+    order = _draw_order(len(training), job.recipe.epoch_images, generator, job.device)
     batches = split_batches(order, job.recipe.batch_size)
     steps = job.recipe.epochs * len(batches)
     started, total, rate = time.perf_counter(), 0.0, 0.0
@@ -115,7 +135,18 @@ def _run_epoch(
             bar.update()
     validation_loss = measure_loss(network, job, validation)
     seconds = round(time.perf_counter() - started, 2)
-    return Epoch(total / len(training), validation_loss, rate, seconds)
+    return Epoch(total / len(order), validation_loss, rate, seconds)
+
+
+def _draw_order(
+    count: int, images: int | None, generator: torch.Generator, device: torch.device
+) -> Tensor:
+    """Return the indices of an epoch: one random pass, or the first `images` of repeated passes."""
+    passes = [
+        torch.randperm(count, generator=generator, device=device)
+        for _ in range(-(-(images or count) // count))
+    ]
+    return torch.cat(passes)[:images] if images else passes[0]
 
 
 def _l1_penalty(network: nn.Module, factor: float) -> Tensor | float:
@@ -167,14 +198,15 @@ def _record(epoch: Epoch, state: _State, job: FitJob) -> None:
     progress.history.append(epoch)
     if is_best:
         progress.best_epoch = progress.epoch
-        progress.best = {
-            name: weights.detach().cpu().clone()
-            for name, weights in state.network.state_dict().items()
-        }
+        progress.best = _copy_weights(state.network)
     epochs_without_improvement = progress.epoch - progress.best_epoch
     progress.finished = (
         progress.epoch >= job.recipe.epochs or epochs_without_improvement >= job.recipe.patience
     )
+
+
+def _copy_weights(network: nn.Module) -> Weights:
+    return {name: part.detach().cpu().clone() for name, part in network.state_dict().items()}
 
 
 def open_progress_bar(
@@ -189,7 +221,7 @@ def open_progress_bar(
         epoch: Completed epochs.
         epochs: All epochs.
     """
-    steps = math.ceil(examples / recipe.batch_size)
+    steps = math.ceil((recipe.epoch_images or examples) / recipe.batch_size)
     return tqdm(
         total=epochs * steps,
         initial=epoch * steps,
@@ -197,5 +229,5 @@ def open_progress_bar(
         desc=name,
         unit="step",
         leave=None,  # removes the bar below a search's bar
-        mininterval=0.2 if sys.stderr.isatty() else _LOG_INTERVAL,
+        mininterval=0.2 if sys.stderr.isatty() else LOG_INTERVAL,
     )

@@ -13,7 +13,9 @@ from torch.nn import functional
 
 from training.data.augmentation import augment
 from training.networks.autoencoders import Decoder, VariationalAutoencoder
-from training.networks.classifiers import Classifier, JudgeNetwork
+from training.networks.classifiers import Classifier, ImageClassifier, JudgeNetwork
+from training.networks.residual import ResidualDecoder
+from training.recipe.schema import AugmentedRecipe, DenoiserRecipe, VaeRecipe
 
 Likelihood: TypeAlias = Literal["bernoulli", "gaussian"]
 Loss: TypeAlias = Callable[[nn.Module, Tensor, Tensor | None, torch.Generator], Tensor]
@@ -28,54 +30,99 @@ def add_noise(images: Tensor, noise_factor: float | Tensor, generator: torch.Gen
     return (images + noise_factor * noise).clamp(0, 1)
 
 
-def reconstruction_loss(
-    network: nn.Module, images: Tensor, _labels: Tensor | None, _generator: torch.Generator
-) -> Tensor:
-    """Return the mean squared error per pixel between images and reconstructions."""
-    return functional.mse_loss(network(images), images)
+def reconstruction_loss(recipe: AugmentedRecipe) -> Loss:
+    """Return the mean squared error per pixel between images and reconstructions.
 
-
-def denoising_loss(noise_factors: tuple[float, ...]) -> Loss:
-    """Return the loss of a denoiser: MSE between clean images and outputs for noisy images.
-
-    Vincent et al., Extracting and Composing Robust Features with Denoising Autoencoders, 2008.
-    Each image receives a random one of `noise_factors`, so that one network covers all levels.
+    Images are augmented in training, as the recipe says.
     """
 
     def loss(
         network: nn.Module, images: Tensor, _labels: Tensor | None, generator: torch.Generator
     ) -> Tensor:
-        levels = torch.tensor(noise_factors, device=images.device)
-        indices = torch.randint(
-            len(levels), (len(images), 1, 1, 1), generator=generator, device=images.device
-        )
-        noisy = add_noise(images, levels[indices], generator)
-        return functional.mse_loss(network(noisy), images)
+        targets = _augment(network, images, recipe, generator)
+        return functional.mse_loss(network(targets), targets)
 
     return loss
 
 
-def classification_loss(
-    network: nn.Module, latents: Tensor, labels: Tensor | None, _generator: torch.Generator
-) -> Tensor:
-    """Return the cross-entropy, in nats, of a head's logits for latents (N, L)."""
-    if labels is None:
-        raise ValueError("classification_loss requires labels")
-    return functional.cross_entropy(network(latents), labels)
+def denoising_loss(recipe: DenoiserRecipe) -> Loss:
+    """Return the loss of a denoiser: MSE between clean images and outputs for noisy images.
+
+    Vincent et al., Extracting and Composing Robust Features with Denoising Autoencoders, 2008.
+    Each image receives a random one of the recipe's noise factors: one network covers all levels.
+    """
+
+    def loss(
+        network: nn.Module, images: Tensor, _labels: Tensor | None, generator: torch.Generator
+    ) -> Tensor:
+        targets = _augment(network, images, recipe, generator)
+        levels = torch.tensor(recipe.noise_factors, device=images.device)
+        indices = torch.randint(
+            len(levels), (len(images), 1, 1, 1), generator=generator, device=images.device
+        )
+        noisy = add_noise(targets, levels[indices], generator)
+        return functional.mse_loss(network(noisy), targets)
+
+    return loss
 
 
-def augmented_loss(shift: int, *, flip: bool) -> Loss:
-    """Return the cross-entropy, in nats, of a classifier of images, with training augmentation."""
+def classification_loss(weights: Tensor | None = None) -> Loss:
+    """Return the cross-entropy, in nats, of a head's logits for latents (N, L).
+
+    Args:
+        weights: (K,) weight of each class; None: all equal.
+    """
+
+    def loss(
+        network: nn.Module, latents: Tensor, labels: Tensor | None, _generator: torch.Generator
+    ) -> Tensor:
+        if labels is None:
+            raise ValueError("classification_loss requires labels")
+        return functional.cross_entropy(network(latents), labels, weights)
+
+    return loss
+
+
+def augmented_loss(
+    shift: int, *, flip: bool, edge: bool = False, weights: Tensor | None = None
+) -> Loss:
+    """Return the cross-entropy, in nats, of a classifier of images, with training augmentation.
+
+    Args:
+        shift: As in `augment`.
+        flip: As in `augment`.
+        edge: As in `augment`.
+        weights: (K,) weight of each class; None: all equal.
+    """
 
     def loss(
         network: nn.Module, images: Tensor, labels: Tensor | None, generator: torch.Generator
     ) -> Tensor:
-        if not isinstance(network, Classifier | JudgeNetwork) or labels is None:
+        kinds = Classifier | ImageClassifier | JudgeNetwork
+        if not isinstance(network, kinds) or labels is None:
             raise TypeError("augmented_loss requires a classifier of images, and labels")
-        inputs = augment(images, shift, generator, flip=flip) if network.training else images
-        return functional.cross_entropy(network.logits(inputs), labels)
+        inputs = images
+        if network.training:
+            inputs = augment(images, shift, generator, flip=flip, edge=edge)
+        return functional.cross_entropy(network.logits(inputs), labels, weights)
 
     return loss
+
+
+def weigh_classes(labels: Tensor) -> Tensor:
+    """Return the weights (K,) that give every class the same sum over labels (N,), mean 1."""
+    counts = torch.bincount(labels).float()
+    return len(labels) / (len(counts) * counts.clamp(min=1))
+
+
+def _augment(
+    network: nn.Module, images: Tensor, recipe: AugmentedRecipe, generator: torch.Generator
+) -> Tensor:
+    """Return images, augmented in training; without augmentation no random number is drawn."""
+    if not network.training:
+        return images
+    flip = recipe.flip is True
+    return augment(images, recipe.shift, generator, flip=flip, edge=True)
 
 
 class Bound(NamedTuple):
@@ -92,7 +139,7 @@ class Bound(NamedTuple):
         return self.log_likelihood - self.divergence
 
 
-def variational_loss(likelihood: Likelihood, beta: float) -> Loss:
+def variational_loss(recipe: VaeRecipe) -> Loss:
     """Return the loss of a VAE: the mean over images of beta * KL - log p(x | z), in nats.
 
     Kingma and Welling, Auto-Encoding Variational Bayes, 2014; beta as in Higgins et al., 2017.
@@ -103,8 +150,9 @@ def variational_loss(likelihood: Likelihood, beta: float) -> Loss:
     ) -> Tensor:
         if not isinstance(network, VariationalAutoencoder):
             raise TypeError("variational_loss requires a VariationalAutoencoder")
-        bound = measure_bound(network, images, likelihood, generator)
-        return (beta * bound.divergence - bound.log_likelihood).mean()
+        inputs = _augment(network, images, recipe, generator)
+        bound = measure_bound(network, inputs, recipe.likelihood, generator)
+        return (recipe.beta * bound.divergence - bound.log_likelihood).mean()
 
     return loss
 
@@ -137,7 +185,9 @@ def _divergence(means: Tensor, log_variances: Tensor) -> Tensor:
     return 0.5 * terms.sum(dim=1)
 
 
-def _bernoulli(decoder: Decoder, latents: Tensor, images: Tensor) -> Tensor:
+def _bernoulli(decoder: Decoder | ResidualDecoder, latents: Tensor, images: Tensor) -> Tensor:
+    if isinstance(decoder, ResidualDecoder):
+        raise TypeError("the Bernoulli likelihood requires a decoder with logits")
     # From logits, because the logarithm of a sigmoid that rounds to 0 or 1 is infinite.
     errors = functional.binary_cross_entropy_with_logits(
         decoder.logits(latents), images, reduction="none"

@@ -5,40 +5,31 @@ No function here receives test images.
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import TypeVar
+from dataclasses import dataclass, replace
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from service.artifact.manifest import SpaceName
-from training.data.splits import LabelledImages
-from training.errors import RecipeError
+from training.fitting.continuation import START_FILE
 from training.fitting.examples import Examples
 from training.fitting.gan import fit_gan
-from training.fitting.loop import FitJob, fit
-from training.fitting.losses import (
-    Loss,
-    augmented_loss,
-    classification_loss,
-    denoising_loss,
-    reconstruction_loss,
-    variational_loss,
-)
+from training.fitting.loop import fit
+from training.fitting.losses import augmented_loss, classification_loss, weigh_classes
+from training.fitting.preview import PREVIEW_FILE, write_preview
+from training.fitting.tasks import FitContext, Task, make_task
 from training.networks.autoencoders import (
+    AnyEncoder,
+    AnyVariationalEncoder,
     Autoencoder,
-    Encoder,
     VariationalAutoencoder,
-    VariationalEncoder,
 )
-from training.networks.classifiers import Classifier, ClassifierHead
+from training.networks.classifiers import Classifier, ClassifierHead, ImageClassifier
 from training.networks.gan import Generator
-from training.networks.layers import Shape
-from training.randomness import seeded_globally
-from training.recipe.schema import FitRecipe, Recipe
+from training.networks.residual import drop_refinement
 
-_Network = TypeVar("_Network", bound=nn.Module)
+_START = f"autoencoder/{START_FILE}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +39,7 @@ class NetworkSet:
     autoencoder: Autoencoder
     denoiser: Autoencoder | None
     vae: VariationalAutoencoder | None
-    classifier: Classifier | None
+    classifier: Classifier | ImageClassifier | None
     epochs: dict[str, int]
     """The epoch whose weights were kept, for each trained network."""
     gan: Generator | None = None
@@ -62,70 +53,13 @@ class NetworkSet:
         return {"autoencoder": self.autoencoder, "vae": self.vae}
 
 
-@dataclass(frozen=True, slots=True)
-class FitContext:
-    """The inputs shared by all trainings of a run."""
-
-    recipe: Recipe
-    folder: Path
-    """The run folder; each network has a sub-folder."""
-    device: torch.device
-    training: Examples
-    validation: Examples
-    on_epoch: Callable[[int, float], None] | None = None
-    """As in `loop.FitJob`."""
-    epochs: dict[str, int] = field(default_factory=dict)
-    """The best epoch of each trained network."""
-
-    @property
-    def shape(self) -> Shape:
-        """(C, H, W) of an image."""
-        channels, height, width = self.training.inputs.shape[1:]
-        return channels, height, width
-
-    def fit(
-        self, name: str, recipe: FitRecipe, make: Callable[[], _Network], loss: Loss
-    ) -> _Network:
-        """Create a network with seeded weights, and train it on the images."""
-        network = self.seeded(name, make)
-        self.epochs[name] = fit(
-            network, self.job(name, recipe, loss), self.training, self.validation
-        ).best_epoch
-        return network
-
-    def seeded(self, name: str, make: Callable[[], _Network]) -> _Network:
-        """Create a network with seeded weights."""
-        with seeded_globally(self.device, self.recipe.seed, name, "weights"):
-            return make()
-
-    def job(self, name: str, recipe: FitRecipe, loss: Loss) -> FitJob:
-        """Return the training job of a network."""
-        folder = self.folder / name
-        return FitJob(name, recipe, loss, self.recipe.seed, folder, self.device, self.on_epoch)
-
-
-def fit_networks(
-    recipe: Recipe,
-    training: LabelledImages,
-    validation: LabelledImages,
-    folder: Path,
-    device: torch.device,
-) -> NetworkSet:
-    """Train, resume or load every network of `recipe`.
-
-    Args:
-        recipe: The networks and their hyper-parameters.
-        training: Training images.
-        validation: Validation images, for early stopping.
-        folder: The run folder.
-        device: Device of the networks.
+def fit_networks(context: FitContext) -> NetworkSet:
+    """Train, resume or load every network of the context's recipe.
 
     Raises:
         RecipeError: the recipe has a classifier, but the images are unlabelled.
         TrainingError: a loss is infinite or NaN.
     """
-    examples = [Examples.from_images(images, device) for images in (training, validation)]
-    context = FitContext(recipe, folder, device, examples[0], examples[1])
     autoencoder = _fit_autoencoder(context)
     return NetworkSet(
         autoencoder=autoencoder,
@@ -152,53 +86,76 @@ def fit_network(name: str, context: FitContext) -> None:
 
 
 @torch.no_grad()
-def encode_images(encoder: Encoder | VariationalEncoder, images: Tensor) -> Tensor:
+def encode_images(encoder: AnyEncoder | AnyVariationalEncoder, images: Tensor) -> Tensor:
     """Return the latents (N, L) of uint8 images (N, C, H, W); the means for a VAE."""
     outputs = [encoder(batch) for batch, _ in Examples(images).batches()]
     return torch.cat([output[0] if isinstance(output, tuple) else output for output in outputs])
 
 
+def fit_task(name: str, context: FitContext) -> nn.Module | None:
+    """Train the network of a recipe section on images; None if the section is missing."""
+    task = make_task(name, context)
+    if task is None:
+        return None
+    job = context.job(name, task.recipe, task.loss)
+    if context.bar is not None:
+        job = replace(job, on_epoch=_watch(task, context))
+    progress = fit(task.network, job, context.training, context.validation)
+    context.epochs[name] = progress.best_epoch
+    return task.network
+
+
+def _watch(task: Task, context: FitContext) -> Callable[[int, float], None]:
+    """Return a callback that writes the network's preview after each epoch."""
+    path = context.folder / task.name / PREVIEW_FILE
+    return lambda _epoch, _loss: write_preview(path, task.network, context.validation)
+
+
 def _fit_autoencoder(context: FitContext) -> Autoencoder:
-    recipe, shape = context.recipe.autoencoder, context.shape
-    return context.fit(
-        "autoencoder", recipe, lambda: Autoencoder(shape, recipe), reconstruction_loss
-    )
+    network = cast("Autoencoder", fit_task("autoencoder", context))
+    if not context.epochs["autoencoder"] and not (context.folder / _START).exists():
+        drop_refinement(network.encoder, network.decoder)
+    return network
 
 
 def _fit_denoiser(context: FitContext) -> Autoencoder | None:
-    recipe, shape = context.recipe.denoiser, context.shape
-    if recipe is None:
-        return None
-    loss = denoising_loss(recipe.noise_factors)
-    return context.fit("denoiser", recipe, lambda: Autoencoder(shape, recipe), loss)
+    return cast("Autoencoder | None", fit_task("denoiser", context))
 
 
 def _fit_vae(context: FitContext) -> VariationalAutoencoder | None:
-    recipe, shape = context.recipe.vae, context.shape
-    if recipe is None:
-        return None
-    loss = variational_loss(recipe.likelihood, recipe.beta)
-    return context.fit("vae", recipe, lambda: VariationalAutoencoder(shape, recipe), loss)
+    return cast("VariationalAutoencoder | None", fit_task("vae", context))
 
 
-def _fit_classifier(context: FitContext, encoder: Encoder) -> Classifier | None:
-    """Train a head on the frozen encoder's latents, or a head and a copy of the encoder."""
-    recipe, labels = context.recipe.classifier, context.training.labels
+def _fit_classifier(
+    context: FitContext, encoder: AnyEncoder
+) -> Classifier | ImageClassifier | None:
+    """Train a head on the frozen encoder's latents, a head and a copy of the encoder, or a network.
+
+    Raises:
+        RecipeError: the images are unlabelled.
+    """
+    recipe = context.recipe.classifier
     if recipe is None:
         return None
-    if labels is None:
-        raise RecipeError("classifier: the images have no classes; remove this section")
-    latent_size, classes = context.recipe.autoencoder.latent_size, int(labels.max()) + 1
+    if recipe.channels:
+        return cast("ImageClassifier", fit_task("classifier", context))
+    latent_size, classes = context.recipe.autoencoder.latent_size, context.classes
     head = context.seeded("classifier", lambda: ClassifierHead(latent_size, classes, recipe))
+    weights = None
+    if recipe.balanced and context.training.labels is not None:
+        weights = weigh_classes(context.training.labels)
     if recipe.fine_tune:
         classifier = Classifier(copy.deepcopy(encoder), head)
-        loss = augmented_loss(recipe.shift, flip=recipe.flip)
-        return context.fit("classifier", recipe, lambda: classifier, loss)
+        loss = augmented_loss(recipe.shift, flip=recipe.flip is True, weights=weights)
+        job = context.job("classifier", recipe, loss)
+        progress = fit(classifier, job, context.training, context.validation)
+        context.epochs["classifier"] = progress.best_epoch
+        return classifier
     training, validation = (
         Examples(encode_images(encoder, images.inputs), images.labels)  # once, not in each epoch
         for images in (context.training, context.validation)
     )
-    job = context.job("classifier", recipe, classification_loss)
+    job = context.job("classifier", recipe, classification_loss(weights))
     context.epochs["classifier"] = fit(head, job, training, validation).best_epoch
     return Classifier(encoder, head).eval()
 

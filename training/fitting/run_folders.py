@@ -34,6 +34,8 @@ class Run:
     data_root: str
     digest: str | None = None
     """The data set's digest; None before the first read."""
+    planned: Recipe | None = None
+    """The recipe with what the data and the measured step times settled; None before that."""
 
 
 def start_run(run: Run, *, fresh: bool) -> Run:
@@ -73,6 +75,7 @@ def read_run(folder: Path) -> Run:
             members["command"],
             members["data_root"],
             members["digest"],
+            parse_recipe(members["planned"]) if members.get("planned") else None,
         )
     except (OSError, ValueError, KeyError, TypeError, RecipeError) as error:
         raise RunError(f"{folder} is not a run folder: cannot read {RUN_FILE} in it") from error
@@ -96,6 +99,13 @@ def pin_digest(run: Run, digest: str) -> Run:
     return run
 
 
+def pin_plan(run: Run, planned: Recipe) -> Run:
+    """Record the settled recipe, so that a resumed run and an export use the same networks."""
+    pinned = replace(run, planned=planned)
+    _write_run(pinned)
+    return pinned
+
+
 def _resume_run(run: Run) -> Run:
     earlier = read_run(run.folder)
     if earlier.recipe != run.recipe:
@@ -104,7 +114,7 @@ def _resume_run(run: Run) -> Run:
             f"{run.folder} was created with another recipe (different: {keys}); "
             "start over with --fresh, or keep both runs with --name"
         )
-    return replace(run, digest=earlier.digest, command=earlier.command)
+    return replace(run, digest=earlier.digest, command=earlier.command, planned=earlier.planned)
 
 
 def _write_run(run: Run) -> None:
@@ -113,6 +123,7 @@ def _write_run(run: Run) -> None:
         "command": run.command,
         "data_root": run.data_root,
         "digest": run.digest,
+        "planned": None if run.planned is None else _dump(run.planned),
     }
     replace_json(run.folder / RUN_FILE, members)
 

@@ -4,6 +4,8 @@ N images of C x H x W pixels in [0, 1]; L latent dimensions. `c h w` is the shap
 convolution.
 """
 
+from typing import TypeAlias
+
 import torch
 from torch import Tensor, nn
 
@@ -15,6 +17,14 @@ from training.networks.layers import (
     mirror_convolution,
     plan_layers,
     stack_dense,
+)
+from training.networks.principal import Subspace
+from training.networks.residual import (
+    ResidualDecoder,
+    ResidualEncoder,
+    ResidualVariationalEncoder,
+    start_autoencoder,
+    start_variational,
 )
 from training.recipe.schema import AutoencoderRecipe, VaeRecipe
 
@@ -53,7 +63,7 @@ class Encoder(nn.Module):
         """Create the trunk and the output layer."""
         super().__init__()
         self.trunk = Trunk(plan)
-        self.latents = nn.Linear(plan.hidden[-1], plan.latent_size)
+        self.latents = nn.Linear(plan.features, plan.latent_size)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the latents."""
@@ -68,8 +78,9 @@ class VariationalEncoder(nn.Module):
         """Create the trunk and the two output layers."""
         super().__init__()
         self.trunk = Trunk(plan)
-        self.means = nn.Linear(plan.hidden[-1], plan.latent_size)
-        self.log_variances = nn.Linear(plan.hidden[-1], plan.latent_size)
+        self.latent_size = plan.latent_size
+        self.means = nn.Linear(plan.features, plan.latent_size)
+        self.log_variances = nn.Linear(plan.features, plan.latent_size)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return the means and log-variances."""
@@ -108,12 +119,33 @@ class Decoder(nn.Module):
         return images
 
 
+AnyEncoder: TypeAlias = Encoder | ResidualEncoder
+AnyVariationalEncoder: TypeAlias = VariationalEncoder | ResidualVariationalEncoder
+
+
 class Autoencoder(nn.Module):
     """An encoder and a decoder. A denoiser is one whose targets differ from its inputs."""
 
-    def __init__(self, image: Shape, recipe: AutoencoderRecipe) -> None:
-        """Create both parts for images of shape (C, H, W)."""
+    encoder: AnyEncoder
+    decoder: Decoder | ResidualDecoder
+
+    def __init__(
+        self, image: Shape, recipe: AutoencoderRecipe, subspace: Subspace | None = None
+    ) -> None:
+        """Create both parts for images of shape (C, H, W).
+
+        Args:
+            image: (C, H, W).
+            recipe: The layers.
+            subspace: Principal components that `residual` starts from; None: stored weights follow.
+        """
         super().__init__()
+        if recipe.architecture == "residual":
+            self.encoder = ResidualEncoder(image, recipe)
+            self.decoder = ResidualDecoder(image, recipe)
+            if subspace is not None:
+                start_autoencoder(self.encoder, self.decoder, subspace)
+            return
         plan = plan_layers(image, recipe)
         self.encoder = Encoder(plan)
         self.decoder = Decoder(plan)
@@ -127,19 +159,29 @@ class Autoencoder(nn.Module):
 class VariationalAutoencoder(nn.Module):
     """A variational encoder, a decoder and a pixel scale (Kingma and Welling, 2014)."""
 
-    def __init__(self, image: Shape, recipe: VaeRecipe) -> None:
-        """Create both parts for images of shape (C, H, W)."""
+    encoder: AnyVariationalEncoder
+    decoder: Decoder | ResidualDecoder
+
+    def __init__(self, image: Shape, recipe: VaeRecipe, subspace: Subspace | None = None) -> None:
+        """Create both parts; arguments as for `Autoencoder`."""
         super().__init__()
+        self.log_scale = nn.Parameter(torch.zeros(()))
+        self.log_scale.requires_grad_(recipe.likelihood == "gaussian")
+        if recipe.architecture == "residual":
+            self.encoder = ResidualVariationalEncoder(image, recipe)
+            self.decoder = ResidualDecoder(image, recipe)
+            if subspace is not None:
+                scale = start_variational(self.encoder, self.decoder, subspace)
+                nn.init.constant_(self.log_scale, scale)
+            return
         plan = plan_layers(image, recipe)
         self.encoder = VariationalEncoder(plan)
         self.decoder = Decoder(plan)
-        self.log_scale = nn.Parameter(torch.zeros(()))
-        self.log_scale.requires_grad_(recipe.likelihood == "gaussian")
 
     @property
     def latent_size(self) -> int:
         """L."""
-        return self.encoder.means.out_features
+        return self.encoder.latent_size
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the reconstructions from the mean latents."""

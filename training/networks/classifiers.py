@@ -8,9 +8,12 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-from training.networks.autoencoders import Encoder
+from training.networks.autoencoders import AnyEncoder
 from training.networks.layers import Shape, stack_dense
+from training.networks.principal import PixelsToCodes, reduce_images, reduce_shape
 from training.recipe.schema import ClassifierRecipe, JudgeRecipe
+
+_MAX_SIDE = 48
 
 
 class ClassifierHead(nn.Module):
@@ -35,7 +38,7 @@ class ClassifierHead(nn.Module):
 class Classifier(nn.Module):
     """An encoder and a classifier head."""
 
-    def __init__(self, encoder: Encoder, head: ClassifierHead) -> None:
+    def __init__(self, encoder: AnyEncoder, head: ClassifierHead) -> None:
         """Combine both; their weights are shared, not copied."""
         super().__init__()
         self.encoder = encoder
@@ -81,6 +84,35 @@ class JudgeNetwork(nn.Module):
     def logits(self, images: Tensor) -> Tensor:
         """Return the class logits."""
         return self(images)[0]  # type: ignore[no-any-return]
+
+
+class ImageClassifier(nn.Module):
+    """Fixed logistic regression on pixels, plus a network as the judge's that starts at 0.
+
+    Step 0 is the baseline, so a few hundred images give at least its accuracy. The convolutions see
+    images of at most 48 pixels a side.
+    """
+
+    def __init__(self, image: Shape, classes: int, recipe: ClassifierRecipe) -> None:
+        """Create the layers for images of shape (C, H, W); the regression is 0."""
+        super().__init__()
+        self.linear = PixelsToCodes(image, classes)
+        self.pool = -(-max(image[1:]) // _MAX_SIDE)
+        values = recipe.model_dump(include={"channels", "dropout"})
+        layers = JudgeRecipe(**values, hidden=recipe.hidden[0])
+        self.network = JudgeNetwork(reduce_shape(image, self.pool), classes, layers)
+        for weights in self.network.head.parameters():
+            nn.init.zeros_(weights)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the class probabilities."""
+        return torch.softmax(self.logits(images), dim=1)  # (N, C, H, W) -> (N, K)
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Return the class logits."""
+        learned = self.network.logits(2 * reduce_images(images, self.pool) - 1)  # -> (N, K)
+        baseline: Tensor = self.linear(images)  # -> (N, K)
+        return baseline + learned.float()
 
 
 def _convolve(before: int, after: int) -> list[nn.Module]:

@@ -12,7 +12,8 @@ import math
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.nn.utils import fusion
 
 from training.recipe.schema import AutoencoderRecipe
@@ -45,6 +46,11 @@ class Plan:
         """Number of values after the last convolution, c * h * w."""
         return math.prod(self.shapes[-1])
 
+    @property
+    def features(self) -> int:
+        """Number of values before the latents: the last dense layer's units, or `flat`."""
+        return (self.flat, *self.hidden)[-1]
+
 
 def plan_layers(image: Shape, recipe: AutoencoderRecipe) -> Plan:
     """Return the layer sizes for images of shape `image` = (C, H, W).
@@ -61,7 +67,7 @@ def plan_layers(image: Shape, recipe: AutoencoderRecipe) -> Plan:
         vertical, horizontal = (_fit_padding(side, padding) for side in sides)
         paddings.append((vertical, horizontal))
         shapes.append((width, _convolved(sides[0], vertical), _convolved(sides[1], horizontal)))
-    hidden = recipe.hidden or _HIDDEN[recipe.architecture]
+    hidden = _HIDDEN[recipe.architecture] if recipe.hidden is None else recipe.hidden
     units = (hidden,) if isinstance(hidden, int) else hidden
     return Plan(tuple(shapes), tuple(paddings), units, not is_seed, recipe.latent_size)
 
@@ -85,6 +91,12 @@ def mirror_convolution(plan: Plan, index: int) -> nn.ConvTranspose2d:
     return nn.ConvTranspose2d(
         before[0], after[0], KERNEL, STRIDE, padding, output_padding=(vertical, horizontal)
     )
+
+
+def find_device(module: nn.Module) -> torch.device:
+    """Return the device of a module's weights and buffers; PCA has buffers only."""
+    weights: Tensor = next(iter(module.state_dict().values()))
+    return weights.device
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -1,6 +1,8 @@
 """Publication of a trained run as a bundle: graphs, samplers, report and manifest."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -14,21 +16,25 @@ from service.artifact import (
     GraphFile,
     Manifest,
     NetworkSpec,
+    Provenance,
     SamplerSpec,
     SpaceSpec,
     Store,
     TensorSpec,
+    list_bundles,
+    open_bundle,
     publish,
     stage,
     write_manifest,
 )
 from service.artifact.densities import ClassKernelDensity, KernelDensity
-from service.artifact.manifest import NetworkName, SpaceName
+from service.artifact.manifest import GraphFormat, NetworkName, SpaceName
 from service.artifact.samplers import StoredSampler
 from service.artifact.store import describe_content
 from service.artifact.tensor_files import write_reference_errors
 from training.data.splits import Splits
 from training.evaluation.trained_run import TrainedRun
+from training.files import explain_full_disk
 from training.fitting.run_folders import MAP_FILE
 from training.publishing.batch_size import choose_max_batch
 from training.publishing.export import (
@@ -41,6 +47,8 @@ from training.publishing.export import (
 from training.report.page import REPORT_FILE, draw_plots, make_page
 from training.sampling.samplers import sampler_file
 from training.sampling.source_quality import choose_source
+
+_IDENTITY = {"dataset_digest", "images", "seed", "recipe", "epochs"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +70,9 @@ def publish_bundle(trained: TrainedRun, store: Store) -> Bundle:
         ArtifactError: the bundle would be invalid.
     """
     sources = list_sources(trained.networks, _choose_probes(trained.splits))
-    return publish_networks(trained, {source.name: _export(source) for source in sources}, store)
+    forms = trained.recipe.formats
+    exported = {source.name: _export(source, forms) for source in sources}
+    return publish_networks(trained, exported, store)
 
 
 def publish_networks(
@@ -99,11 +109,30 @@ def publish_networks(
         provenance=provenance,
         files={name: describe_content(content) for name, content in files.items()},
     )
-    with stage(store, trained.recipe.name) as folder:
+    with explain_full_disk(store), stage(store, trained.recipe.name) as folder:
         for name, content in files.items():
             (folder / name).write_bytes(content)
         write_manifest(folder, manifest)
         return publish(folder, store, trained.recipe.name)
+
+
+def find_published(trained: TrainedRun, store: Store) -> Bundle | None:
+    """Return the latest version in a local store that was published from the same run, or None."""
+    if not isinstance(store, Path) or not store.is_dir():
+        return None
+    expected = _identify(trained.describe_provenance())
+    name = trained.recipe.name
+    versions = list_bundles(store).get(name, [])
+    for version in versions:
+        bundle = open_bundle(store, name, version)
+        if _identify(bundle.manifest.provenance) == expected:
+            return bundle
+    return None
+
+
+def _identify(provenance: Provenance) -> dict[str, object]:
+    """Return the members that determine the weights; JSON, because a manifest has no tuples."""
+    return provenance.model_dump(mode="json", include=_IDENTITY)
 
 
 def _choose_probes(splits: Splits) -> Tensor:
@@ -113,10 +142,10 @@ def _choose_probes(splits: Splits) -> Tensor:
     return torch.from_numpy(pixels).float() / 255
 
 
-def _export(source: ExportSource) -> PublishedNetwork:
+def _export(source: ExportSource, forms: Sequence[GraphFormat]) -> PublishedNetwork:
     """Export a network."""
     formats, files = {}, {}
-    for form, graph in export_graphs(source).items():
+    for form, graph in export_graphs(source, forms).items():
         name = f"{source.name}.{SUFFIXES[form]}"
         files[name] = graph.content
         formats[form] = GraphFile(file=name, parity=graph.parity)

@@ -3,13 +3,16 @@
 The data folder, the device and the output folders do not. They are flags of the commands.
 """
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from service.artifact.manifest import GraphFormat
 
 Width: TypeAlias = Annotated[int, Field(ge=1, le=4096)]
 LatentSize: TypeAlias = Annotated[int, Field(ge=1, le=1024)]
 Side: TypeAlias = Annotated[int, Field(ge=4, le=1024)]
+Level: TypeAlias = Annotated[int, Field(ge=0, le=65_535)]
 Fraction: TypeAlias = Annotated[float, Field(gt=0, le=0.5)]
 SourceName: TypeAlias = Literal[
     "uniform-global",
@@ -47,20 +50,32 @@ class DataRecipe(Section):
     channels: Literal[1, 3] | None = None
     """Grey or colour; None: colour if any image has colour. This and all below: folders only."""
     height: Side | None = None
-    """Pixels, 4 to 1024; None: the median over the images, at most 64."""
+    """Pixels, 4 to 1024; None: the median over the images, at most `max_side`."""
     width: Side | None = None
-    """Pixels, 4 to 1024; None: the median over the images, at most 64."""
-    resize: Literal["pad", "crop", "stretch"] = "pad"
-    """How images of another aspect ratio are fitted, as in the manifest's ImageSpec."""
+    """Pixels, 4 to 1024; None: the median over the images, at most `max_side`."""
+    max_side: Side = 128
+    """Largest inferred height and width, in pixels, 4 to 1024."""
+    resize: Literal["pad", "crop", "stretch"] | None = None
+    """How images of another aspect ratio are fitted, as in the manifest's ImageSpec; None: `pad`
+    if the background continues the images, else `crop`."""
     background: tuple[Annotated[float, Field(ge=0, le=1)], ...] | None = None
-    """One value per channel in [0, 1], for padding and behind transparency; None: black."""
+    """One value per channel in [0, 1], for padding and behind transparency; None: the colour of
+    the images' borders, and white (black if they are bright) behind transparent images."""
+    levels: tuple[Level, Level] | None = None
+    """Levels of 16-bit images that become black and white; None: the range that they use."""
+    classes: bool = True
+    """Whether folders or a table give classes."""
+    min_per_class: Annotated[int, Field(ge=1, le=1_000_000)] = 5
+    """Smallest accepted number of training images of a class."""
 
 
 class FitRecipe(Section):
     """Hyper-parameters of one network's training."""
 
     epochs: Annotated[int, Field(ge=1, le=10_000)] = 30
-    """Maximum number of passes over the training images, 1 to 10,000."""
+    """Maximum number of epochs, 1 to 10,000; the validation loss is measured after each."""
+    epoch_images: Annotated[int, Field(ge=2)] | None = None
+    """Images per epoch, drawn in repeated passes; None: all training images once."""
     batch_size: Annotated[int, Field(ge=2, le=65_536)] = 256
     """Images per step, 2 to 65,536."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.003
@@ -80,19 +95,34 @@ class FitRecipe(Section):
     """Early stopping: epochs without a lower validation loss, 1 to 10,000."""
 
 
-class AutoencoderRecipe(FitRecipe):
+class AugmentedRecipe(FitRecipe):
+    """A network trained on augmented images."""
+
+    shift: Annotated[int, Field(ge=0, le=64)] = 0
+    """Maximum random translation along each axis, in pixels; vacated pixels are 0, or repeat the
+    border for an autoencoder and a classifier with `channels`."""
+    flip: bool | Literal["auto"] = False
+    """Whether to mirror each image horizontally with probability 0.5; `auto`: if the baseline
+    restores and recognises mirrored validation images as well."""
+
+
+class AutoencoderRecipe(AugmentedRecipe):
     """A convolutional encoder and the decoder that mirrors it."""
 
-    architecture: Literal["seed", "conv"] = "conv"
-    """`seed`: the network of the source reports; `conv`: wider, with batch normalisation."""
+    architecture: Literal["seed", "conv", "residual"] = "conv"
+    """`seed`: the network of the source reports; `conv`: wider, with batch normalisation;
+    `residual`: starts as PCA and learns what PCA leaves, for images of any size."""
     channels: Annotated[tuple[Width, ...], Field(min_length=1, max_length=6)] | None = None
     """Output channels of each stride-2 convolution; None: 8, 16, 32 for `seed`, 16, 32, 64 for
-    `conv`."""
-    hidden: Width | Annotated[tuple[Width, ...], Field(min_length=1, max_length=4)] | None = None
-    """Units of each dense layer between convolutions and latents, in the encoder's order; None:
-    64 for `seed`, 128 for `conv`."""
+    `conv`. `residual` uses one number, its channels at the first resolution; None: 32."""
+    hidden: Width | Annotated[tuple[Width, ...], Field(max_length=4)] | None = None
+    """Units of each dense layer between convolutions and latents, in the encoder's order; [] for
+    none; None: 64 for `seed`, 128 for `conv`. `residual` has none."""
     latent_size: LatentSize = 16
     """Dimensions of the latent space, 1 to 1024."""
+    explained_variance: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Share of the pixels' variance, (0, 1), that chooses the latent size: as many numbers as PCA
+    needs for it, 8 to 512. None: `latent_size`."""
 
 
 class DenoiserRecipe(AutoencoderRecipe):
@@ -112,14 +142,11 @@ class VaeRecipe(AutoencoderRecipe):
     beta: Annotated[float, Field(gt=0, le=100)] = 1.0
     """Factor of the KL divergence in the loss; 1 gives the evidence lower bound."""
 
-
-class AugmentedRecipe(FitRecipe):
-    """A network trained on augmented images."""
-
-    shift: Annotated[int, Field(ge=0, le=64)] = 0
-    """Maximum random translation along each axis, in pixels; vacated pixels are 0."""
-    flip: bool = False
-    """Whether to mirror each image horizontally with probability 0.5."""
+    @model_validator(mode="after")
+    def _check_likelihood(self) -> Self:
+        if self.architecture == "residual" and self.likelihood != "gaussian":
+            raise ValueError("the architecture residual requires likelihood gaussian")
+        return self
 
 
 class ClassifierRecipe(AugmentedRecipe):
@@ -128,10 +155,21 @@ class ClassifierRecipe(AugmentedRecipe):
     fine_tune: bool = False
     """Whether to train a copy of the encoder too; otherwise the encoder is frozen, and `shift`
     and `flip` are unused. The bundle's own encoder never changes."""
+    channels: Annotated[tuple[Width, ...], Field(min_length=1, max_length=5)] | None = None
+    """None: a head on the encoder's latents. Otherwise a convolutional network of its own, built
+    as the judge, that starts at the baseline: logistic regression on principal components."""
     hidden: tuple[Width, ...] = (256, 256)
-    """Units of each hidden layer; empty: a linear classifier."""
+    """Units of each hidden layer; empty: a linear classifier. With `channels` one layer."""
+    balanced: bool = False
+    """Whether each class has the same weight in the loss, however many images it has."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Dropout probability of hidden units, [0, 1)."""
+
+    @model_validator(mode="after")
+    def _check_layers(self) -> Self:
+        if self.channels is not None and len(self.hidden) != 1:
+            raise ValueError("a classifier with channels requires one hidden layer")
+        return self
 
 
 class GanRecipe(FitRecipe):
@@ -223,6 +261,11 @@ class Recipe(Section):
     """The bundle's name: up to 64 of a-z, 0-9, '.', '_' and '-'."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Determines the split, the initial weights, the order of images and all noise."""
+    minutes: Annotated[float, Field(gt=0, le=100_000)] | None = None
+    """Time for training the networks, which measured step times turn into epochs; None: each
+    network's own `epochs`."""
+    formats: Annotated[tuple[GraphFormat, ...], Field(min_length=1)] = ("onnx", "torchscript")
+    """Stored forms of each network."""
     data: DataRecipe
     autoencoder: AutoencoderRecipe
     denoiser: DenoiserRecipe | None = None

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from training.data.splits import LabelledImages
 from training.evaluation.trained_run import TrainedRun
 from training.fitting.examples import Examples
+from training.networks.layers import find_device
+from training.report.plots.class_names import fit_class_names
 from training.report.plots.style import write_png
 
 Floats: TypeAlias = NDArray[np.float32]
@@ -43,10 +45,11 @@ class ReportContext:
 
     trained: TrainedRun
 
-    @property
+    @cached_property
     def classes(self) -> tuple[str, ...] | None:
-        """The class names."""
-        return self.trained.splits.classes
+        """The class names as plots show them."""
+        classes = self.trained.splits.classes
+        return None if classes is None else fit_class_names(classes)
 
     @cached_property
     def shown(self) -> LabelledImages:
@@ -70,7 +73,7 @@ class ReportContext:
 @torch.no_grad()
 def run_network(network: Callable[[Tensor], Any], inputs: Floats) -> Floats:
     """Return the first output of a network, computed in batches, as a numpy array."""
-    device = next(network.parameters()).device if isinstance(network, nn.Module) else CPU
+    device = find_device(network) if isinstance(network, nn.Module) else CPU
     batches = Examples(torch.from_numpy(np.ascontiguousarray(inputs))).batches()
     outputs = [network(batch.to(device)) for batch, _ in batches]
     first = [output[0] if isinstance(output, tuple) else output for output in outputs]

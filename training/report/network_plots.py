@@ -10,6 +10,7 @@ from training.evaluation.metrics import NOISE_FACTORS
 from training.fitting.checkpoints import HISTORY_FILE
 from training.fitting.examples import Examples
 from training.fitting.losses import add_noise
+from training.networks.layers import find_device
 from training.randomness import make_generator
 from training.recipe.schema import NETWORKS
 from training.report.context import CPU, Plot, ReportContext, make_plot, run_network
@@ -107,7 +108,7 @@ def _draw_confusion(context: ReportContext) -> Plot | None:
     if classifier is None or test.labels is None or context.classes is None:
         return None
     with torch.no_grad():
-        batches = Examples.from_images(test, next(classifier.parameters()).device).batches()
+        batches = Examples.from_images(test, find_device(classifier)).batches()
         predicted = torch.cat([classifier(batch).argmax(dim=1) for batch, _ in batches])
     count = len(context.classes)
     matrix = np.zeros((count, count))

@@ -17,6 +17,7 @@ from training.files import replace_bytes
 from training.report.context import Plot, ReportContext
 from training.report.latent_plots import draw_spaces
 from training.report.network_plots import draw_networks
+from training.report.plots.class_names import fit_class_names, use_fonts
 from training.report.plots.style import DOTS, SHOWN
 from training.report.sample_plots import draw_sources
 
@@ -38,7 +39,8 @@ def write_report(trained: TrainedRun, folder: Path) -> Path:
 def draw_plots(trained: TrainedRun) -> list[Plot]:
     """Return all plots of a run, in the order of the page."""
     context = ReportContext(trained)
-    return [*draw_networks(context), *draw_spaces(context), *draw_sources(context)]
+    with use_fonts(trained.splits.classes or ()):
+        return [*draw_networks(context), *draw_spaces(context), *draw_sources(context)]
 
 
 def make_page(trained: TrainedRun, provenance: Provenance, plots: Sequence[Plot]) -> bytes:
@@ -56,15 +58,23 @@ def make_page(trained: TrainedRun, provenance: Provenance, plots: Sequence[Plot]
         counts=", ".join(f"{count:,} {name}" for name, count in splits.count().items()),
         shape=" x ".join(str(size) for size in splits.image.shape),
         latent_sizes=_join({name: found.latent_size for name, found in trained.maps.items()}),
+        verdict=trained.describe_verdict(),
         metrics=trained.evaluation.metrics,
         quality=quality,
         quality_units={
             name: metric.unit for values in quality.values() for name, metric in values.items()
         },
+        renamed=_list_renamed(splits.classes or ()),
         plots=[_describe_plot(plot) for plot in plots],
         provenance=_describe_provenance(provenance),
     )
     return page.encode()
+
+
+def _list_renamed(classes: Sequence[str]) -> str:
+    """Return the full name of each class that plots shorten or number."""
+    pairs = zip(fit_class_names(classes), classes, strict=True)
+    return ", ".join(f"{shown} = {name}" for shown, name in pairs if shown != name)
 
 
 def _describe_plot(plot: Plot) -> dict[str, object]:

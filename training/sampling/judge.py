@@ -72,7 +72,7 @@ def fit_judge(
         raise TrainingError("judge: the images have no classes; remove this section")
     with seeded_globally(device, seed, "judge", "weights"):
         network = JudgeNetwork(splits.image.shape, int(labels.max()) + 1, recipe)
-    loss = augmented_loss(recipe.shift, flip=recipe.flip)
+    loss = augmented_loss(recipe.shift, flip=recipe.flip is True)
     folder = locate_judge(recipe, splits, seed, runs)
     training, validation = (
         Examples.from_images(images, device) for images in (splits.train, splits.validation)

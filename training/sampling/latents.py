@@ -14,6 +14,7 @@ from service.artifact.manifest import SpaceName
 from training.data.splits import LabelledImages, Labels, Splits
 from training.fitting.examples import Examples
 from training.fitting.network_set import NetworkSet, encode_images
+from training.networks.layers import find_device
 
 Floats: TypeAlias = NDArray[np.float32]
 
@@ -48,7 +49,7 @@ class SplitLatents:
 def encode_splits(splits: Splits, networks: NetworkSet, space: SpaceName) -> SplitLatents:
     """Return the latents of the training and validation images in `space`."""
     encoder = networks.spaces[space].encoder
-    device = next(encoder.parameters()).device
+    device = find_device(encoder)
 
     def encode(images: LabelledImages) -> Floats:
         inputs = Examples.from_images(images, device).inputs

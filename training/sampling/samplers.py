@@ -25,6 +25,7 @@ from training.errors import TrainingError
 from training.files import replace_bytes
 from training.fitting.examples import Examples
 from training.fitting.network_set import NetworkSet
+from training.networks.layers import find_device
 from training.recipe.schema import Recipe, SourceName
 from training.sampling.density import fit_class_density, fit_density, fit_projected_density
 from training.sampling.filtered_gan import FilteredGan, RunNetwork
@@ -106,7 +107,7 @@ def make_network_runner(networks: NetworkSet) -> RunNetwork:
         module = modules[name]
         if module is None:
             raise TrainingError(f"the run has no {name}")
-        device = next(module.parameters()).device
+        device = find_device(module)
         batches = Examples(torch.from_numpy(inputs)).batches()
         return [torch.cat([module(batch.to(device)).cpu() for batch, _ in batches]).numpy()]
 

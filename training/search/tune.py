@@ -18,7 +18,8 @@ from optuna.trial import FrozenTrial
 from tqdm import tqdm
 
 from training.errors import TrainingError
-from training.fitting.network_set import FitContext, fit_network
+from training.fitting.network_set import fit_network
+from training.fitting.tasks import FitContext
 from training.recipe.parsing import parse_recipe
 from training.recipe.schema import Recipe
 from training.search.folds import Fold, read_folds

@@ -1,6 +1,7 @@
 """JPEG files: their segments, without the metadata that pixels do not depend on."""
 
 import io
+import re
 from dataclasses import dataclass
 
 from PIL import Image
@@ -12,11 +13,14 @@ _MAX_SEGMENTS = 1000
 _MAX_SCANS = 64
 """Each scan of a progressive file passes over all pixels; encoders write about ten."""
 _START_OF_SCAN = 0xDA
+_END_OF_IMAGE = 0xD9
 _LENGTH_BYTES = 2
 """The length of a segment counts its own bytes."""
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 _METADATA = frozenset({*range(0xE1, 0xEE), 0xEF, 0xFE})
 """APP1 to APP13, APP15 and comments. APP14 (Adobe) gives the colour transform."""
+_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+"""A marker among compressed pixels: neither an escaped 0xFF nor a restart marker."""
 _FILL_BYTES = 64 * 1024
 """Fill bytes that are skipped at once, while other threads wait."""
 
@@ -29,6 +33,15 @@ class Jpeg:
     scans: int
     """Number of passes over the pixels, at least 1."""
     exif: bytes | None
+
+    def draft(self, columns: int, rows: int) -> tuple[int, int]:
+        """Decode as few columns and rows as the format offers, at least the given numbers.
+
+        Returns:
+            The columns and rows of the result.
+        """
+        self.image.draft(None, (columns, rows))
+        return self.image.size
 
 
 def parse_jpeg(content: bytes) -> Jpeg:
@@ -51,7 +64,8 @@ def parse_jpeg(content: bytes) -> Jpeg:
         marker = content[code]
         start = code - 1
         if marker == _START_OF_SCAN:
-            kept.append(view[start:])
+            scans, end = _find_end(content, start)
+            kept.append(view[start:end])
             break
         body = code + 1
         size = 0 if marker in _STANDALONE else int.from_bytes(content[body : body + 2])
@@ -65,10 +79,35 @@ def parse_jpeg(content: bytes) -> Jpeg:
             exif = content[body + 2 + len(IDENTIFIER) : position]
     else:
         raise ValueError(f"more than {_MAX_SEGMENTS} segments")
-    scans = content.count(b"\xff\xda", start)
-    if scans > _MAX_SCANS:
-        raise ValueError(f"{scans} scans, at most {_MAX_SCANS} are supported")
     return Jpeg(Image.open(io.BytesIO(b"".join(kept)), formats=["JPEG"]), scans, exif)
+
+
+def _find_end(content: bytes, position: int) -> tuple[int, int]:
+    """Return the number of scans and where the image ends.
+
+    Cameras append more: further pictures, a depth map, seconds of video.
+
+    Args:
+        content: The file.
+        position: Where the first scan starts.
+
+    Raises:
+        ValueError: there are too many scans or segments.
+    """
+    scans = 0
+    for _ in range(_MAX_SEGMENTS):
+        found = _MARKER.search(content, position)
+        if found is None:
+            return scans, len(content)
+        marker, position = content[found.end() - 1], found.end()
+        if marker == _END_OF_IMAGE:
+            return scans, position
+        if marker not in _STANDALONE:
+            position += int.from_bytes(content[position : position + 2])
+        scans += marker == _START_OF_SCAN
+        if scans > _MAX_SCANS:
+            raise ValueError(f"more than {_MAX_SCANS} scans")
+    raise ValueError(f"more than {_MAX_SEGMENTS} segments")
 
 
 def _skip_fill(content: bytes, position: int) -> int:

@@ -19,11 +19,13 @@ OPTIONAL_FORMATS = {
     "TIFF (big-endian)": "tiff",
     "WebP": "webp",
     "AVIF": "avif",
+    "HEIF": "heif",
 }
 """The value that enables a format, by its name."""
 ALL_FORMATS = frozenset(OPTIONAL_FORMATS.values())
 OPTIONAL_TYPES = frozenset(
     {"image/gif", "image/bmp", "image/x-ms-bmp", "image/tiff", "image/webp", "image/avif"}
+    | {"image/heic", "image/heif"}
 )
 _SIGNATURES = {
     "GIF": (0, b"GIF8"),
@@ -82,9 +84,12 @@ def open_other(content: bytes, name: str) -> OtherFile:
         name: A key of `OPTIONAL_FORMATS`.
 
     Raises:
-        UnsupportedFormatError: the pixels have more than 16 bits per channel.
+        UnsupportedFormatError: the pixels have more than 16 bits per channel, or a library is
+            missing.
         Exception: Pillow's various errors for an invalid header.
     """
+    if name == "HEIF":
+        _register_heif()
     image = Image.open(io.BytesIO(content), formats=[OPTIONAL_FORMATS[name].upper()])
     if image.mode in _DEEP_MODES:
         raise UnsupportedFormatError(
@@ -98,6 +103,17 @@ def open_other(content: bytes, name: str) -> OtherFile:
     columns, rows = (_round_up(tags[side], tags.get(tile)) for side, tile in _TIFF_SIDES)
     # Pillow applies the orientation of TIFF files.
     return OtherFile(image, None, has_color, columns * rows - image.width * image.height)
+
+
+def _register_heif() -> None:
+    """Let Pillow read HEIC files; the library applies their orientation."""
+    try:
+        import pillow_heif  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise UnsupportedFormatError(
+            "HEIC files need the library pillow-heif; install it with: pip install 'latentd[heic]'."
+        ) from error
+    pillow_heif.register_heif_opener()
 
 
 def _round_up(size: int, tile: object) -> int:

@@ -21,6 +21,11 @@ from service.errors import MalformedInputError, UnsupportedFormatError
 _PNG_BYTES = {"L": 4, "RGB": 10, None: 22}
 _JPEG_BYTES = 12
 _OTHER_BYTES = 22
+_COEFFICIENT_BYTES = 6
+"""Memory per pixel of a file of several scans, whose coefficients are decoded before its pixels."""
+_SKIPPED_PIXELS = 8
+"""Skipped pixels of a single scan that take as long as one that is decoded."""
+_MARGIN = 2
 
 # Pillow only warns about large images, and rejects huge ones without naming a limit. The setting
 # `max_pixels` rejects both by their headers.
@@ -47,17 +52,50 @@ class ImageFile:
     """Memory per pixel, including the copies that the conversion makes."""
     padding: int = 0
     """Pixels outside the image that the decoder takes memory for."""
+    draft: Callable[[int, int], tuple[int, int]] | None = None
+    """Let the decoder skip pixels; takes the columns and rows that are needed at least, and
+    returns those of the result."""
+    stored_pixels: int = 0
+    """Number of pixels in the file, before `reduce`."""
+
+    def __post_init__(self) -> None:
+        """Count the pixels."""
+        self.stored_pixels = self.width * self.height + self.padding
 
     @property
     def pixels(self) -> int:
-        """Number of pixels that the decoder takes memory for."""
-        return self.width * self.height + self.padding
+        """Number of pixels, of which one that the decoder skips counts as an eighth."""
+        return max(self.width * self.height + self.padding, self.stored_pixels // _SKIPPED_PIXELS)
+
+    @property
+    def passes(self) -> int:
+        """Number of pixels times passes over them; a file of several scans skips none."""
+        return self.stored_pixels * self.scans if self.scans > 1 else self.pixels
+
+    @property
+    def memory(self) -> int:
+        """Bytes that decoding and the conversion take, as an upper bound."""
+        pixels = (self.width * self.height + self.padding) * self.pixel_bytes
+        return pixels + (self.stored_pixels * _COEFFICIENT_BYTES if self.scans > 1 else 0)
+
+    def reduce(self, height: int, width: int) -> None:
+        """Decode a JPEG file with an eighth, a quarter or half of its rows and columns.
+
+        The result has at least twice the given sides, so that resizing it to them gives almost
+        the same pixels as resizing the whole image. Other files are not reduced.
+        """
+        if self.draft is None:
+            return
+        columns, rows = swap_sides(_MARGIN * width, _MARGIN * height, self.orientation)
+        self.width, self.height = swap_sides(*self.draft(columns, rows), self.orientation)
+        self.draft = None  # a second draft would multiply the first; and it refers to the pixels
 
     def decode_upright(self) -> Image.Image:
         """Return the image with its orientation applied; raises as `decode`.
 
         Transparency is alpha, or the entries of a palette; 16-bit grey keeps its 16 bits.
         """
+        self.draft = None
         image = self.decode()
         return image if self.orientation == 1 else apply_orientation(image, self.orientation)
 
@@ -101,7 +139,9 @@ def _open_jpeg(content: bytes) -> ImageFile:
     width, height = swap_sides(*image.size, orientation)
     decode = [image].pop  # drops the reference to the pixels
     has_color = image.mode != "L"
-    return ImageFile(width, height, decode, orientation, has_color, jpeg.scans, _JPEG_BYTES)
+    file = ImageFile(width, height, decode, orientation, has_color, jpeg.scans, _JPEG_BYTES)
+    file.draft = jpeg.draft
+    return file
 
 
 def _open_other(content: bytes, formats: frozenset[str]) -> ImageFile:

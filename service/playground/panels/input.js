@@ -94,9 +94,9 @@ export class InputPanel extends Panel {
     if (!file) return;
     await this.attempt(async () => {
       const { value } = /** @type {HTMLSelectElement} */ (find("#invert"));
-      const pixels = await fitFile(file, this.session.model.image, value);
+      const { png, padding } = await fitFile(this.session, file, value);
       this.clear();
-      this.session.setImage(await writePng(pixels), true);
+      this.session.setImage(png, true, padding);
     });
     this.#file.value = "";
   }

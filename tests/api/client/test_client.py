@@ -22,6 +22,7 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "list_models": (),
     "get_model": ("full",),
     "get_map": ("full",),
+    "preprocess": (GREY,),
     "encode": (GREY,),
     "decode": (np.full((2, LATENT_SIZE), 0.5),),
     "reconstruct": (GREY,),
@@ -53,6 +54,7 @@ def test_every_operation_accepts_and_returns_arrays(latentd: Client) -> None:
     assert variational.log_variances == pytest.approx(np.full((2, LATENT_SIZE), -2))
     assert latentd.decode(encoded.latents) == pytest.approx(GREY)
     assert latentd.denoise(GREY) == pytest.approx(GREY)
+    assert latentd.preprocess(GREY, invert=True) == pytest.approx(1 - GREY)
     assert reconstructed.images == pytest.approx(GREY)
     assert reconstructed.mse == pytest.approx(np.zeros(2))
     assert reconstructed.anomaly_percentile.shape == (2,)

@@ -50,6 +50,22 @@ def test_encode_accepts_every_input_format(client: httpx.Client, input_format: s
     assert "log_variances" not in response.json()
 
 
+def test_preprocess_returns_the_input_of_the_networks(client: httpx.Client) -> None:
+    """Preprocess returns padded and inverted pixels, as PNG files, a grid or an array."""
+    request = {"content": make_png(204, (4, 4)), "headers": {"Content-Type": "image/png"}}
+
+    in_json = client.post("/v1/preprocess?invert=auto", **request)
+    request["headers"] = {**request["headers"], "Accept": "application/x-npy"}
+    array = read_npy(client.post("/v1/preprocess?invert=auto", **request).content)
+
+    (png,) = in_json.json()["images"]
+    assert in_json.headers["X-Model"] == "full@2"
+    assert array.shape == (1, 1, 8, 6)
+    assert array[0, 0, 1:7] == pytest.approx(0.2)
+    assert array[0, 0, [0, 7]] == pytest.approx(0)
+    assert np.array_equal(read_png(base64.b64decode(png)), np.rint(array[0, 0] * 255))
+
+
 def test_encode_in_the_vae_space_returns_log_variances(client: httpx.Client) -> None:
     """Encode with `space=vae` returns means and log-variances."""
     response = client.post("/v1/encode?space=vae", **make_requests()["raw png"]).json()

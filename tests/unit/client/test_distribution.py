@@ -1,7 +1,6 @@
 """The wheel of the client, and what it shares with that of the service: nothing."""
 
 import re
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -9,25 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.wheels import build_wheel
+
 ROOT = Path(__file__).parents[3]
 
 pytestmark = pytest.mark.slow  # builds wheels and starts processes
-
-
-def build_wheel(project: Path, folder: Path) -> Path:
-    """Build a wheel from a copy of a project, so that no earlier build is part of it."""
-    copy = folder / "source"
-    ignored = shutil.ignore_patterns("__pycache__", "build", "*.egg-info")
-    copy.mkdir()
-    for name in ("pyproject.toml", "README.md", "latentd_client", "client", "service", "training"):
-        if (project / name).is_dir():
-            shutil.copytree(project / name, copy / name, ignore=ignored)
-        elif (project / name).exists():
-            shutil.copy2(project / name, copy / name)
-    command = "from setuptools.build_meta import build_wheel; build_wheel('..')"
-    subprocess.run([sys.executable, "-c", command], cwd=copy, check=True, capture_output=True)
-    (wheel,) = folder.glob("*.whl")
-    return wheel
 
 
 @pytest.fixture(scope="module")

@@ -52,7 +52,7 @@ def _use_fake_graphs(store: Path) -> None:
         (_leave_empty, "contains no bundle"),
         (_tamper, "full@1: encoder.onnx differs in size or SHA-256 from the manifest"),
         (_break_manifest, "full@1: the manifest is not valid JSON"),
-        (_change_schema_version, "schema_version 3; this latentd reads 1 and 2"),
+        (_change_schema_version, "schema_version 3; expected 1 or 2"),
         (_use_fake_graphs, "full@1: the graph is truncated"),
     ],
 )
@@ -77,7 +77,7 @@ def test_invalid_store_starts_no_workers(tmp_path: Path) -> None:
 
     assert ended.returncode == 3
     assert len(ended.stderr.splitlines()) == 1
-    assert "cannot be read" in ended.stderr
+    assert "does not exist" in ended.stderr
 
 
 @pytest.mark.parametrize(

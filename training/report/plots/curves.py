@@ -22,6 +22,8 @@ from training.report.plots.style import (
 )
 
 _LOG_RATIO = 5.0  # a larger decrease of the loss gives a logarithmic scale
+_MAX_LABELLED = 40
+"""Classes of a confusion matrix that have labels."""
 _MAX_HISTOGRAMS = 16
 
 
@@ -98,13 +100,21 @@ def draw_sweeps(
 
 
 def draw_confusion(shares: NDArray[np.float64], classes: Sequence[str]) -> Figure:
-    """Plot a confusion matrix of shares (K, K): a row for each true class, with a sum of 1."""
-    size = max(4.2, 0.44 * len(classes) + 1.6)
+    """Plot a confusion matrix of shares (K, K): a row for each true class, with a sum of 1.
+
+    Of many classes the axes show indices, and the cells no numbers.
+    """
+    is_large = len(classes) > _MAX_LABELLED
+    size = max(4.2, 0.44 * min(len(classes), _MAX_LABELLED) + 1.6)
     figure = new_figure(size + 1, size)
     axes = figure.subplots()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     tidy(axes, "", "predicted", "true")
     axes.spines[:].set_visible(False)
+    if is_large:
+        axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(10, integer=True))
+        return figure
     slant = 45 if max(len(name) for name in classes) > 2 else 0  # noqa: PLR2004 - shorter names fit horizontally
     axes.set_xticks(range(len(classes)), classes, rotation=slant, rotation_mode="anchor")
     axes.tick_params(axis="x", pad=8 if slant else 4)

@@ -48,6 +48,15 @@ def test_sixteen_bit_grey_is_scaled() -> None:
     assert to_pixels(Image.fromarray(deep), make_spec())[0, 0].tolist() == [0, 1, 128, 255]
 
 
+def test_levels_of_sixteen_bit_grey_become_black_and_white() -> None:
+    """Values outside them are clipped; 8-bit images are unchanged."""
+    spec = make_spec(height=1).model_copy(update={"levels": (1000, 4095)})
+    deep = Image.fromarray(np.array([[500, 1000, 4095, 65_535]], np.uint16))
+
+    assert to_pixels(deep, spec).tolist() == [[[0, 0, 255, 255]]]
+    assert to_pixels(make_image([[0, 1, 4, 255]]), spec).tolist() == [[[0, 1, 4, 255]]]
+
+
 def test_palette_colours_are_resolved() -> None:
     """A palette image gives its colours, not its indices."""
     image = Image.new("P", (4, 4), 1)

@@ -93,8 +93,8 @@ def test_unreadable_bundle_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_missing_store_is_an_error(tmp_path: Path) -> None:
-    """An unreadable folder is an error, unlike an empty one."""
-    with pytest.raises(ArtifactError, match="cannot be read"):
+    """A missing folder is an error, unlike an empty one."""
+    with pytest.raises(ArtifactError, match="does not exist"):
         list_bundles(tmp_path / "nowhere")
 
 

@@ -1,6 +1,7 @@
 """Request bodies: any body gives images, latents or parameters, or one of our errors."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,13 +18,11 @@ from service.codecs.request_body import (
     InputSpec,
     RequestBody,
     decode_body,
-    parse_json_object,
     predict_decoding,
 )
 from service.errors import (
     InvalidInputError,
     LimitExceededError,
-    MalformedInputError,
     RequestError,
     UnsupportedFormatError,
 )
@@ -265,24 +264,39 @@ def test_limits_apply_to_every_content_type(
 ) -> None:
     """Too many images, pixels or values are rejected before anything is decoded."""
     with pytest.raises(LimitExceededError, match=f"LATENTD_MAX_{limit.upper()}"):
-        decode(content_type, body, spec)
-
-
-@pytest.mark.parametrize("text", [b"", b"{", b'{"a": 1, "a": 2}', b"\xff", b"{'a': 1}", b"[" * 300])
-def test_malformed_json(text: bytes) -> None:
-    """Invalid JSON and duplicate keys are malformed."""
-    with pytest.raises(MalformedInputError, match="Invalid JSON or duplicate key"):
-        parse_json_object(text, LIMITS)
+        decode(content_type, body, spec).reduce_files(IMAGE, LIMITS)
 
 
 def test_cost_of_decoding_grows_with_pixels_and_scans() -> None:
     """The predicted cost of decoding grows with the number of pixels and of scans."""
     large = Image.new("L", (120, 160))
-    progressive = decode("image/jpeg", save(large, "JPEG", progressive=True)).decoding_cost
-    baseline = decode("image/jpeg", save(large, "JPEG")).decoding_cost
+    spec = IMAGE.model_copy(update={"height": 100, "width": 100})
+    small, progressive, baseline = (
+        decode(content_type, content)
+        for content_type, content in (
+            ("image/png", PNG),
+            ("image/jpeg", save(large, "JPEG", progressive=True)),
+            ("image/jpeg", save(large, "JPEG")),
+        )
+    )
+    for body in (small, progressive, baseline):
+        body.reduce_files(spec, LIMITS)
 
-    assert progressive > 2 * baseline
-    assert baseline == pytest.approx(400 * decode("image/png", PNG).decoding_cost)
+    assert progressive.decoding_cost > 2 * baseline.decoding_cost
+    assert baseline.decoding_cost == pytest.approx(400 * small.decoding_cost)
+
+
+def test_skipped_pixels_of_a_jpeg_file_count_as_an_eighth() -> None:
+    """A photograph of 300,000 pixels is within a limit of 40,000; a PNG file is not."""
+    photo = Image.new("L", (600, 500))
+    limits = replace(LIMITS, body_bytes=10**6)
+
+    body = decode("image/jpeg", save(photo, "JPEG"))
+    body.reduce_files(IMAGE, limits)
+
+    assert body.to_images(IMAGE, "false").shape == (1, *IMAGE.shape)
+    with pytest.raises(LimitExceededError, match="300000 pixels"):
+        decode("image/png", save(photo, "PNG")).reduce_files(IMAGE, limits)
 
 
 def test_cost_of_a_body_grows_with_its_length() -> None:

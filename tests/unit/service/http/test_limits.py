@@ -6,7 +6,7 @@ from service.errors import LimitExceededError, OverloadedError
 from service.http.limits import Limits
 from service.http.memory import MemoryBudget
 
-LIMITS = Limits(body_bytes=1000, images=10, pixels=100, samples=10, json_bytes=200, json_values=100)
+LIMITS = Limits(body_bytes=1000, images=10, pixels=100, samples=10, json_bytes=200, json_values=98)
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,7 @@ def test_json_within_the_limits_is_accepted(text: bytes) -> None:
         (b"[" + b"[]," * 25 + b"[]]", "json_values"),
         (b"[" + b"{}," * 25 + b"{}]", "json_values"),
         (b"[" * 26, "json_values"),
+        (b'"' + b"\\n" * 99 + b'"', "json_values"),
     ],
 )
 def test_json_over_a_limit_is_rejected(text: bytes, limit: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from service.errors import InferenceError, InvalidInputError
+from service.errors import DeadlineExceededError, InferenceError, InvalidInputError
 from service.inference import operations
 from service.inference.batching import Work, run_together
 from service.inference.model import Model
@@ -144,3 +144,20 @@ def test_an_operation_can_handle_the_failure_of_its_run(model: Model) -> None:
     run_together([work])
 
     assert (work.result, work.error) == ("recovered", None)
+
+
+def test_interrupted_run_is_not_repeated(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a joined run that exceeds the time limit, each operation has the error; none runs."""
+    batches: list[int] = []
+
+    def exceed_limit(batch: Floats) -> list[Floats]:
+        batches.append(len(batch))
+        raise DeadlineExceededError("too long")
+
+    monkeypatch.setattr(model.networks["decoder"], "run", exceed_limit)
+    works = [decode(model, 0.25), decode(model, 0.5)]
+
+    run_together(works)
+
+    assert batches == [2]
+    assert [type(work.error) for work in works] == [DeadlineExceededError] * 2

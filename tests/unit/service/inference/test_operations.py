@@ -5,8 +5,9 @@ import pytest
 
 from service.errors import InvalidInputError
 from service.inference import operations
-from service.inference.model import CHUNK, Model
+from service.inference.model import Model
 from service.inference.operations import run_alone
+from service.runtimes.devices import CPU_IMAGES
 from tests.support.fakes import LATENT_SIZE, NOISE_SIZE
 
 
@@ -37,7 +38,9 @@ def test_encode_in_the_vae_space(model: Model) -> None:
     assert log_variances.tolist() == [[-2.0] * LATENT_SIZE]
 
 
-@pytest.mark.parametrize("count", [1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK + 3])
+@pytest.mark.parametrize(
+    "count", [1, CPU_IMAGES - 1, CPU_IMAGES, CPU_IMAGES + 1, 2 * CPU_IMAGES + 3]
+)
 def test_large_batches_are_split_and_joined(model: Model, count: int) -> None:
     """A batch of any size gives one output per input, in order."""
     levels = np.linspace(0, 1, count)
@@ -49,7 +52,7 @@ def test_large_batches_are_split_and_joined(model: Model, count: int) -> None:
 
 
 def test_runs_are_bounded(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each run of a network has at most `CHUNK` images and is contiguous."""
+    """Each run of a network has at most `CPU_IMAGES` images and is contiguous."""
     sizes = []
     encoder = model.networks["encoder"]
     run = encoder.run
@@ -60,9 +63,9 @@ def test_runs_are_bounded(model: Model, monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(encoder, "run", record)
 
-    run_alone(model, operations.encode(make_images(*[0.5] * (CHUNK + 1)), "autoencoder"))
+    run_alone(model, operations.encode(make_images(*[0.5] * (CPU_IMAGES + 1)), "autoencoder"))
 
-    assert sizes == [(CHUNK, True), (1, True)]
+    assert sizes == [(CPU_IMAGES, True), (1, True)]
 
 
 def test_classify_ranks_the_classes(model: Model) -> None:
@@ -103,7 +106,7 @@ def test_a_gan_decodes_its_noise(model: Model) -> None:
     assert np.allclose(result.images[:, 0, 0, 0], np.clip(result.latents[:, 0], 0, 1))
 
 
-@pytest.mark.parametrize("count", [1, CHUNK + 1])
+@pytest.mark.parametrize("count", [1, CPU_IMAGES + 1])
 def test_a_filtered_gan_decodes_the_latents_of_its_images(model: Model, count: int) -> None:
     """The GAN's noise passes through the generator, the encoder and the decoder."""
     plain, filtered = (

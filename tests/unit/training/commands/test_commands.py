@@ -16,8 +16,8 @@ from training.commands.train import train
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["no-such-recipe"], "Cannot read recipe 'no-such-recipe'"),
-        ([], "Expected a recipe, or --dataset"),
+        (["no-such-recipe"], "'no-such-recipe' is neither an existing folder nor a recipe"),
+        ([], "Expected a folder of images, or a recipe"),
         (["digits", "--set", "vae.betta=1"], "vae.betta: unknown key"),
         (["digits", "--epochs", "0"], "autoencoder.epochs"),
     ],
@@ -43,7 +43,7 @@ def test_a_missing_data_set_gives_status_1(
     status = train(words)
 
     assert status == 1
-    assert "neither a built-in data set nor a folder" in capsys.readouterr().err
+    assert "neither a built-in data set nor a file or folder" in capsys.readouterr().err
 
 
 def test_an_unknown_flag_gives_status_2(capsys: pytest.CaptureFixture[str]) -> None:
@@ -109,4 +109,4 @@ def test_the_package_runs_as_a_module(
     monkeypatch.setattr("sys.argv", ["training", "train", "no-such-recipe"])
 
     assert __main__.main() == 2
-    assert "Cannot read recipe" in capsys.readouterr().err
+    assert "neither an existing folder nor a recipe" in capsys.readouterr().err

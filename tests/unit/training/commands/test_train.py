@@ -88,14 +88,62 @@ def test_a_data_set_with_a_recipe_uses_it() -> None:
 
 def test_a_recipe_or_a_data_set_is_required() -> None:
     """The error names both options."""
-    with pytest.raises(RecipeError, match="Expected a recipe, or --dataset"):
+    with pytest.raises(RecipeError, match="Expected a folder of images, or a recipe"):
         resolve()
 
 
-def test_a_folder_without_letters_requires_a_name(tmp_path: Path) -> None:
-    """The error names the flag."""
-    with pytest.raises(RecipeError, match="set --name"):
-        resolve("--dataset", str(tmp_path / "___"))
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("My Photos 2024", "my-photos-2024"),
+        ("Fr\u00fcchte", "fruchte"),
+        ("___", "images-"),
+        ("\u732b", "images-"),
+        ("\u732b cats", "cats-"),
+        ("x" * 90, "x" * 64),
+    ],
+)
+def test_a_folder_gives_the_name(tmp_path: Path, folder: str, name: str) -> None:
+    """A name that loses letters gets a number, so that two such folders differ."""
+    recipe = resolve("--dataset", str(tmp_path / folder))
+
+    assert recipe.name.startswith(name)
+    assert (recipe.name == name) == (name[-1] != "-")
+
+
+def test_two_names_without_latin_letters_differ(tmp_path: Path) -> None:
+    """Cats and dogs in Chinese are two bundles."""
+    names = {resolve("--dataset", str(tmp_path / folder)).name for folder in ("\u732b", "\u72d7")}
+
+    assert len(names) == 2
+
+
+def test_a_folder_can_be_the_first_argument(tmp_path: Path) -> None:
+    """`latentd train FOLDER` uses the default recipe."""
+    assert resolve(str(tmp_path)) == resolve("--dataset", str(tmp_path))
+
+
+def test_an_archive_gives_its_name_without_the_suffix(tmp_path: Path) -> None:
+    """As its unpacked folder does."""
+    (tmp_path / "cats.tar.gz").touch()
+
+    recipe = resolve(str(tmp_path / "cats.tar.gz"))
+
+    assert recipe.name == "cats"
+    assert recipe.data.dataset == str(tmp_path / "cats.tar.gz")
+
+
+def test_a_data_set_of_the_hub_is_no_path() -> None:
+    """Its name is kept as it is written."""
+    recipe = resolve("hf:owner/Flowers")
+
+    assert (recipe.name, recipe.data.dataset) == ("flowers", "hf:owner/Flowers")
+
+
+def test_a_data_set_is_named_once(tmp_path: Path) -> None:
+    """Two data sets are ambiguous."""
+    with pytest.raises(RecipeError, match="Expected one data set"):
+        resolve(str(tmp_path), "--dataset", str(tmp_path))
 
 
 @pytest.mark.parametrize("size", ["48", "48x", "x48", "axb", "48*32"])

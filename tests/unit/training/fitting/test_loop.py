@@ -13,7 +13,7 @@ from training.fitting.examples import Examples, choose_device
 from training.fitting.loop import FitJob, fit, measure_loss
 from training.fitting.losses import denoising_loss
 from training.fitting.optimizers import learning_rate_at
-from training.recipe.schema import FitRecipe
+from training.recipe.schema import DenoiserRecipe, FitRecipe
 
 CPU = torch.device("cpu")
 
@@ -48,7 +48,7 @@ def make_job(folder: Path, loss: object = None, **recipe: object) -> FitJob:
     settings = FitRecipe.model_validate(
         {"epochs": 5, "batch_size": 16, "learning_rate": 0.01, **recipe}
     )
-    return FitJob("test", settings, loss or denoising_loss((0.3,)), 7, folder, CPU)
+    return FitJob("test", settings, loss or denoising_loss(DenoiserRecipe()), 7, folder, CPU)
 
 
 class Interrupt:
@@ -63,7 +63,7 @@ class Interrupt:
         self.remaining -= 1
         if self.remaining < 0:
             raise KeyboardInterrupt
-        return denoising_loss((0.3,))(*arguments)
+        return denoising_loss(DenoiserRecipe())(*arguments)
 
 
 @pytest.mark.parametrize("calls", [0, 3, 11, 17])

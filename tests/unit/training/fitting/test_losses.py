@@ -15,7 +15,7 @@ from training.fitting.losses import (
     variational_loss,
 )
 from training.networks.autoencoders import Autoencoder, VariationalAutoencoder
-from training.recipe.schema import AutoencoderRecipe, VaeRecipe
+from training.recipe.schema import AutoencoderRecipe, DenoiserRecipe, VaeRecipe
 
 SHAPE = (1, 4, 4)
 
@@ -100,7 +100,9 @@ def test_the_variational_loss_is_the_negative_bound_with_beta_on_the_divergence(
     images = torch.full((2, *SHAPE), 0.5)
 
     losses = [
-        variational_loss("bernoulli", beta)(network, images, None, torch.Generator()).item()
+        variational_loss(VaeRecipe(likelihood="bernoulli", beta=beta))(
+            network, images, None, torch.Generator()
+        ).item()
         for beta in (1.0, 3.0)
     ]
 
@@ -113,7 +115,7 @@ def test_a_variational_loss_rejects_a_plain_autoencoder() -> None:
     network = Autoencoder(SHAPE, AutoencoderRecipe(channels=(2,), latent_size=1))
 
     with pytest.raises(TypeError, match="VariationalAutoencoder"):
-        variational_loss("gaussian", 1.0)(network, torch.zeros(1, *SHAPE), None, torch.Generator())
+        variational_loss(VaeRecipe())(network, torch.zeros(1, *SHAPE), None, torch.Generator())
 
 
 def test_noise_is_clipped_and_reproducible() -> None:
@@ -131,7 +133,8 @@ def test_a_denoiser_receives_noisy_inputs_and_clean_targets() -> None:
     """The loss of the identity function is the variance of the noise."""
     images = torch.full((64, *SHAPE), 0.5)  # far from 0 and 1: almost no noise is clipped
 
-    loss = denoising_loss((0.1,))(nn.Identity(), images, None, torch.Generator().manual_seed(1))
+    measure = denoising_loss(DenoiserRecipe(noise_factors=(0.1,)))
+    loss = measure(nn.Identity(), images, None, torch.Generator().manual_seed(1))
 
     assert loss.item() == pytest.approx(0.1**2, rel=0.1)
 
@@ -139,7 +142,7 @@ def test_a_denoiser_receives_noisy_inputs_and_clean_targets() -> None:
 def test_each_image_has_a_random_noise_level() -> None:
     """The loss of the identity function is the mean of the variances."""
     images = torch.full((400, *SHAPE), 0.5)
-    loss = denoising_loss((0.05, 0.1))
+    loss = denoising_loss(DenoiserRecipe(noise_factors=(0.05, 0.1)))
 
     value = loss(nn.Identity(), images, None, torch.Generator().manual_seed(1)).item()
 
@@ -153,7 +156,8 @@ def test_reconstruction_is_the_mean_squared_error_per_pixel() -> None:
         def forward(self, images: Tensor) -> Tensor:
             return torch.zeros_like(images)
 
-    loss = reconstruction_loss(Black(), torch.ones(2, *SHAPE), None, torch.Generator())
+    measure = reconstruction_loss(AutoencoderRecipe())
+    loss = measure(Black(), torch.ones(2, *SHAPE), None, torch.Generator())
 
     assert loss.item() == 1
 
@@ -161,4 +165,4 @@ def test_reconstruction_is_the_mean_squared_error_per_pixel() -> None:
 def test_classification_needs_labels() -> None:
     """Latents without labels are rejected."""
     with pytest.raises(ValueError, match="labels"):
-        classification_loss(nn.Identity(), torch.zeros(1, 2), None, torch.Generator())
+        classification_loss()(nn.Identity(), torch.zeros(1, 2), None, torch.Generator())

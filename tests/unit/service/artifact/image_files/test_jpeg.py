@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from service.artifact.image_files import open_image
 from service.artifact.image_files.exif import parse_orientation
 from service.artifact.image_files.jpeg import parse_jpeg
 from tests.support.image_files import (
@@ -88,8 +89,45 @@ def test_scans_are_counted() -> None:
     assert parse_jpeg(PLAIN).scans == 1
     assert parse_jpeg(progressive).scans == progressive.count(b"\xff\xda") > 5
     assert parse_jpeg(repeat_last_scan(progressive, 64)).scans == 64
-    with pytest.raises(ValueError, match="65 scans, at most 64 are supported"):
+    with pytest.raises(ValueError, match="more than 64 scans"):
         parse_jpeg(repeat_last_scan(progressive, 65))
+
+
+def test_segments_between_scans_are_bounded() -> None:
+    """Comments between the scans of a progressive file are bounded, and hide no scan."""
+    progressive = save(Image.new("RGB", (8, 8)), "JPEG", progressive=True)
+    last = progressive.rindex(b"\xff\xda")
+    comment = make_segment(0xFE, b"\xff\xd9\xff\xda")
+
+    content = progressive[:last] + comment + progressive[last:]
+
+    assert parse_jpeg(content).scans == parse_jpeg(progressive).scans
+    assert np.array_equal(decode(content), decode(progressive))
+    with pytest.raises(ValueError, match="more than 1000 segments"):
+        parse_jpeg(progressive[:last] + comment * 1000 + progressive[last:])
+
+
+@pytest.mark.parametrize(
+    "trailer",
+    [b"\0" * 1000, PLAIN, b"\0\0\0\x18ftypmp42" + b"\xff\xda\0\x0c" * 100],
+    ids=["padding", "second picture", "video"],
+)
+def test_bytes_after_the_image_are_ignored(trailer: bytes) -> None:
+    """What a camera appends, such as a second picture or a video, is not part of the image."""
+    jpeg = parse_jpeg(PLAIN + trailer)
+
+    assert jpeg.scans == 1
+    assert np.array_equal(np.asarray(jpeg.image), decode(PLAIN))
+
+
+def test_multi_picture_file_gives_its_first_picture() -> None:
+    """Of a multi-picture file (CIPA DC-007) the first picture is read."""
+    pictures = [Image.new("RGB", (9, 7), level) for level in ("red", "blue")]
+
+    content = save(pictures[0], "MPO", save_all=True, append_images=pictures[1:])
+
+    assert b"MPF\0" in content
+    assert decode(content)[0, 0].tolist() == pytest.approx([255, 0, 0], abs=2)
 
 
 def count_segments(content: bytes) -> int:
@@ -137,3 +175,36 @@ def test_bytes_between_segments_are_skipped(junk: bytes) -> None:
     jpeg = parse_jpeg(insert_segments(PLAIN, junk))
 
     assert np.array_equal(np.asarray(jpeg.image), decode(PLAIN))
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize(("side", "factor"), [(100, 1), (40, 2), (20, 4), (5, 8), (1, 8)])
+def test_large_files_are_decoded_with_fewer_pixels(
+    orientation: int, side: int, factor: int
+) -> None:
+    """The result has at least twice the rows and columns that are needed, upright."""
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    stored = (320, 160) if orientation == 1 else (160, 320)
+    file = open_image(save(Image.new("RGB", stored, (200, 30, 30)), "JPEG", exif=exif))
+    assert (file.width, file.height) == (320, 160)
+
+    file.reduce(side, side)
+    file.reduce(1, 1)  # a second call has no effect
+
+    assert (file.width, file.height) == (320 // factor, 160 // factor)
+    assert file.decode_upright().size == (file.width, file.height)
+
+
+def test_memory_of_a_progressive_file_counts_its_coefficients() -> None:
+    """The decoder keeps those of the whole image, whatever it returns."""
+    image = Image.new("RGB", (800, 800))
+    baseline, progressive = (
+        open_image(save(image, "JPEG", progressive=value)) for value in (False, True)
+    )
+    for file in (baseline, progressive):
+        file.reduce(8, 8)
+
+    assert baseline.memory == 100 * 100 * 12
+    assert progressive.memory == baseline.memory + 800 * 800 * 6
+    assert progressive.passes > 50 * baseline.passes

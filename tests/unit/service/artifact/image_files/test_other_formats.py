@@ -1,6 +1,7 @@
 """WebP, GIF, BMP, TIFF and AVIF files, which a setting enables."""
 
 import struct
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from service.artifact import ImageSpec
-from service.artifact.image_files import ImageFile, open_image
+from service.artifact.image_files import ALL_FORMATS, ImageFile, open_image
 from service.artifact.image_files.exif import apply_orientation
 from service.codecs.base64_files import open_base64
 from service.codecs.image_batches import to_batch
@@ -165,3 +166,12 @@ def test_unknown_content() -> None:
     """Content of no known format is malformed."""
     with pytest.raises(MalformedInputError):
         open_image(b"anything at all", ALL)
+
+
+def test_heic_files_without_their_library_name_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """HEIC needs a library that is not installed with the service."""
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    content = b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic"
+
+    with pytest.raises(UnsupportedFormatError, match=r"pip install 'latentd\[heic\]'"):
+        open_image(content, ALL_FORMATS)

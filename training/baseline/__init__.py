@@ -1,0 +1,1 @@
+"""PCA and a linear classifier: the baseline of every training."""

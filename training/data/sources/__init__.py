@@ -1,0 +1,1 @@
+"""Sources of images: folders, archives, tables, arrays and Hugging Face data sets."""
