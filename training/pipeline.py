@@ -41,9 +41,9 @@ from training.recipe.schema import NETWORKS, Recipe
 from training.report.page import write_report
 from training.sampling.bandwidth import choose_bandwidths, set_bandwidths
 from training.sampling.judge import fit_judge, locate_judge
+from training.sampling.reference_images import ReferenceImages
 from training.sampling.samplers import FittedSampler, fit_samplers, make_network_runner
 from training.sampling.source_quality import (
-    ReferenceImages,
     SampleQuality,
     measure_sources,
     read_quality,
@@ -67,9 +67,13 @@ class FittedRun:
     """Receives one line per stage."""
     baseline: Baseline | None = None
     """None for imported networks."""
+    evaluation: Evaluation | None = None
+    """Measurements of the networks that exist already; None: they are measured."""
 
     def evaluate(self) -> Evaluation:
         """Measure the networks and the baseline on the test images."""
+        if self.evaluation is not None:
+            return self.evaluation
         test = self.splits.test
         evaluation = evaluate_networks(self.networks, test, self.recipe, self.device)
         if self.baseline is None:
@@ -182,7 +186,7 @@ def load_run(run: Run, device: torch.device, report_progress: Callable[[str], No
     """
     run, recipe, splits = _read(run, report_progress)
     recipe = recipe if run.planned is None else run.planned
-    required = [name for name in NETWORKS if getattr(recipe, name) is not None]
+    required = [n for n in NETWORKS if n != "flow" and getattr(recipe, n) is not None]
     missing = [name for name in required if not is_finished(_locate(name, run, recipe, splits))]
     if missing:
         raise RunError(
@@ -317,10 +321,11 @@ def _measure_samplers(fitted: FittedRun, samplers: dict[str, FittedSampler]) -> 
         return SampleQuality(sources={}, floor={})
     path = run.folder / QUALITY_FILE
     stored = read_quality(path)
-    if stored is not None and stored.sources.keys() == samplers.keys():
+    if stored is not None and stored.covers(samplers):
         return stored
     judge = fit_judge(recipe.judge, splits, recipe.seed, run.folder.parent, fitted.device)
-    reference = ReferenceImages.compute(judge, splits, recipe.seed)
+    spaces = fitted.networks.spaces
+    reference = ReferenceImages.compute(judge, splits, recipe.seed, spaces)
     run_network = make_network_runner(fitted.networks)
     fitted.report_progress("choosing bandwidths by sample quality")
     bandwidths = choose_bandwidths(samplers, reference, run_network, recipe.seed)

@@ -48,6 +48,8 @@ def test_training_publishes_a_complete_bundle(digits_store: Path) -> None:
         "classifier",
         "vae_encoder",
         "vae_decoder",
+        "flow",
+        "vae_flow",
     }
     assert set(manifest.spaces) == {"autoencoder", "vae"}
     assert set(manifest.samplers) == {
@@ -58,6 +60,8 @@ def test_training_publishes_a_complete_bundle(digits_store: Path) -> None:
         "class-kde",
         "pca-kde",
         "gmm",
+        "flow",
+        "vae-flow",
         "vae-uniform-global",
         "vae-uniform-per-dimension",
         "vae-kde",

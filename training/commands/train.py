@@ -25,6 +25,7 @@ from training.recipe.parsing import (
     read_recipe,
 )
 from training.recipe.schema import NETWORKS, Recipe
+from training.report.tracking import check_tracker, track
 
 _HAVE_LATENTS = ("autoencoder", "denoiser", "vae")
 _DEFAULT_RECIPE = "default"
@@ -68,6 +69,12 @@ def make_train_parser() -> argparse.ArgumentParser:
     add("--seed", type=int, metavar="N", help="seed of all random choices")
     add_assignments(parser)
     add("--from", dest="origin", metavar="NAME", help="run whose networks this training continues")
+    add(
+        "--track",
+        metavar="TRACKER:PLACE",
+        help="copy the losses, metrics, recipe and plots of the finished training to a tracker: "
+        "tensorboard:FOLDER or mlflow:URI",
+    )
     add("--dry-run", action="store_true", help="only read the images, and print the summary")
     add("--fresh", action="store_true", help="delete an earlier run with the same name")
     add("--no-publish", action="store_false", dest="publish", help="train and evaluate only")
@@ -137,12 +144,15 @@ def _train(flags: argparse.Namespace) -> None:
     if flags.dry_run:
         preview_run(recipe, flags.data_root, device, print)
         return
+    tracker = check_tracker(flags.track) if flags.track else None
     run = Run(flags.runs / recipe.name, recipe, describe_command(flags), str(flags.data_root))
     print(f"training {recipe.name} on {device}; run folder: {run.folder}")
     origin = find_origin(flags)
     trained = train_run(run, device, print, fresh=flags.fresh, origin=origin)
     print_metrics(trained.evaluation.metrics)
     print_verdict(trained.describe_verdict())
+    if tracker is not None:
+        track(trained, tracker)
     earlier = None if flags.fresh else find_published(trained, flags.store)
     if earlier is not None:
         print(

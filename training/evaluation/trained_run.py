@@ -16,8 +16,8 @@ from training.fitting.network_set import NetworkSet
 from training.fitting.run_folders import Run
 from training.networks.residual import is_plain
 from training.recipe.schema import Recipe
+from training.sampling.reference_images import Quality
 from training.sampling.samplers import FittedSampler
-from training.sampling.source_quality import Quality
 
 _LIBRARIES = ("latentd", "torch", "torchvision", "onnx", "onnxscript", "numpy", "scikit-learn")
 

@@ -3,6 +3,7 @@
 import gc
 
 import httpx
+import pytest
 from fastapi import FastAPI
 
 from service.server.connection import Config, Timeouts
