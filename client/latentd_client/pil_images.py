@@ -32,7 +32,33 @@ image with intact pixels and, for example, the resolution -1/0."""
 _LEVEL_FACTORS = {"L;2": 85, "L;4": 17, "RGB;16B": 1 / 256}
 """Factor from a sample of a PNG file to Pillow's 8 bits, by Pillow's name of the file's format."""
 
+_JPEG_FORMATS = frozenset({"JPEG", "MPO"})
 _COMPRESSION = 1  # on a 12-megapixel photo a quarter of the default's time, for 19 % more bytes
+
+
+def to_file(image: Image.Image) -> bytes:
+    """Return a PIL image as an image file.
+
+    A JPEG file that PIL has opened and not decoded yet is returned unchanged: it is smaller than a
+    PNG file, and the service reads the same pixels of it as if it were sent without PIL.
+    """
+    return _read_original(image) or to_png(image)
+
+
+def _read_original(image: Image.Image) -> bytes | None:
+    """Return the file of a JPEG image whose pixels are still those of the file."""
+    stream = getattr(image, "fp", None)
+    is_decoded = not getattr(image, "tile", [])
+    is_reduced = bool(getattr(image, "decoderconfig", ()))  # by `Image.draft`
+    if image.format not in _JPEG_FORMATS or stream is None or is_decoded or is_reduced:
+        return None
+    if image.tell() != 0:  # a later picture of a multi-picture file
+        return None
+    position = stream.tell()
+    stream.seek(0)
+    content: bytes = stream.read()
+    stream.seek(position)
+    return content
 
 
 def to_png(image: Image.Image) -> bytes:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from latentd_client.pil_images import to_png
+from latentd_client.pil_images import to_file
 
 Array: TypeAlias = NDArray[np.generic]
 ImageFile: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image
@@ -122,7 +122,7 @@ def _pack_files(images: Sequence[Any]) -> Body:
 
 def _read_file(image: object) -> bytes:
     if isinstance(image, Image.Image):
-        return to_png(image)
+        return to_file(image)
     if isinstance(image, bytes | bytearray | memoryview):
         return bytes(image)
     if isinstance(image, str | os.PathLike):

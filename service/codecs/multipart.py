@@ -1,5 +1,6 @@
 """Image files in `multipart/form-data` bodies."""
 
+import re
 from collections.abc import Callable
 
 from python_multipart import FormParser
@@ -9,9 +10,8 @@ from python_multipart.multipart import Field, File
 from service.errors import InvalidInputError, MalformedInputError, RequestError, Violation
 
 MULTIPART = "multipart/form-data"
-_PART_NAMES = {"images", "image", "file"}
-_ARRAY_SUFFIX = "[]"
-"""Appended to the name of a repeated field by clients in PHP and JavaScript."""
+_PART_NAME = re.compile(r"(images?|file)(\[[0-9]*\])?")
+"""Clients in PHP and JavaScript append `[]` or an index to the name of a repeated field."""
 
 
 def read_parts(body: bytes, boundary: bytes, add: Callable[[bytes], None]) -> None:
@@ -33,7 +33,7 @@ def read_parts(body: bytes, boundary: bytes, add: Callable[[bytes], None]) -> No
         nonlocal count
         count += 1
         name = (field_name or b"").decode("utf-8", "replace")
-        if name.removesuffix(_ARRAY_SUFFIX) not in _PART_NAMES:
+        if not _PART_NAME.fullmatch(name):
             raise InvalidInputError(
                 Violation(f"/{name:.40}", "Expected file parts named 'images'.")
             )

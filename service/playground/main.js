@@ -27,7 +27,8 @@ session.on("model", showModel);
 const choose = setUpChoices(session);
 session.on("model", async () => {
   const { reference } = session;
-  const first = await examples.load();
+  const loaded = examples.load();
+  const first = session.model.examples ? await loaded : null; // samples need not be waited for
   if (session.reference !== reference) return;
   if (!session.image && first) session.setImage(first, false);
   else if (!session.image) await input.takeSample();

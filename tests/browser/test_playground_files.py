@@ -77,6 +77,7 @@ def page(visit: Opener, playground: str) -> Iterator[Page]:
 
 def drop(page: Page, name: str, content: bytes) -> dict[str, Any]:
     """Drop a file on the page and return the response to its classification."""
+    wait_until_idle(page)
     with page.expect_response(lambda r: "/v1/classify" in r.url and r.ok) as response:
         page.evaluate(
             """([name, text]) => {

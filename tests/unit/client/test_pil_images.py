@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from latentd_client.pil_images import to_png
+from latentd_client.pil_images import to_file, to_png
 from service.artifact import ImageSpec
 from service.artifact.pixels import to_pixels
 from tests.support.image_files import forge_png, make_chunk, save
@@ -208,3 +208,49 @@ def test_an_animation_gives_its_current_frame() -> None:
     animation.seek(1)
 
     assert open_again(animation).convert("RGB").getpixel((0, 0)) == (0, 0, 255)
+
+
+def make_jpeg(**options: object) -> bytes:
+    """Return a JPEG file of 64 x 48 pixels."""
+    ramp = np.linspace(0, 255, 48 * 64).reshape(48, 64).astype(np.uint8)
+    return save(Image.fromarray(ramp), "JPEG", **options)
+
+
+def test_opened_photo_is_sent_as_its_file() -> None:
+    """A JPEG file that is opened and not decoded is sent unchanged, and PIL can still decode it."""
+    content = make_jpeg()
+    image = Image.open(io.BytesIO(content))
+
+    assert to_file(image) == content
+    assert np.array_equal(np.asarray(image), np.asarray(Image.open(io.BytesIO(content))))
+
+
+@pytest.mark.parametrize("change", ["load", "draft", "rotate", "paste"])
+def test_changed_photo_is_sent_as_png(change: str) -> None:
+    """A photo that was decoded or changed by PIL is sent as PNG with its pixels of now."""
+    image: Image.Image = Image.open(io.BytesIO(make_jpeg()))
+    if change == "draft":
+        image.draft("L", (32, 24))
+    elif change == "rotate":
+        image = image.rotate(90, expand=True)
+    elif change == "paste":
+        image.paste(9, (0, 0, 20, 20))
+    else:
+        image.load()
+
+    sent = Image.open(io.BytesIO(to_file(image)))
+
+    assert sent.format == "PNG"
+    assert np.array_equal(np.asarray(sent), np.asarray(image))
+
+
+def test_second_picture_of_a_photo_is_sent_as_png() -> None:
+    """Of a multi-picture file the picture that PIL has selected is sent."""
+    pictures = [Image.new("L", (16, 16), level) for level in (200, 20)]
+    content = save(pictures[0], "MPO", save_all=True, append_images=pictures[1:])
+    image = Image.open(io.BytesIO(content))
+    assert to_file(image) == content
+
+    image.seek(1)
+
+    assert np.asarray(Image.open(io.BytesIO(to_file(image)))).max() <= 22
