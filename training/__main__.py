@@ -4,7 +4,17 @@ import argparse
 import sys
 from importlib import import_module
 
-COMMANDS = ("train", "tune", "evaluate", "export", "import", "report", "tables", "reproduce")
+COMMANDS = (
+    "train",
+    "tune",
+    "evaluate",
+    "export",
+    "import",
+    "refit",
+    "report",
+    "tables",
+    "reproduce",
+)
 _MODULES = {"import": "import_model"}
 """Commands whose name is a keyword of Python: their module and function."""
 

@@ -5,7 +5,7 @@ manifest, so a bundle can be copied to another store or renumbered without chang
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Annotated, Literal, Self, TypeAlias
 
@@ -15,14 +15,23 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from service.errors import ArtifactError
 
 SCHEMA_VERSION: Literal[2] = 2
-"""The version that is written. Version 1 lacks the optional `shape`, `max_batch` and `codes`."""
+"""The version that is written. Version 1 lacks the optional `shape`, `max_batch`, `codes` and
+`examples`."""
 MAX_MANIFEST_BYTES = 256 * 1024
 
 SpaceName: TypeAlias = Literal["autoencoder", "vae"]
 SamplerSpace: TypeAlias = Literal["autoencoder", "vae", "gan"]
 """The space of a sampler's latents: a latent space, or the noise of a GAN's generator."""
 NetworkName: TypeAlias = Literal[
-    "encoder", "decoder", "denoiser", "classifier", "vae_encoder", "vae_decoder", "generator"
+    "encoder",
+    "decoder",
+    "denoiser",
+    "classifier",
+    "vae_encoder",
+    "vae_decoder",
+    "generator",
+    "flow",
+    "vae_flow",
 ]
 GraphFormat: TypeAlias = Literal["onnx", "torchscript"]
 """The stored forms of a network. The backend of a form is the module `service.runtimes.<form>`."""
@@ -40,8 +49,16 @@ DECODERS: dict[SamplerSpace, NetworkName] = {
 }
 """The network that turns the latents of a sampler into images."""
 
+FLOWS: dict[SpaceName, NetworkName] = {"autoencoder": "flow", "vae": "vae_flow"}
+"""The network that turns noise into latents of each space: (N, L + K) to (N, L).
+
+Its input is noise of N(0, I) beside a one-hot class, or the noise alone without classes (K = 0).
+"""
+
 _QUALITY_METRIC = "validation_frechet"
 """The distance by which samplers are compared; lower is better."""
+MAX_NEAR_COPIES = 2.0
+"""Percentage of `near_copies` from which a source counts as copying training images."""
 _ENCODER_OUTPUTS: dict[SpaceName, int] = {"autoencoder": 1, "vae": 2}
 
 FileName: TypeAlias = Annotated[
@@ -148,7 +165,30 @@ class SamplerSpec(_Strict):
     def networks(self) -> tuple[NetworkName, ...]:
         """The networks that run to sample images, in order."""
         decoder = DECODERS[self.space]
+        if self.kind == "flow" and self.space != "gan":
+            return (FLOWS[self.space], decoder)
         return ("generator", "encoder", decoder) if self.kind == "gan-filtered" else (decoder,)
+
+    @model_validator(mode="after")
+    def _check_flow(self) -> Self:
+        if self.kind == "flow" and self.space == "gan":
+            raise ValueError("a sampler of kind 'flow' needs a latent space, has the space 'gan'")
+        return self
+
+
+def is_copying(quality: Mapping[str, Metric]) -> bool:
+    """Return whether the measured samples of a source are too near to training images.
+
+    They are if their distance to the nearest training image (`validation_memorisation`) is under
+    the source's `memorisation_limit`, or if more than `MAX_NEAR_COPIES` percent of them are nearer
+    than 99 % of the validation images. A source without these metrics is not.
+    """
+    if "memorisation_limit" not in quality:
+        return False
+    return (
+        quality["validation_memorisation"].value < quality["memorisation_limit"].value
+        or quality["validation_near_copies"].value > MAX_NEAR_COPIES
+    )
 
 
 class Provenance(_Strict):
@@ -189,6 +229,8 @@ class Manifest(_Strict):
     """The latent map of each space that has one."""
     report: FileName | None = None
     """A self-contained HTML page of metrics and images."""
+    examples: FileName | None = None
+    """A few test images, for the playground."""
     metrics: dict[str, Metric] = {}
     provenance: Provenance
     files: dict[FileName, FileEntry]
@@ -201,13 +243,18 @@ class Manifest(_Strict):
         Args:
             class_conditional: Whether the request selects a class. Then the result is a
                 class-conditional source, if the bundle has one: the default source, else the
-                source with the lowest `validation_frechet`, else the first.
+                source with the lowest `validation_frechet` that does not copy training images,
+                else the first.
         """
         default = self.default_source or next(iter(self.samplers), None)
         conditional = [name for name, spec in self.samplers.items() if spec.class_conditional]
         if not class_conditional or not conditional or default in conditional:
             return default
-        qualities = {name: self.samplers[name].quality.get(_QUALITY_METRIC) for name in conditional}
+        qualities = {
+            name: self.samplers[name].quality.get(_QUALITY_METRIC)
+            for name in conditional
+            if not is_copying(self.samplers[name].quality)
+        }
         distances = {name: metric.value for name, metric in qualities.items() if metric}
         return min(distances, key=distances.__getitem__, default=conditional[0])
 
@@ -220,6 +267,7 @@ class Manifest(_Strict):
         problems = [
             *self._space_problems(),
             *self._network_problems(),
+            *self._flow_problems(),
             *self._sampler_problems(),
             *(f"{file} is not in files" for file in self._named_files() if file not in self.files),
         ]
@@ -234,8 +282,7 @@ class Manifest(_Strict):
         for sampler in self.samplers.values():
             yield from (file for file in (sampler.file, sampler.codes) if file is not None)
         yield from self.maps.values()
-        if self.report is not None:
-            yield self.report
+        yield from (file for file in (self.report, self.examples) if file is not None)
 
     def _space_problems(self) -> Iterator[str]:
         if "autoencoder" not in self.spaces:
@@ -264,7 +311,8 @@ class Manifest(_Strict):
             takes_latents = name in DECODERS.values()
             if takes_latents and len(network.input.shape) != 1:
                 yield f"{name} needs an input of shape (L,), has {network.input.shape}"
-            if not takes_latents and network.input.shape != self.image.shape:
+            takes_images = not takes_latents and name not in FLOWS.values()
+            if takes_images and network.input.shape != self.image.shape:
                 yield f"{name} needs an input of shape {self.image.shape}"
             if (takes_latents or name == "denoiser") and (
                 network.outputs[0].shape != self.image.shape
@@ -274,6 +322,22 @@ class Manifest(_Strict):
         classes = len(self.classes or ())
         if classifier and classifier.outputs[0].shape != (classes,):
             yield f"classifier has output {classifier.outputs[0].shape} for {classes} classes"
+
+    def _flow_problems(self) -> Iterator[str]:
+        classes = len(self.classes or ())
+        for space, name in FLOWS.items():
+            if name not in self.networks:
+                continue
+            if space not in self.spaces:
+                yield f"{name} of space {space!r}, which is missing"
+                continue
+            network, size = self.networks[name], self.spaces[space].latent_size
+            shapes = (network.input.shape, network.outputs[0].shape)
+            if shapes != ((size + classes,), (size,)):
+                yield (
+                    f"{name} needs an input of shape ({size + classes},), for {size} latents and "
+                    f"{classes} classes, and an output of shape ({size},), has {shapes}"
+                )
 
     def _sampler_problems(self) -> Iterator[str]:
         for name, sampler in self.samplers.items():

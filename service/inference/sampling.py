@@ -1,7 +1,7 @@
 """Load a bundle's samplers and check them against the rest of the bundle."""
 
 from service.artifact import Bundle, SamplerSpec
-from service.artifact.densities import STORED_SAMPLERS
+from service.artifact.densities import STORED_SAMPLERS, FlowNoise
 from service.artifact.samplers import Sampler, StandardNormal, StoredSampler
 from service.artifact.tensor_files import Tensors, read_tensors
 from service.errors import ArtifactError
@@ -35,11 +35,24 @@ def _load_stored(bundle: Bundle, spec: SamplerSpec) -> StoredSampler:
         raise ArtifactError(
             f"expected latents of size {size} in {spec.file}, got size {source.latent_size}"
         )
+    if isinstance(source, FlowNoise):
+        _check_input(bundle, spec, source)
     classes = range(len(bundle.manifest.classes or ())) if spec.class_conditional else ()
     missing = sorted(set(classes) - source.classes)
     if missing:
         raise ArtifactError(f"{spec.file} contains no latents for the classes {missing}")
     return source
+
+
+def _check_input(bundle: Bundle, spec: SamplerSpec, noise: FlowNoise) -> None:
+    """Reject noise that the flow of its space cannot take."""
+    flow = spec.networks[0]
+    shape = bundle.manifest.networks[flow].input.shape
+    if shape != (noise.input_size,):
+        raise ArtifactError(
+            f"expected noise and classes of shape {shape} in {spec.file}, as the {flow} takes, "
+            f"got ({noise.input_size},)"
+        )
 
 
 def _read_codes(bundle: Bundle, file: str) -> Tensors:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from service.artifact import SPACE_NETWORKS, list_bundles, open_bundle
+from service.artifact.manifest import FLOWS
 from service.inference import operations
 from service.inference.model import Model, load_model
 from service.inference.operations import run_alone
@@ -102,9 +103,10 @@ def test_backends_agree_on_the_test_set(name: str, data: st.DataObject) -> None:
 
     for network in onnx.networks:
         batch = images[start : start + size]
-        if network == "generator":
+        if network == "generator" or network in FLOWS.values():
             rng = np.random.default_rng(start)
-            batch = rng.standard_normal((size, onnx.manifest.latent_size("gan")), np.float32)
+            shape = onnx.manifest.networks[network].input.shape
+            batch = rng.standard_normal((size, *shape), np.float32)
         elif network in decoders:
             batch = onnx.run(decoders[network], batch)[0]
         outputs, expected = onnx.run(network, batch), torchscript.run(network, batch)
@@ -127,8 +129,8 @@ def test_samples_agree_on_both_backends(name: str, seed: int, count: int) -> Non
             )
             for model in models
         )
-        # The latents of a filtered GAN are outputs of networks.
-        if models[0].manifest.samplers[source].kind == "gan-filtered":
+        # The latents of a filtered GAN and of a flow are outputs of networks.
+        if models[0].manifest.samplers[source].kind in {"gan-filtered", "flow"}:
             assert np.abs(first.latents - second.latents).max() <= 1e-4
         else:
             assert np.array_equal(first.latents, second.latents)

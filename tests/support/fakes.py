@@ -25,7 +25,8 @@ from service.artifact import (
     stage,
     write_manifest,
 )
-from service.artifact.densities import KernelDensity
+from service.artifact.densities import FlowNoise, KernelDensity
+from service.artifact.examples import Examples
 from service.artifact.manifest import GraphFormat
 from service.artifact.maps import LatentMap
 from service.artifact.store import describe_content
@@ -98,11 +99,23 @@ def open_fake_backend(backend: GraphFormat, threads: int, device: DeviceChoice) 
 
 
 def write_bundle(
-    store: Path, name: str, *, image: ImageSpec = IMAGE, without: frozenset[str] = frozenset()
+    store: Path,
+    name: str,
+    *,
+    image: ImageSpec = IMAGE,
+    without: frozenset[str] = frozenset(),
+    flow: FlowNoise | None = None,
 ) -> Bundle:
     """Publish a fake bundle without the parts in `without`.
 
     Parts are network names, `vae`, `gan`, `classes`, and `extras` (the maps and the report).
+
+    Args:
+        store: The models store.
+        name: The bundle's name.
+        image: The images.
+        without: Parts to omit.
+        flow: The input of a flow in the autoencoder's space, which then is a source.
     """
     files = _make_files(image)
     networks = {
@@ -123,6 +136,15 @@ def write_bundle(
             },
         )
     }
+    if flow is not None:
+        files |= {"flow.onnx": b"flow", "flow.pt": b"flow", "flow.safetensors": flow.to_bytes()}
+        networks["flow"] = _make_flow(0 if "classes" in without else len(CLASSES))
+        samplers["flow"] = SamplerSpec(
+            kind="flow",
+            space="autoencoder",
+            file="flow.safetensors",
+            class_conditional="classes" not in without,
+        )
     spaces = {"autoencoder": SpaceSpec(latent_size=LATENT_SIZE, reference="errors.safetensors")}
     if "vae" not in without:
         samplers["prior"] = SamplerSpec(kind="prior", space="vae")
@@ -142,6 +164,7 @@ def write_bundle(
         default_source="kde",
         maps=maps,
         report="report.html" if maps else None,
+        examples="examples.safetensors" if maps else None,
         metrics={"reconstruction_mse": Metric(value=0.01, unit="mse", split="test", count=4)},
         provenance=_make_provenance(),
         files={file: describe_content(content) for file, content in files.items()},
@@ -169,17 +192,25 @@ def _make_networks(image: ImageSpec) -> dict[str, NetworkSpec]:
         "vae_decoder": (latents, (images,)),
         "generator": (noise, (images,)),
     }
-    return {
-        network: NetworkSpec(
-            input=input_spec,
-            outputs=output_specs,
-            formats={
-                "onnx": GraphFile(file=f"{network}.onnx", parity=0.0),
-                "torchscript": GraphFile(file=f"{network}.pt", parity=0.0),
-            },
-        )
-        for network, (input_spec, output_specs) in tensors.items()
-    }
+    return {network: _make_network(network, *specs) for network, specs in tensors.items()}
+
+
+def _make_flow(classes: int) -> NetworkSpec:
+    noise = TensorSpec(name="noise", shape=(LATENT_SIZE + classes,))
+    return _make_network("flow", noise, (TensorSpec(name="latents", shape=(LATENT_SIZE,)),))
+
+
+def _make_network(
+    name: str, input_spec: TensorSpec, outputs: tuple[TensorSpec, ...]
+) -> NetworkSpec:
+    return NetworkSpec(
+        input=input_spec,
+        outputs=outputs,
+        formats={
+            "onnx": GraphFile(file=f"{name}.onnx", parity=0.0),
+            "torchscript": GraphFile(file=f"{name}.pt", parity=0.0),
+        },
+    )
 
 
 def _make_files(image: ImageSpec) -> dict[str, bytes]:
@@ -201,7 +232,15 @@ def _make_files(image: ImageSpec) -> dict[str, bytes]:
         "errors.safetensors": write_reference_errors(REFERENCE_ERRORS),
         "map.safetensors": make_map().to_bytes(),
         "report.html": REPORT,
+        "examples.safetensors": make_examples(image).to_bytes(),
     }
+
+
+def make_examples(image: ImageSpec) -> Examples:
+    """Return an image of each class, filled with its level."""
+    levels = np.array([0, 128, 255], np.uint8)[:, None, None, None]
+    images = np.ascontiguousarray(np.broadcast_to(levels, (3, *image.shape)))
+    return Examples(images, np.arange(3))
 
 
 def make_map() -> LatentMap:

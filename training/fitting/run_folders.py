@@ -2,7 +2,7 @@
 
 A run folder contains run.json (recipe, command, data root), one map per latent space,
 robustness.json, quality.json, `samplers/` with one file per fitted source, and one folder per
-network with checkpoint.pt and history.json.
+network with checkpoint.pt and history.json; the folders of flows are in `samplers/`.
 """
 
 import json
@@ -14,7 +14,7 @@ from typing import Any
 from training.errors import RecipeError, RunError
 from training.files import replace_json
 from training.recipe.parsing import parse_recipe
-from training.recipe.schema import Recipe
+from training.recipe.schema import NETWORKS, Recipe
 
 RUN_FILE = "run.json"
 SAMPLERS_FOLDER = "samplers"
@@ -41,12 +41,16 @@ class Run:
 def start_run(run: Run, *, fresh: bool) -> Run:
     """Create the folder of a new run, or resume the run in it.
 
+    A resumed run may have further networks and other sample sources than before: they do not change
+    the networks that are trained.
+
     Args:
         run: The requested run.
         fresh: Delete an earlier run in the same folder.
 
     Returns:
-        The run, with the command and the data set digest of the earlier run if it is resumed.
+        The run, with the data set digest of the earlier run if it is resumed, and with its command
+        if the recipe is the same.
 
     Raises:
         RunError: the folder belongs to another recipe, or is not a run folder.
@@ -108,13 +112,22 @@ def pin_plan(run: Run, planned: Recipe) -> Run:
 
 def _resume_run(run: Run) -> Run:
     earlier = read_run(run.folder)
-    if earlier.recipe != run.recipe:
-        keys = ", ".join(_list_differences(_dump(earlier.recipe), _dump(run.recipe)))
+    if earlier.recipe == run.recipe:
+        return replace(run, digest=earlier.digest, command=earlier.command)
+    before, after = _dump(earlier.recipe), _dump(run.recipe)
+    additions = {"samplers.sources", *(name for name in NETWORKS if name not in before)}
+    keys = [key for key in _list_differences(before, after) if key not in additions]
+    if keys:
         raise RunError(
-            f"{run.folder} was created with another recipe (different: {keys}); "
+            f"{run.folder} was created with another recipe (different: {', '.join(keys)}); "
             "start over with --fresh, or keep both runs with --name"
         )
-    return replace(run, digest=earlier.digest, command=earlier.command, planned=earlier.planned)
+    added = {name: getattr(run.recipe, name) for name in NETWORKS if name not in before}
+    added["samplers"] = run.recipe.samplers
+    planned = None if earlier.planned is None else earlier.planned.model_copy(update=added)
+    extended = replace(run, digest=earlier.digest, planned=planned)
+    _write_run(extended)
+    return extended
 
 
 def _write_run(run: Run) -> None:

@@ -73,7 +73,7 @@ def import_networks(
         ArtifactError: the bundle would be invalid.
     """
     check_name(options.name)
-    recipe = _make_recipe(options)
+    recipe = make_recipe(options)
     imported = read_networks(options, recipe, scratch, report_progress)
     for name, network in imported.networks.items():
         batch = {None: "", 1: "; one image per run"}.get(
@@ -158,7 +158,7 @@ def _limit_splits(
     return limited, limit_images(limited.test, swept, seed, "robustness")
 
 
-def _make_recipe(options: ImportOptions) -> Recipe:
+def make_recipe(options: ImportOptions) -> Recipe:
     """Return the settings of the sample sources and maps; its networks are not used."""
     has_vae = options.vae_encoder is not None
     members = {"name": options.name, "seed": options.seed, "data": {"dataset": options.data}}

@@ -17,6 +17,7 @@ from training.networks.autoencoders import (
     VariationalEncoder,
 )
 from training.networks.classifiers import Classifier
+from training.networks.gan import Generator
 
 
 class OnnxNetwork(nn.Module):
@@ -93,6 +94,21 @@ class ImportedClassifier(Classifier):
         """Return probabilities (N, K)."""
         probabilities: Tensor = self.network(images)
         return probabilities
+
+
+class ImportedGenerator(Generator):
+    """A generator of one graph, from noise to images."""
+
+    def __init__(self, network: nn.Module, noise_size: int) -> None:
+        """Take the graph in place of layers."""
+        nn.Module.__init__(self)
+        self.network = network
+        self.noise_size = noise_size
+
+    def forward(self, noise: Tensor) -> Tensor:
+        """Return images (N, C, H, W)."""
+        images: Tensor = self.network(noise)
+        return images
 
 
 class ImportedDenoiser(Autoencoder):

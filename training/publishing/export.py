@@ -9,7 +9,7 @@ import io
 import logging
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, get_args
 
@@ -20,12 +20,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from service.artifact.manifest import DECODERS, GraphFormat, NetworkName
+from service.artifact.manifest import DECODERS, FLOWS, GraphFormat, NetworkName
 from training.errors import ExportError
 from training.fitting.network_set import NetworkSet
 from training.networks.gan import Generator
 from training.networks.layers import fold_batch_norms
-from training.randomness import make_generator
+from training.randomness import make_generator, make_rng
+from training.sampling.flows import FlowSampler
+from training.sampling.samplers import FittedSampler
 
 Floats: TypeAlias = NDArray[np.float32]
 Runner: TypeAlias = Callable[[Floats], list[Floats]]
@@ -44,6 +46,8 @@ _OUTPUTS: dict[NetworkName, tuple[str, ...]] = {
     "vae_encoder": ("means", "log_variances"),
     "vae_decoder": ("images",),
     "generator": ("images",),
+    "flow": ("latents",),
+    "vae_flow": ("latents",),
 }
 _TAKES_LATENTS = frozenset(DECODERS.values())
 
@@ -60,7 +64,9 @@ class ExportSource:
 
     @property
     def input_name(self) -> str:
-        """`latents` for a decoder and a generator, `images` for the others."""
+        """`latents` for a decoder and a generator, `noise` for a flow, `images` for the others."""
+        if self.name in FLOWS.values():
+            return "noise"
         return "latents" if self.name in _TAKES_LATENTS else "images"
 
     @property
@@ -107,6 +113,18 @@ def list_sources(networks: NetworkSet, images: Tensor) -> list[ExportSource]:
         sources.append(
             ExportSource("generator", networks.gan.cpu(), _draw_noise(networks.gan, images))
         )
+    return sources
+
+
+def list_flows(samplers: Iterable[FittedSampler]) -> list[ExportSource]:
+    """Move the flows of sample sources to the CPU, and return them with inputs."""
+    sources = []
+    for sampler in samplers:
+        if isinstance(sampler.source, FlowSampler) and sampler.space != "gan":
+            rng = make_rng(0, "export", "flow")
+            noise = sampler.source.noise.draw(max(BATCH_SIZES), rng, None, 1.0)
+            flow = sampler.source.flow.cpu()
+            sources.append(ExportSource(FLOWS[sampler.space], flow, torch.from_numpy(noise)))
     return sources
 
 

@@ -22,10 +22,12 @@ SourceName: TypeAlias = Literal[
     "class-kde",
     "pca-kde",
     "gmm",
+    "flow",
     "vae-uniform-global",
     "vae-uniform-per-dimension",
     "vae-kde",
     "vae-gmm",
+    "vae-flow",
     "prior",
     "gan",
     "gan-filtered",
@@ -67,6 +69,9 @@ class DataRecipe(Section):
     """Whether folders or a table give classes."""
     min_per_class: Annotated[int, Field(ge=1, le=1_000_000)] = 5
     """Smallest accepted number of training images of a class."""
+    examples: Annotated[int, Field(ge=0, le=100)] = 32
+    """Test images that the bundle contains for the playground, at most 1 MiB; 0 for private data.
+    Unlike those above, this holds for every data set."""
 
 
 class FitRecipe(Section):
@@ -194,6 +199,37 @@ class GanRecipe(FitRecipe):
     """Units of the generator's hidden layers; the discriminator has the same in reverse."""
 
 
+class FlowRecipe(FitRecipe):
+    """A flow from noise to latents, for each latent space.
+
+    It is trained twice: to follow the velocity from noise to latents (Lipman et al., Flow Matching
+    for Generative Modeling, 2023), and to reach in a few steps the latents that it then reaches in
+    many (Luhman and Luhman, Knowledge Distillation in Iterative Generative Models, 2021).
+    """
+
+    epochs: Annotated[int, Field(ge=1, le=10_000)] = 100
+    """Passes over the training latents, 1 to 10,000."""
+    batch_size: Annotated[int, Field(ge=2, le=65_536)] = 512
+    """Latents per step, 2 to 65,536."""
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.002
+    """Maximum step size, (0, 1]."""
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """As above, 0 to 1."""
+    width: Width = 128
+    """Units of each layer."""
+    blocks: Annotated[int, Field(ge=1, le=16)] = 3
+    """Residual blocks of two layers, 1 to 16."""
+    steps: Annotated[int, Field(ge=1, le=64)] = 2
+    """Euler steps from noise to latents in the bundle, 1 to 64; the time of a sample is
+    proportional."""
+    guidance: Annotated[float, Field(ge=1, le=10)] = 1.5
+    """Strength of classifier-free guidance (Ho and Salimans, 2022), 1 to 10; 1: none."""
+    pairs: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
+    """Noise and latents that the steps are trained on."""
+    distillation_epochs: Annotated[int, Field(ge=1, le=10_000)] = 30
+    """Passes over these pairs, 1 to 10,000."""
+
+
 class JudgeRecipe(AugmentedRecipe):
     """The independent classifier that evaluates samples; never part of a bundle."""
 
@@ -272,6 +308,7 @@ class Recipe(Section):
     vae: VaeRecipe | None = None
     classifier: ClassifierRecipe | None = None
     gan: GanRecipe | None = None
+    flow: FlowRecipe | None = None
     judge: JudgeRecipe | None = None
     """None: samples are not evaluated, and `kde` is the bundle's default source."""
     density: DensityRecipe = DensityRecipe()
@@ -279,5 +316,5 @@ class Recipe(Section):
     map: MapRecipe = MapRecipe()
 
 
-NETWORKS = ("autoencoder", "denoiser", "vae", "classifier", "gan", "judge")
+NETWORKS = ("autoencoder", "denoiser", "vae", "classifier", "gan", "flow", "judge")
 """The sections that describe networks, in the order of training."""

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from service.artifact.manifest import FLOWS
 from training.evaluation.metrics import NOISE_FACTORS
 from training.fitting.checkpoints import HISTORY_FILE
 from training.fitting.examples import Examples
 from training.fitting.losses import add_noise
+from training.fitting.run_folders import SAMPLERS_FOLDER
 from training.networks.layers import find_device
 from training.randomness import make_generator
 from training.recipe.schema import NETWORKS
@@ -17,7 +19,7 @@ from training.report.context import CPU, Plot, ReportContext, make_plot, run_net
 from training.report.plots.curves import History, draw_confusion, draw_losses, draw_sweeps
 from training.report.plots.image_grids import draw_image_grid
 
-_NAMES = {"vae": "VAE", "gan": "GAN"}
+_NAMES = {"vae": "VAE", "gan": "GAN", "vae_flow": "flow (VAE)"}
 
 
 def draw_networks(context: ReportContext) -> list[Plot]:
@@ -34,8 +36,10 @@ def draw_networks(context: ReportContext) -> list[Plot]:
 
 def _draw_losses(context: ReportContext) -> Plot | None:
     histories = {}
-    for name in NETWORKS:
-        path = context.trained.run.folder / name / HISTORY_FILE
+    folders = {name: name for name in NETWORKS}
+    folders |= {name: f"{SAMPLERS_FOLDER}/{name}" for name in FLOWS.values()}
+    for name, folder in folders.items():
+        path = context.trained.run.folder / folder / HISTORY_FILE
         if path.exists():
             history = json.loads(path.read_text())
             histories[_NAMES.get(name, name)] = History(
@@ -49,7 +53,8 @@ def _draw_losses(context: ReportContext) -> Plot | None:
         "Loss curves",
         "Training and validation loss of each network. The weights with the lowest validation loss "
         "are kept. Losses: mean squared error for the autoencoder and the denoiser, cross-entropy "
-        "for the classifier, negative evidence lower bound in nats per image for the VAE.",
+        "for the classifier, negative evidence lower bound in nats per image for the VAE, mean "
+        "squared error of the velocity for a flow.",
         f"Line charts of loss against epoch for {', '.join(histories)}.",
     )
 

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from service.artifact import Bundle, Metric, list_bundles, open_bundle
+from service.artifact.manifest import MAX_NEAR_COPIES
 from training.sampling.quality_metrics import MIN_CONFIDENCE, NEIGHBOURS
-from training.sampling.source_quality import MIN_MEMORISATION
+from training.sampling.reference_images import MIN_MEMORISATION, RECONSTRUCTION_SHARE
 
 _BUNDLES_HEAD = """\
 # The bundles
@@ -37,8 +38,11 @@ are test images.
 
 The last row of a bundle, *training images*, has the values of an ideal source. They are slightly
 too good, because the judge was trained on these images. **Bold** is the bundle's default source:
-the one with the lowest Frechet distance to the *validation* images, among those with a memorisation
-of at least {MIN_MEMORISATION:g}. The choice ignores test images.
+the one with the lowest Frechet distance to the *validation* images, among those that do not copy:
+at most {MAX_NEAR_COPIES:g} % near copies, and a memorisation of at least {MIN_MEMORISATION:g}, or
+{RECONSTRUCTION_SHARE:g} times that of reconstructions where this is lower. The choice compares with
+validation images only. A bundle whose manifest has no `memorisation_limit` was published with an
+older rule, a memorisation of at least 0.5.
 
 """
 _COLUMNS = {

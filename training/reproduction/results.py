@@ -17,7 +17,7 @@ from training.pipeline import FittedRun, complete_run, fit_run
 from training.recipe.schema import NETWORKS
 from training.report.page import write_report
 from training.reproduction.rows import Row, Study, Target
-from training.sampling.source_quality import Quality
+from training.sampling.reference_images import Quality
 from training.search.tune import SearchJob, run_search
 
 RESULT_FILE = "result.json"

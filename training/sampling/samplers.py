@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from service.artifact.densities import STORED_SAMPLERS, Centroids, Uniform
-from service.artifact.manifest import NetworkName, SamplerSpace, SpaceName
+from service.artifact.manifest import FLOWS, NetworkName, SamplerSpace, SpaceName
 from service.artifact.samplers import (
     Sampler,
     StandardNormal,
@@ -26,9 +26,11 @@ from training.files import replace_bytes
 from training.fitting.examples import Examples
 from training.fitting.network_set import NetworkSet
 from training.networks.layers import find_device
+from training.randomness import derive_seed
 from training.recipe.schema import Recipe, SourceName
 from training.sampling.density import fit_class_density, fit_density, fit_projected_density
 from training.sampling.filtered_gan import FilteredGan, RunNetwork
+from training.sampling.flows import fit_flow
 from training.sampling.latents import Floats, SplitLatents, encode_splits
 from training.sampling.mixture import fit_mixture
 
@@ -60,7 +62,7 @@ def fit_samplers(
         recipe: The requested sources and their settings.
         splits: The images; the test images are not read.
         networks: The trained networks.
-        folder: Folder of the fitted sources, one file each.
+        folder: Folder of the fitted sources: one file each, and one folder for each flow.
         report_progress: Receives one line for each source that is fitted, skipped or doubtful.
     """
 
@@ -76,6 +78,18 @@ def fit_samplers(
         path = folder / sampler_file(name)
         if path.exists() or _fit(name, recipe, get_latents, path, report_progress):
             samplers[name] = _load(spec, path.read_bytes(), len(splits.classes or ()))
+    for name, space in _FLOWS.items():
+        if recipe.flow is None or space not in networks.spaces or not _is_requested(name, recipe):
+            continue
+        report_progress(f"fitting source {name}")
+        device, seed = find_device(networks.autoencoder), derive_seed(recipe.seed, name)
+        try:
+            source = fit_flow(get_latents(space), recipe.flow, seed, folder / FLOWS[space], device)
+        except TrainingError as error:
+            report_progress(f"warning: {name}: skipped: {error}")
+            continue
+        classes = len(splits.classes or ())
+        samplers[name] = _describe("flow", space, source, source.noise, classes)
     names = [n for n in get_args(SourceName) if n in samplers and _is_requested(n, recipe)]
     for name in sorted(set(recipe.samplers.sources or ()) - set(names)):
         report_progress(
@@ -171,6 +185,10 @@ _SPECS: dict[str, _Spec] = {
 }
 
 
+_FLOWS: dict[str, SpaceName] = {"flow": "autoencoder", "vae-flow": "vae"}
+"""The space of each source that is a flow."""
+
+
 def _is_requested(name: str, recipe: Recipe) -> bool:
     return recipe.samplers.sources is None or name in recipe.samplers.sources
 
@@ -200,8 +218,14 @@ def _fit(
 
 def _load(spec: _Spec, content: bytes, classes: int) -> FittedSampler:
     source = STORED_SAMPLERS[spec.kind].from_bytes(content)
-    conditional = classes > 0 and source.classes.issuperset(range(classes))
-    return FittedSampler(spec.kind, spec.space, source, content, conditional)
+    return _describe(spec.kind, spec.space, source, source, classes)
+
+
+def _describe(
+    kind: str, space: SpaceName, source: Sampler, stored: StoredSampler, classes: int
+) -> FittedSampler:
+    conditional = classes > 0 and stored.classes.issuperset(range(classes))
+    return FittedSampler(kind, space, source, stored.to_bytes(), conditional)
 
 
 def _make_parameterless(networks: NetworkSet) -> dict[str, FittedSampler]:

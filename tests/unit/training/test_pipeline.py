@@ -20,6 +20,9 @@ from training.sampling.source_quality import choose_source
 CPU = torch.device("cpu")
 
 
+TINY_FLOW = [("flow.epochs", 1), ("flow.pairs", 64), ("flow.distillation_epochs", 1)]
+
+
 def make_recipe() -> Recipe:
     """Return the digits recipe with tiny networks and one epoch each."""
     tiny = {"channels": [4], "hidden": 8, "latent_size": 2, "epochs": 1, "batch_size": 64}
@@ -30,7 +33,9 @@ def make_recipe() -> Recipe:
         for key, value in tiny.items()
     ]
     return parse_recipe(
-        override(members, [*changes, ("classifier.epochs", 1), ("density.search_codes", 50)])
+        override(
+            members, [*changes, *TINY_FLOW, ("classifier.epochs", 1), ("density.search_codes", 50)]
+        )
     )
 
 
@@ -99,7 +104,7 @@ def make_judged_run(folder: Path) -> Run:
     changes = [
         ("gan", {"noise_size": 4, "hidden": [8], "epochs": 1}),
         ("judge", {"channels": [8], "hidden": 8, "epochs": 2}),
-        ("samplers.sources", ["kde", "gan", "gan-filtered"]),
+        ("samplers.sources", ["kde", "flow", "gan", "gan-filtered"]),
         ("map", {"points": 50, "perplexity": 5.0}),
     ]
     members = make_recipe().model_dump(mode="json", exclude={"denoiser", "vae"}, exclude_none=True)
@@ -120,8 +125,10 @@ def test_sources_are_measured_once_and_the_best_is_the_default(
 
     assert trained.quality == first.quality
     assert {name: spec.quality for name, spec in manifest.samplers.items()} == trained.quality
-    assert set(trained.quality) == {"kde", "gan", "gan-filtered"}
-    assert manifest.default_source == (choose_source(trained.quality) or "kde")
+    assert set(trained.quality) == {"kde", "flow", "gan", "gan-filtered"}
+    assert manifest.networks["flow"].input.shape == (2 + 10,)
+    assert manifest.samplers["flow"].class_conditional
+    assert manifest.default_source == choose_source(trained.quality)
     assert {"judge_accuracy", "floor_frechet", "floor_coverage"} <= manifest.metrics.keys()
 
 

@@ -12,6 +12,7 @@ from service.artifact.densities import (
     STORED_SAMPLERS,
     Centroids,
     ClassKernelDensity,
+    FlowNoise,
     GaussianMixture,
     KernelDensity,
     ProjectedDensity,
@@ -38,8 +39,9 @@ SAMPLERS: dict[str, StoredSampler] = {
         KernelDensity(make_rows(5, 2), make_rows(2), 0.25, LABELS), make_rows(3), make_rows(2, 3)
     ),
     "gmm": GaussianMixture(np.array([0.25, 0.75]), make_rows(2, 3), make_rows(2, 3, 3)),
+    "flow": FlowNoise(make_rows(3), np.array([0.2, 0.3, 0.5])),
 }
-CONDITIONAL = {"centroid", "kde", "class-kde", "pca-kde"}
+CONDITIONAL = {"centroid", "kde", "class-kde", "pca-kde", "flow"}
 
 
 def test_every_stored_kind_is_tested() -> None:
@@ -159,6 +161,11 @@ def change(kind: str, **changes: Any) -> bytes:  # noqa: ANN401 - tensors of any
         ("gmm", {"means": np.ones((2, 0), np.float32)}),
         ("gmm", {"factors": np.ones((2, 3, 2), np.float32)}),
         ("gmm", {"factors": np.full((2, 3, 3), np.nan, np.float32)}),
+        ("flow", {"sigma": None}),
+        ("flow", {"sigma": np.zeros(3, np.float32)}),
+        ("flow", {"weights": np.array([0.5, 0.6])}),
+        ("flow", {"weights": np.array([-0.5, 1.5])}),
+        ("flow", {"weights": np.ones((1, 1))}),
     ],
 )
 def test_invalid_sampler_is_rejected(kind: str, changes: dict[str, Any]) -> None:
@@ -182,4 +189,5 @@ def test_corrupted_file_is_rejected_or_draws(kind: str, data: st.DataObject) -> 
 
     with np.errstate(over="ignore", invalid="ignore"):  # a float of 1e38 is one byte away
         latents = sampler.draw(2, np.random.default_rng(0), None, 1.0)
-    assert latents.shape == (2, sampler.latent_size)
+    size = sampler.input_size if isinstance(sampler, FlowNoise) else sampler.latent_size
+    assert latents.shape == (2, size)

@@ -2,17 +2,20 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.artifact import Bundle
+from service.artifact.densities import FlowNoise
 from service.artifact.manifest import MAX_MANIFEST_BYTES, parse_manifest
 from service.errors import ArtifactError
 from service.inference.model import load_model
-from tests.support.fakes import FakeRuntime, write_bundle
+from tests.support.fakes import LATENT_SIZE, FakeRuntime, write_bundle
 
 Members = dict[str, Any]
 
@@ -223,10 +226,18 @@ def test_networks_of_a_sampler(members: Members, source: str, networks: tuple[st
     assert parse_manifest(dump(members)).samplers[source].networks == networks
 
 
-def make_quality(value: float) -> Members:
+def make_quality(value: float, memorisation: float = 1.0, near_copies: float = 0.0) -> Members:
     """Return the quality of a sampler with this distance from the validation images."""
-    metric = {"value": value, "unit": "squared distance", "split": "validation", "count": 9}
-    return {"validation_frechet": metric}
+    values = {
+        "validation_frechet": value,
+        "validation_memorisation": memorisation,
+        "validation_near_copies": near_copies,
+        "memorisation_limit": 0.85,
+    }
+    return {
+        name: {"value": number, "unit": "", "split": "validation", "count": 9}
+        for name, number in values.items()
+    }
 
 
 def test_class_requests_get_the_best_class_conditional_source(members: Members) -> None:
@@ -243,6 +254,58 @@ def test_class_requests_get_the_best_class_conditional_source(members: Members) 
 
     members["default_source"] = "kde"
     assert parse_manifest(dump(members)).find_default_source(class_conditional=True) == "kde"
+
+
+@pytest.mark.parametrize("copying", [make_quality(1, memorisation=0.8), make_quality(1, 1.0, 2.1)])
+def test_class_requests_do_not_get_copies(members: Members, copying: Members) -> None:
+    """A source near the training images is no default for a class, however good its samples are."""
+    conditional = members["samplers"]["kde"]
+    members["default_source"] = "prior"
+    members["samplers"]["copier"] = conditional | {"quality": copying}
+    members["samplers"]["honest"] = conditional | {"quality": make_quality(7)}
+
+    assert parse_manifest(dump(members)).find_default_source(class_conditional=True) == "honest"
+
+
+def make_flow_members(folder: Path) -> Members:
+    """Return the members of a manifest with a flow."""
+    noise = FlowNoise(np.ones(LATENT_SIZE, np.float32), np.full(3, 1 / 3))
+    bundle = write_bundle(folder, "flowing", flow=noise)
+    members: Members = json.loads((bundle.folder / "manifest.json").read_bytes())
+    return members
+
+
+def test_a_flow_runs_before_its_decoder(tmp_path: Path) -> None:
+    """The predicted cost of a request includes the flow."""
+    manifest = parse_manifest(dump(make_flow_members(tmp_path)))
+
+    assert manifest.samplers["flow"].networks == ("flow", "decoder")
+    vae_flow = manifest.samplers["flow"].model_copy(update={"space": "vae"})
+    assert vae_flow.networks == ("vae_flow", "vae_decoder")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda m: m["networks"].pop("flow"), "sampler 'flow' needs the flow, which is missing"),
+        (
+            lambda m: m["networks"]["flow"]["input"].update(shape=[4]),
+            r"shape \(7,\), for 4 latents",
+        ),
+        (
+            lambda m: m["networks"]["flow"]["outputs"][0].update(shape=[5]),
+            r"3 classes, and an output of shape \(4,\), has \(\(7,\), \(5,\)\)",
+        ),
+        (lambda m: m["samplers"]["flow"].update(space="gan"), "'flow' needs a latent space"),
+    ],
+)
+def test_a_flow_that_does_not_fit_is_rejected(tmp_path: Path, change: Any, reason: str) -> None:  # noqa: ANN401 - a lambda
+    """A flow takes noise and a class for each latent of its space."""
+    members = make_flow_members(tmp_path)
+    change(members)
+
+    with pytest.raises(ArtifactError, match=reason):
+        parse_manifest(dump(members))
 
 
 def test_first_source_is_the_default_without_default_source(members: Members) -> None:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from service.artifact.densities import (
     Centroids,
     ClassKernelDensity,
+    FlowNoise,
     GaussianMixture,
     KernelDensity,
     ProjectedDensity,
@@ -176,3 +177,39 @@ def test_temperature_scales_the_spread(sampler: str) -> None:
     whole, half, none = (draw(sampler, temperature=t) for t in (1, 0.5, 1e-9))
 
     assert np.allclose(half - none, (whole - none) / 2, atol=1e-5)
+
+
+def test_the_input_of_a_flow() -> None:
+    """Scaled noise is followed by a one-hot class, with the frequencies of the weights."""
+    noise = FlowNoise(np.array([1, 3], np.float32), np.array([0.25, 0, 0.75]))
+
+    rows = noise.draw(COUNT, np.random.default_rng(0), None, 0.5)
+
+    assert rows.shape == (COUNT, noise.input_size) == (COUNT, 5)
+    assert rows.dtype == np.float32
+    assert np.allclose(rows[:, :2].std(axis=0), [0.5, 1.5], rtol=0.02)
+    assert np.allclose(rows[:, 2:].mean(axis=0), [0.25, 0, 0.75], atol=0.02)
+    assert set(rows[:, 2:].sum(axis=1)) == {1}
+    assert noise.classes == {0, 2}
+
+
+def test_a_seed_gives_every_class_the_same_noise() -> None:
+    """Samples of two classes with one seed differ in their class only."""
+    noise = FlowNoise(np.ones(2, np.float32), np.array([0.5, 0.5]))
+
+    free, first, second = (
+        noise.draw(9, np.random.default_rng(0), label, 1.0) for label in (None, 0, 1)
+    )
+
+    assert np.array_equal(first[:, :2], second[:, :2])
+    assert np.array_equal(first[:, :2], free[:, :2])
+    assert first[:, 2:].tolist() == [[1, 0]] * 9
+    assert second[:, 2:].tolist() == [[0, 1]] * 9
+
+
+def test_a_flow_without_classes_takes_noise_only() -> None:
+    """The rows have the latent size, and no class can be requested."""
+    noise = FlowNoise(np.ones(2, np.float32))
+
+    assert noise.draw(9, np.random.default_rng(0), None, 1.0).shape == (9, 2)
+    assert not noise.classes

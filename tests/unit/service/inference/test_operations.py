@@ -1,14 +1,17 @@
 """The operations on arrays."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from service.artifact.densities import FlowNoise
 from service.errors import InvalidInputError
 from service.inference import operations
-from service.inference.model import Model
+from service.inference.model import Model, load_model
 from service.inference.operations import run_alone
 from service.runtimes.devices import CPU_IMAGES
-from tests.support.fakes import LATENT_SIZE, NOISE_SIZE
+from tests.support.fakes import LATENT_SIZE, NOISE_SIZE, FakeRuntime, write_bundle
 
 
 def make_images(*levels: float) -> np.ndarray:
@@ -138,3 +141,23 @@ def test_non_finite_outputs_are_rejected(model: Model) -> None:
 
     with pytest.raises(InvalidInputError, match="decoder returns non-finite values"):
         run_alone(model, operations.decode(latents, "autoencoder"))
+
+
+def make_flow_model(folder: Path) -> Model:
+    """Return a fake model with a flow, which gives every latent the mean of noise and class."""
+    weights = np.array([0.5, 0.25, 0.25])
+    noise = FlowNoise(np.ones(LATENT_SIZE, np.float32), weights)
+    return load_model(write_bundle(folder, "flowing", flow=noise), FakeRuntime())
+
+
+@pytest.mark.parametrize("count", [1, CPU_IMAGES + 1])
+def test_a_flow_turns_noise_and_class_into_latents(tmp_path: Path, count: int) -> None:
+    """The flow runs on the drawn rows, and the decoder on its latents."""
+    model = make_flow_model(tmp_path)
+
+    result = run_alone(model, operations.sample(model, "flow", count, make_rng(), label=1))
+
+    rows = model.samplers["flow"].draw(count, make_rng(), 1, 1.0)
+    assert result.latents.shape == (count, LATENT_SIZE)
+    assert np.allclose(result.latents, np.clip(rows.mean(axis=1), 0, 1)[:, None])
+    assert np.allclose(result.images[:, 0, 0, 0], np.clip(result.latents[:, 0], 0, 1))

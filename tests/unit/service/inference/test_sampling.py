@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from service.artifact import Bundle, SamplerSpec
-from service.artifact.densities import KernelDensity
+from service.artifact.densities import FlowNoise, KernelDensity
 from service.errors import ArtifactError
 from service.inference.model import load_model
 from service.inference.sampling import load_sampler
@@ -28,8 +28,8 @@ def bundle(tmp_path: Path) -> Bundle:
     ("spec", "reason"),
     [
         (
-            SamplerSpec(kind="flow", space="autoencoder"),
-            "unknown sampler kind 'flow'; known kinds: uniform,",
+            SamplerSpec(kind="spline", space="autoencoder"),
+            "unknown sampler kind 'spline'; known kinds: uniform,",
         ),
         (SamplerSpec(kind="kde", space="autoencoder"), "needs a file"),
         (SamplerSpec(kind="kde", space="vae", file="errors.safetensors"), "missing"),
@@ -65,8 +65,24 @@ def test_density_of_another_bundle_is_rejected(
 def test_error_names_the_bundle_once(bundle: Bundle) -> None:
     """The error of an invalid sampler begins with the bundle's reference, once."""
     manifest = bundle.manifest.model_copy(
-        update={"samplers": {"flow": SamplerSpec(kind="flow", space="vae")}}
+        update={"samplers": {"spline": SamplerSpec(kind="spline", space="vae")}}
     )
 
-    with pytest.raises(ArtifactError, match=r"^full@1: unknown sampler kind 'flow'"):
+    with pytest.raises(ArtifactError, match=r"^full@1: unknown sampler kind 'spline'"):
         load_model(dataclasses.replace(bundle, manifest=manifest), FakeRuntime())
+
+
+@pytest.mark.parametrize(
+    ("noise", "reason"),
+    [
+        (FlowNoise(ONES, np.array([0.5, 0.5, 0])), r"contains no latents for the classes \[2\]"),
+        (FlowNoise(ONES, np.full(4, 0.25)), r"shape \(7,\) .* as the flow takes, got \(8,\)"),
+        (FlowNoise(ONES[:3], np.full(3, 1 / 3)), "expected latents of size 4 .*, got size 3"),
+    ],
+)
+def test_noise_of_another_flow_is_rejected(tmp_path: Path, noise: FlowNoise, reason: str) -> None:
+    """The noise must have the latent size of its space and the classes of the bundle."""
+    bundle = write_bundle(tmp_path, "full", flow=noise)
+
+    with pytest.raises(ArtifactError, match=reason):
+        load_model(bundle, FakeRuntime())

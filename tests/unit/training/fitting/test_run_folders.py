@@ -8,7 +8,7 @@ import pytest
 from training.errors import RunError
 from training.fitting.run_folders import Run, pin_digest, read_run, start_run
 from training.recipe.parsing import override, parse_recipe, read_recipe
-from training.recipe.schema import Recipe
+from training.recipe.schema import FlowRecipe, Recipe, SamplersRecipe
 
 
 def make_recipe(**changes: object) -> Recipe:
@@ -98,3 +98,28 @@ def test_a_resumed_run_keeps_its_first_command(tmp_path: Path) -> None:
     again = start_run(replace(run, command="latentd train digits --fresh"), fresh=False)
 
     assert again.command == "latentd train digits"
+
+
+def test_further_networks_and_sources_extend_a_run(tmp_path: Path) -> None:
+    """The files and the digest are kept; the recipe and the command are those of the extension."""
+    run = make_run(tmp_path / "digits")
+    bare = run.recipe.model_copy(update={"flow": None, "classifier": None})
+    pin_digest(start_run(replace(run, recipe=bare), fresh=False), "a" * 64)
+    (run.folder / "kept").touch()
+    sources = SamplersRecipe(sources=("kde", "flow"))
+    extended = run.recipe.model_copy(update={"samplers": sources, "flow": FlowRecipe()})
+
+    resumed = start_run(replace(run, recipe=extended, command="latentd train more"), fresh=False)
+
+    assert (resumed.digest, resumed.command) == ("a" * 64, "latentd train more")
+    assert read_run(run.folder) == resumed
+    assert (run.folder / "kept").exists()
+
+
+def test_a_run_cannot_lose_a_network(tmp_path: Path) -> None:
+    """The trained network would stay in the folder."""
+    run = start_run(make_run(tmp_path / "digits"), fresh=False)
+    smaller = run.recipe.model_copy(update={"vae": None})
+
+    with pytest.raises(RunError, match=r"different: vae\)"):
+        start_run(replace(run, recipe=smaller), fresh=False)

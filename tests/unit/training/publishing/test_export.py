@@ -10,10 +10,13 @@ import pytest
 import torch
 from torch import nn
 
+from service.artifact.densities import FlowNoise
+from service.artifact.manifest import SpaceName
 from training.errors import ExportError
 from training.fitting.network_set import NetworkSet
 from training.networks.autoencoders import Autoencoder, VariationalAutoencoder
 from training.networks.classifiers import Classifier, ClassifierHead
+from training.networks.flow import Flow
 from training.networks.gan import Generator
 from training.publishing import export
 from training.publishing.export import (
@@ -22,14 +25,24 @@ from training.publishing.export import (
     OPSET,
     ExportSource,
     export_graphs,
+    list_flows,
     list_sources,
     measure_parity,
 )
-from training.recipe.schema import AutoencoderRecipe, ClassifierRecipe, GanRecipe, VaeRecipe
+from training.recipe.schema import (
+    AutoencoderRecipe,
+    ClassifierRecipe,
+    FlowRecipe,
+    GanRecipe,
+    VaeRecipe,
+)
+from training.sampling.flows import FlowSampler
+from training.sampling.samplers import FittedSampler
 
 SHAPE = (3, 10, 12)
 PLAIN = {"Clip", "Conv", "ConvTranspose", "Gemm", "Relu", "Reshape", "Sigmoid", "Softmax"}
 PLAIN |= {"Add", "Div", "Tanh"}  # a GAN's last layer
+PLAIN |= {"Concat", "Mul", "Slice"}  # a flow
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +61,15 @@ def sources() -> dict[str, ExportSource]:
     classifier = Classifier(autoencoder.encoder, head).eval()
     gan = Generator(SHAPE, GanRecipe(noise_size=7, hidden=(9, 8))).eval()
     networks = NetworkSet(autoencoder, autoencoder, vae, classifier, {}, gan)
-    return {source.name: source for source in list_sources(networks, images)}
+    exported = list_sources(networks, images) + list_flows([_make_flow(), _make_flow("vae")])
+    return {source.name: source for source in exported}
+
+
+def _make_flow(space: SpaceName = "autoencoder") -> FittedSampler:
+    """Return an untrained flow of two steps, with three latents and four classes."""
+    noise = FlowNoise(np.ones(3, np.float32), np.full(4, 0.25))
+    flow = Flow(torch.arange(12.0).reshape(4, 3), 4, FlowRecipe(width=8, blocks=2, steps=2))
+    return FittedSampler("flow", space, FlowSampler(noise, flow.eval()))
 
 
 def _json(recipe: dict[str, object]) -> str:
@@ -56,7 +77,7 @@ def _json(recipe: dict[str, object]) -> str:
 
 
 NAMES = ["encoder", "decoder", "denoiser", "classifier", "vae_encoder", "vae_decoder"]
-NAMES += ["generator"]
+NAMES += ["generator", "flow", "vae_flow"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -101,6 +122,8 @@ def test_tensor_names_are_descriptive(sources: dict[str, ExportSource]) -> None:
         "vae_encoder": ("images", ("means", "log_variances")),
         "vae_decoder": ("latents", ("images",)),
         "generator": ("latents", ("images",)),
+        "flow": ("noise", ("latents",)),
+        "vae_flow": ("noise", ("latents",)),
     }
 
 

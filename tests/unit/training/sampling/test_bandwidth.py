@@ -2,17 +2,29 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 import numpy as np
 import pytest
+import torch
 
-from service.artifact.densities import KernelDensity
+from service.artifact import Metric
+from service.artifact.densities import FlowNoise, KernelDensity
+from service.artifact.manifest import SamplerSpace
 from service.artifact.samplers import StandardNormal
 from service.artifact.tensor_files import Floats
-from training.sampling.bandwidth import choose_bandwidths, set_bandwidths
+from training.recipe.schema import FlowRecipe
+from training.sampling.bandwidth import (
+    BANDWIDTHS,
+    SPREADS,
+    choose_bandwidths,
+    set_bandwidths,
+)
+from training.sampling.flows import FlowSampler, fit_flow
+from training.sampling.latents import SplitLatents
+from training.sampling.reference_images import Quality, ReferenceImages
 from training.sampling.samplers import FittedSampler
-from training.sampling.source_quality import ReferenceImages
 
 LIKELIEST = 0.5
 
@@ -23,10 +35,20 @@ class Spread:
 
     copies: Callable[[float], bool]
 
-    def measure_validation(self, images: Floats) -> tuple[float, float]:
-        """Return the distance, and a memorisation that is low for copies."""
+    def measure_validation(self, images: Floats, space: SamplerSpace) -> Quality:
+        """Return the distance, and a memorisation that is lower the more narrow copies are."""
+        assert space == "autoencoder"
         spread = float(images.std())
-        return abs(spread - 0.2), 0.1 if self.copies(spread) else 1.0
+        values = {
+            "validation_frechet": abs(spread - 0.2),
+            "validation_memorisation": 0.5 * min(spread, 1) if self.copies(spread) else 1.0,
+            "validation_near_copies": 0.0,
+            "memorisation_limit": 0.85,
+        }
+        return {
+            name: Metric(value=value, unit="", split="validation", count=1)
+            for name, value in values.items()
+        }
 
 
 @pytest.fixture
@@ -53,9 +75,29 @@ def test_the_bandwidth_with_the_lowest_distance_is_chosen(
 
 
 def test_bandwidths_that_copy_are_excluded(samplers: dict[str, FittedSampler]) -> None:
-    """The next best one is chosen; if all copy, the one with the highest likelihood stays."""
+    """The next best one is chosen; if all copy, the one that copies least."""
     assert choose(samplers, lambda spread: spread < 0.25) == {"kde": 0.302}
-    assert choose(samplers, lambda _: True) == {"kde": LIKELIEST}
+    assert choose(samplers, lambda _: True) == {"kde": max(BANDWIDTHS)}
+
+
+def test_the_spread_of_a_flow_is_chosen_and_stored(tmp_path: Path) -> None:
+    """A flow has candidates as a density has; the published file has the chosen one."""
+    latents = SplitLatents(np.zeros((8, 2), np.float32), np.zeros((8, 2), np.float32))
+    recipe = FlowRecipe(width=4, blocks=1, epochs=1, pairs=8, distillation_epochs=1)
+    flow = fit_flow(latents, recipe, 0, tmp_path, torch.device("cpu"))
+    samplers = {"flow": FittedSampler("flow", "autoencoder", flow, flow.noise.to_bytes())}
+
+    chosen = choose(samplers, lambda _: True)
+    updated = set_bandwidths(samplers, {"flow": 1.1})["flow"]
+
+    assert chosen["flow"] in SPREADS
+    assert updated.content is not None
+    assert FlowNoise.from_bytes(updated.content).sigma.tolist() == pytest.approx([1.1, 1.1])
+    draws = [
+        cast("FlowSampler", some.source).noise.draw(5, np.random.default_rng(0), None, 1.0)
+        for some in (samplers["flow"], updated)
+    ]
+    assert np.allclose(1.1 * draws[0], draws[1])
 
 
 def test_the_chosen_bandwidth_is_in_the_file(samplers: dict[str, FittedSampler]) -> None:

@@ -171,10 +171,53 @@ def test_a_recipe_can_select_sources(tmp_path: Path) -> None:
     assert [line for line in lines if "skipped source gan:" in line]
 
 
+FLOW: Members = {
+    "width": 8,
+    "blocks": 1,
+    "epochs": 1,
+    "pairs": 64,
+    "distillation_epochs": 1,
+    "batch_size": 64,
+}
+
+
+def test_flows_are_fitted_once_for_each_space(tmp_path: Path) -> None:
+    """With a section `flow`, both spaces have a class-conditional source, which is loaded later."""
+    selection = {"sources": ["flow", "vae-flow", "prior"]}
+
+    samplers, lines = fit(tmp_path, flow=FLOW, samplers=selection)
+    again, _ = fit(tmp_path, flow=FLOW, samplers=selection)
+
+    assert set(samplers) == {"flow", "vae-flow", "prior"}
+    assert [samplers[name].space for name in ("flow", "vae-flow")] == ["autoencoder", "vae"]
+    assert samplers["flow"].class_conditional
+    assert [line for line in lines if "flow" in line] == [
+        "fitting source flow",
+        "fitting source vae-flow",
+    ]
+    assert (tmp_path / "vae_flow" / "history.json").exists()
+    first, second = (
+        some["flow"].source.draw(5, np.random.default_rng(0), 1, 1.0) for some in (samplers, again)
+    )
+    assert first.shape == (5, 3)
+    assert np.array_equal(first, second)
+
+
+def test_a_flow_that_cannot_be_fitted_is_skipped(tmp_path: Path) -> None:
+    """Without validation images the run has its other sources."""
+    splits = make_splits()
+    splits = replace(splits, validation=splits.validation.take(np.arange(0)))
+
+    samplers, lines = fit(tmp_path, splits, flow=FLOW, samplers={"sources": ["flow", "prior"]})
+
+    assert set(samplers) == {"prior"}
+    assert "warning: flow: skipped: there are 0 validation images" in lines
+
+
 def test_an_unknown_source_is_rejected() -> None:
     """The recipe's error names the key."""
     with pytest.raises(RecipeError, match=r"samplers\.sources"):
-        make_recipe(samplers={"sources": ["flow"]})
+        make_recipe(samplers={"sources": ["spline"]})
 
 
 def test_a_failed_fit_is_skipped_with_a_warning(tmp_path: Path) -> None:

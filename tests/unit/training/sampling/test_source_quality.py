@@ -16,9 +16,13 @@ from training.data.splits import Splits
 from training.errors import TrainingError
 from training.recipe.schema import DataRecipe, JudgeRecipe, Recipe
 from training.sampling.judge import Judge, fit_judge
+from training.sampling.reference_images import (
+    MIN_MEMORISATION,
+    RECONSTRUCTION_SHARE,
+    ReferenceImages,
+)
 from training.sampling.samplers import FittedSampler
 from training.sampling.source_quality import (
-    ReferenceImages,
     SampleQuality,
     choose_source,
     measure_sources,
@@ -135,13 +139,16 @@ def test_the_floor_has_the_metrics_of_training_images(quality: SampleQuality) ->
 
 
 def test_metrics_name_their_split(quality: SampleQuality) -> None:
-    """Only `validation_frechet` uses the validation images."""
+    """The metrics that choose the default source use the validation images only."""
     metrics = quality.sources["ideal"]
 
     splits = {name: metric.split for name, metric in metrics.items()}
 
     assert {name for name, split in splits.items() if split == "validation"} == {
-        "validation_frechet"
+        "validation_frechet",
+        "validation_memorisation",
+        "validation_near_copies",
+        "memorisation_limit",
     }
     assert splits["frechet"] == "test"
     assert splits["memorisation"] == "train"
@@ -160,14 +167,19 @@ def test_the_same_seed_gives_the_same_measurements(splits: Splits, judge: Judge)
     assert measure_noise(0).sources != measure_noise(1).sources
 
 
-def make_quality(validation: float, test: float, memorisation: float) -> dict[str, Metric]:
-    """Return the two metrics that decide the choice, and one that must not."""
+def make_quality(
+    validation: float, test: float, memorisation: float, near: float = 0.0
+) -> dict[str, Metric]:
+    """Return the metrics that decide the choice, and two that must not."""
     return {
         name: Metric(value=value, unit="", split="test", count=1)
         for name, value in {
             "validation_frechet": validation,
             "frechet": test,
-            "memorisation": memorisation,
+            "validation_memorisation": memorisation,
+            "memorisation": 0.1,
+            "validation_near_copies": near,
+            "memorisation_limit": 0.85,
         }.items()
     }
 
@@ -175,13 +187,62 @@ def make_quality(validation: float, test: float, memorisation: float) -> dict[st
 def test_the_best_source_on_validation_images_is_chosen() -> None:
     """The choice excludes sources that copy, and ignores the test images."""
     sources = {
-        "copier": make_quality(1, 1, 0.2),
-        "chosen": make_quality(2, 9, 0.8),
-        "best-on-test": make_quality(3, 0, 0.8),
+        "copier": make_quality(1, 1, 0.84),
+        "near-copier": make_quality(1, 1, 0.9, 2.1),
+        "chosen": make_quality(2, 9, 0.85, 2.0),
+        "best-on-test": make_quality(3, 0, 0.9),
     }
 
     assert choose_source(sources) == "chosen"
-    assert choose_source({"copier": sources["copier"]}) is None
+
+
+def test_of_copying_sources_the_one_that_copies_least_is_chosen() -> None:
+    """A bundle whose sources all copy still has a default."""
+    sources = {"worst": make_quality(1, 1, 0.2), "least": make_quality(2, 2, 0.7)}
+
+    assert choose_source(sources) == "least"
+
+
+class Blur(torch.nn.Module):
+    """A network whose reconstructions are half-way between an image and its nearest copy."""
+
+    def __init__(self, training: np.ndarray) -> None:
+        """Store the training images."""
+        super().__init__()
+        self.training_images = torch.nn.Parameter(torch.from_numpy(training / 255).float())
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return reconstructions."""
+        distances = torch.cdist(images.flatten(1), self.training_images.flatten(1))
+        return (images + self.training_images[distances.argmin(dim=1)]) / 2
+
+
+def test_the_limit_is_lower_where_reconstructions_are_nearer(splits: Splits, judge: Judge) -> None:
+    """Reconstructions at half the distance halve the limit; a space without them has the usual."""
+    blur = Blur(splits.train.pixels)
+    reference = ReferenceImages.compute(judge, splits, 0, {"autoencoder": blur})
+    images = splits.validation.pixels.astype(np.float32) / 255
+
+    qualities = {
+        space: reference.measure_validation(images, space)
+        for space in ("autoencoder", "vae", "gan")
+    }
+
+    limits = {space: quality["memorisation_limit"].value for space, quality in qualities.items()}
+    assert limits["autoencoder"] == pytest.approx(RECONSTRUCTION_SHARE / 2, rel=0.02)
+    assert limits["vae"] == limits["gan"] == MIN_MEMORISATION
+    assert qualities["gan"]["validation_memorisation"].value == pytest.approx(1)
+
+
+def test_older_measurements_do_not_cover_the_sources(quality: SampleQuality) -> None:
+    """Measurements without the current metrics, or of other sources, are made again."""
+    sources = quality.sources
+    older = {name: dict(metrics) for name, metrics in sources.items()}
+    older["noise"].pop("memorisation_limit")
+
+    assert quality.covers(sources)
+    assert not quality.covers([*sources, "another"])
+    assert not quality.model_copy(update={"sources": older}).covers(sources)
 
 
 def test_too_few_reference_images_are_rejected(splits: Splits, judge: Judge) -> None:
