@@ -49,6 +49,11 @@ What breaks first:
   sample at the balancers; use several balancers behind DNS or anycast, with keep-alive; set a
   longer `LATENTD_WATCH_SECONDS`; send binary bodies (`.npy`) and several images per request.
 
+While the section *Ray Serve* is missing, `python -m benchmarks.scale.ray_serve` has not
+completed: Ray 2.60.0 did not start its node on a machine with 20 times as much work as CPUs. The
+deployment was only loaded with Ray, and its health check called before and after the models were
+loaded.
+
 The manifests of [deploy/kubernetes](../deploy/kubernetes/) are validated against the published
 schemas, and the command of the image is tested with the environment that Kubernetes injects. No
 cluster (k3s, kind) runs on the machines where latentd is developed: the manifests have never been

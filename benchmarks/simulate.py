@@ -229,7 +229,8 @@ def make_record(rows: list[list[Cell]], times: Sequence[float], seed: int, remar
             f"{_RETRY_SECONDS:g} s. A lost zone is a third of the replicas, which the balancer "
             f"chooses for {_NOTICE_SECONDS:g} more seconds. At most {_MAX_REQUESTS:,} requests are "
             "simulated, which shortens the time at 1,000 replicas. The simulation has no joined "
-            f"runs and no shared CPUs. {remark}"
+            f"runs and no shared CPUs. A dash means that responses were missing after ten seconds. "
+            f"{remark}"
         ).strip(),
     )
 

@@ -1,6 +1,5 @@
 """Worker processes and the supervisor that replaces them when they end or hang."""
 
-import contextlib
 import os
 import signal
 import socket
@@ -20,16 +19,13 @@ from service.server.uvicorn_internals import (
 _KILL_SECONDS = 5.0
 """Time from the end of the grace period to SIGKILL for a worker that is still running."""
 _START_SECONDS = 60
-"""Time for a worker to respond to its first ping, and for a replacement to load its models."""
+"""Time for a worker to import the service, and for a replacement to load its models."""
 
 
 class Worker(Process):
     """A worker process with its server; the supervisor pings it through a pipe."""
 
     config: Config
-    _first_ping: float | None = None
-    """When the first ping was sent, on the clock of `time.monotonic`."""
-    _has_responded = False
 
     def __init__(self, config: Config, sockets: list[socket.socket]) -> None:
         super().__init__(config, sockets)
@@ -49,24 +45,6 @@ class Worker(Process):
         """
         super().start()
         self.child_conn.close()
-
-    def is_alive(self, timeout: float = 5) -> bool:
-        """Return whether the worker responds to a ping.
-
-        Before the first response it imports the service, which takes many seconds on a busy
-        machine: the timeout of a ping would kill one worker after the other.
-        """
-        if self._has_responded or not self.process.is_alive():
-            return super().is_alive(timeout)
-        with contextlib.suppress(OSError, EOFError):
-            if self._first_ping is None:
-                self._first_ping = time.monotonic()
-                self.parent_conn.send(b"ping")
-            if self.parent_conn.poll(0):
-                self.parent_conn.recv()
-                self._has_responded = True
-            return self._has_responded or time.monotonic() - self._first_ping < _START_SECONDS
-        return False
 
     def target(self, sockets: list[socket.socket] | None = None) -> None:
         """Run in the worker process: serve until stopped."""

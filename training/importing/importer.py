@@ -37,6 +37,7 @@ _MIN_PROBES, _PROBES = 8, 64
 _PROBE_BYTES = 16 * 1024 * 1024
 _CODE_BYTES = 256 * 1024 * 1024
 _STAGE_SECONDS = 60.0
+_MAX_IMAGES = 10_000
 _MIN_TRAIN, _MIN_TEST, _MIN_SWEPT = 200, 50, 8
 ROLES = (
     "encoder",
@@ -141,7 +142,7 @@ def _limit_splits(
         (b - a) / len(probes) for a, b in ((start, middle), (middle, time.perf_counter()))
     )
     spaces = len(networks.spaces)
-    allowed = imported.options.max_images or len(splits.train)
+    allowed = imported.options.max_images or _MAX_IMAGES
     by_memory = _CODE_BYTES // (4 * codes[0].numel())
     train = max(_MIN_TRAIN, min(allowed, by_memory, int(_STAGE_SECONDS / (encode * spaces))))
     test = max(_MIN_TEST, min(allowed, int(_STAGE_SECONDS / (4 * spaces * (encode + decode)))))
