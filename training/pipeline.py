@@ -219,6 +219,8 @@ def report_summary(splits: Splits, report_progress: Callable[[str], None]) -> No
     """Report what was read and what was chosen."""
     for note in splits.notes:
         report_progress(note)
+    if splits.notes:
+        return
     counts = ", ".join(f"{count:,} {name}" for name, count in splits.count().items())
     shape = " x ".join(str(size) for size in splits.image.shape)
     report_progress(f"{splits.dataset}: {counts} images of {shape} (channels x height x width)")

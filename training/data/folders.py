@@ -4,12 +4,12 @@
 training and in the service.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
 from training.data.reading.assignment import Assignment, assign, check_counts
-from training.data.reading.choices import choose_image
+from training.data.reading.choices import Choice, choose_image
 from training.data.reading.decoding import Decoded, decode
 from training.data.reading.pixel_stores import PixelStore
 from training.data.reading.summary import summarise
@@ -42,12 +42,7 @@ def read_folder(source: str | Path, recipe: DataRecipe, seed: int, scratch: Path
     layout = _arrange(catalogue, use_classes=recipe.classes)
     indices = [index for index in range(len(catalogue)) if layout.is_read(index)]
     check_counts([layout.labels[index] for index in indices if layout.trains(index)], recipe)
-    looks = survey(catalogue, indices, seed)
-    if not looks:
-        raise DataError(
-            f"All {len(indices):,} images are unreadable, such as {show(catalogue.names[0])}"
-        )
-    choice = choose_image(recipe, looks, catalogue)
+    choice = _choose(catalogue, indices, recipe, seed)
     with (
         explain_full_disk(scratch),
         closing(PixelStore(choice.image.shape, len(indices), scratch)) as store,
@@ -56,25 +51,34 @@ def read_folder(source: str | Path, recipe: DataRecipe, seed: int, scratch: Path
         _check_failures(catalogue, decoded)
         assignment = assign(catalogue, layout, decoded, recipe, seed)
         pixels = store.split(assignment.rows)
-    notes = (
-        *summarise(catalogue, layout, decoded, assignment),
-        *choice.notes,
-    )
-    labels = assignment.labels
-    parts = {
-        name: LabelledImages(pixels[name], None if labels is None else labels[rows])
-        for name, rows in assignment.rows.items()
-        if name != "defects"
-    }
-    defects = _list_defects(layout, decoded, assignment, pixels["defects"])
+    notes = (*summarise(catalogue, layout, decoded, assignment), *choice.notes)
     return Splits(
         clean(catalogue.name),
         choice.image,
         assignment.classes,
-        **parts,
+        **_label(pixels, assignment),
         notes=notes,
-        defects=defects,
+        defects=_list_defects(layout, decoded, assignment, pixels["defects"]),
     )
+
+
+def _choose(catalogue: Catalogue, indices: Sequence[int], recipe: DataRecipe, seed: int) -> Choice:
+    looks = survey(catalogue, indices, seed)
+    if not looks:
+        raise DataError(
+            f"All {len(indices):,} images are unreadable, such as {show(catalogue.names[0])}"
+        )
+    return choose_image(recipe, looks, catalogue)
+
+
+def _label(pixels: Mapping[str, Pixels], assignment: Assignment) -> dict[str, LabelledImages]:
+    """Return the images of each split with their labels."""
+    labels = assignment.labels
+    return {
+        name: LabelledImages(pixels[name], None if labels is None else labels[rows])
+        for name, rows in assignment.rows.items()
+        if name != "defects"
+    }
 
 
 def _arrange(catalogue: Catalogue, *, use_classes: bool) -> Layout:

@@ -49,14 +49,15 @@ def _describe_copies(copies: Copies) -> str:
     if not copies.count:
         return ""
     conflicts = f", {copies.conflicts:,} of them in another class" if copies.conflicts else ""
-    return f"skipped: {copies.count:,} copies with the same pixels as another image{conflicts}"
+    noun = "copy" if copies.count == 1 else "copies"
+    return f"skipped: {copies.count:,} {noun} with the same pixels as another image{conflicts}"
 
 
 def _describe_ignored(ignored: Counter[str]) -> str:
     reasons = ignored.most_common()
-    listed = ", ".join(f"{count:,} {reason}" for reason, count in reasons[:_MAX_IGNORED])
+    listed = ", ".join(f"{reason} ({count:,})" for reason, count in reasons[:_MAX_IGNORED])
     more = sum(count for _, count in reasons[_MAX_IGNORED:])
-    return f"ignored: {listed}{f', and {more:,} others' if more else ''}" if reasons else ""
+    return f"ignored: {listed}{f', and others ({more:,})' if more else ''}" if reasons else ""
 
 
 def _describe_classes(labels: Iterable[str | None]) -> str:

@@ -115,7 +115,7 @@ def _join_archives(
 
 
 def _describe_empty(place: Path, ignored: Counter[str]) -> str:
-    found = ", ".join(f"{count:,} {reason}" for reason, count in ignored.most_common(5))
+    found = ", ".join(f"{reason} ({count:,})" for reason, count in ignored.most_common(5))
     return (
         f"{place} contains no images at any depth"
         + (f" (found: {found})" if found else " and no other files")

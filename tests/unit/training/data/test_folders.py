@@ -139,7 +139,7 @@ def test_copies_of_training_images_leave_the_test_split(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("count", "message"),
     [
-        (0, "contains no images at any depth .found: 1 .txt files."),
+        (0, "contains no images at any depth .found: .txt files .1.."),
         (1, "at least 20 images to train on, got one image; add more"),
         (2, "at least 20 images to train on, got 2 "),
     ],
@@ -301,8 +301,8 @@ def test_the_summary_counts_everything(tmp_path: Path) -> None:
     notes = join_notes(read(tmp_path / "set"))
 
     assert "used: 40 of 41 images (31 train, 3 validation, 6 test)" in notes
-    assert "1 images without a class" in notes
-    assert "1 .txt files" in notes
-    assert "1 files: hidden" in notes
-    assert "1 files: thumbnails and settings of the system" in notes
+    assert "images without a class (1)" in notes
+    assert ".txt files (1)" in notes
+    assert "files: hidden (1)" in notes
+    assert "files: thumbnails and settings of the system (1)" in notes
     assert "classes: 2 (a 20, b 20)" in notes

@@ -80,8 +80,8 @@ def test_a_table_can_be_named_itself(tmp_path: Path) -> None:
     assert splits.dataset == "labels"
     assert count_classes(splits) == {"a": 20, "b": 20}
     notes = "\n".join(splits.notes)
-    assert "10 images without a class" in notes
-    assert "1 rows of labels.csv without an image" in notes
+    assert "images without a class (10)" in notes
+    assert "rows of labels.csv without an image (1)" in notes
     assert "classes: column label of labels.csv" in notes
 
 
@@ -108,7 +108,7 @@ def test_a_table_of_something_else_is_ignored(tmp_path: Path) -> None:
     splits = read(tmp_path / "set")
 
     assert splits.classes == ("a", "b")
-    assert any("1 .csv files" in note for note in splits.notes)
+    assert any(".csv files (1)" in note for note in splits.notes)
 
 
 def test_a_column_of_numbers_is_no_class(tmp_path: Path) -> None:
