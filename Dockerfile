@@ -2,7 +2,8 @@
 # The service with ONNX Runtime and the bundles of models_store/, without torch or a compiler.
 #   docker build -t latentd .
 #   docker build -t latentd:torchscript --build-arg EXTRA=torchscript .
-# For a reproducible build pass a digest: PYTHON=python:3.11-slim-bookworm@sha256:...
+# The base by digest, which `docker buildx imagetools inspect python:3.11-slim-bookworm` prints:
+#   docker build -t latentd --build-arg PYTHON=python:3.11-slim-bookworm@sha256:... .
 ARG PYTHON=python:3.11-slim-bookworm
 
 FROM ${PYTHON} AS build
@@ -10,7 +11,7 @@ ARG EXTRA=""
 ARG PIP_EXTRA_INDEX_URL=""
 WORKDIR /src
 COPY pyproject.toml constraints.txt README.md ./
-COPY deploy/install.sh deploy/
+COPY deploy/install.sh deploy/requirements.lock deploy/
 RUN sh deploy/install.sh /opt/latentd "${EXTRA}"
 COPY service service
 RUN sh deploy/install.sh /opt/latentd "${EXTRA}"

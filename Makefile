@@ -6,7 +6,7 @@ PIP = $(VENV)/bin/pip --disable-pip-version-check --quiet install --constraint c
 export LATENTD_DATA ?= $(firstword $(wildcard data ../shared/data) data)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-fast check docs unit train image-check image audit soak fuzz reliability bench clean
+.PHONY: help serve test test-fast check docs unit train import image-check image lock audit soak fuzz reliability scale bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -45,8 +45,11 @@ test-fast: $(VENV)/.dev ## run the tests that need no training, browser or real 
 	@$(VENV)/bin/pytest -m "not browser and not slow and not training" \
 	    --numprocesses auto --maxprocesses 4 --dist loadfile
 
-train: $(VENV)/.dev ## train and publish a bundle: make train ARGS="--dataset my_images"
+train: $(VENV)/.dev ## train and publish a bundle: make train ARGS=my_images
 	@$(VENV)/bin/latentd train $(ARGS)
+
+import: $(VENV)/.dev ## serve your own networks: make import ARGS="NAME --encoder e.onnx --decoder d.onnx --data images"
+	@$(VENV)/bin/latentd import $(ARGS)
 
 image-check: $(VENV)/bin/python $(if $(SBOM),$(VENV)/.dev) ## run the image's build steps and its start, without Docker (SBOM=file lists its packages)
 	@SBOM="$(SBOM)" VENV="$(abspath $(VENV))" sh deploy/check.sh
@@ -54,8 +57,11 @@ image-check: $(VENV)/bin/python $(if $(SBOM),$(VENV)/.dev) ## run the image's bu
 image: $(VENV)/bin/python ## build the image with buildah as root, and call every operation (ARGS=--write)
 	@VENV="$(abspath $(VENV))" sh deploy/image.sh $(ARGS)
 
-audit: $(VENV)/.dev ## look up known vulnerabilities of the pinned packages
-	@VENV="$(VENV)" sh deploy/audit.sh
+lock: ## write deploy/requirements.lock: the packages of the image with hashes
+	@sh deploy/lock.sh
+
+audit: $(VENV)/.dev ## look up known vulnerabilities of the pinned packages (DATABASE=all.zip of osv.dev)
+	@VENV="$(VENV)" DATABASE="$(DATABASE)" sh deploy/audit.sh
 
 soak: $(VENV)/.dev ## half of the capacity for ten minutes (SECONDS=600); writes docs/reliability/soak.json
 	@$(VENV)/bin/python -m benchmarks.reliability.soak --seconds $(or $(SECONDS),600)
@@ -65,6 +71,9 @@ fuzz: $(VENV)/.fuzz ## coverage-guided fuzzing of all decoders (SECONDS=120 for 
 
 reliability: $(VENV)/.dev ## write docs/reliability.md from the records in docs/reliability
 	@$(VENV)/bin/python -m benchmarks.page_writer reliability
+
+scale: $(VENV)/.dev ## write docs/scale.md from the records in docs/scale
+	@$(VENV)/bin/python -m benchmarks.page_writer scale
 
 bench: $(VENV)/.dev ## measure speed, also of other servers; writes docs/performance.md (ARGS="classify --rounds 5")
 	@$(VENV)/bin/python -m benchmarks.bench $(ARGS)

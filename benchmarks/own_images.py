@@ -27,7 +27,7 @@ from training.data.splits import Splits
 from training.recipe.parsing import override, parse_recipe, read_recipe
 
 PAGE = Path(__file__).parents[1] / "docs" / "own-images.md"
-_LINES = {"latentd": 0, "PCA": 4, "pythae AE": 8, "pythae VAE": 8, "Keras example": 22}
+LINES = {"latentd": 0, "PCA": 4, "pythae AE": 8, "pythae VAE": 8, "Keras example": 22}
 """Lines of Python that a user writes; latentd needs one command."""
 _HEAD = """\
 # Own images
@@ -101,7 +101,7 @@ def describe(splits: Splits, latents: int, rows: list[Row]) -> str:
         "| --- | --- | --- | --- | --- | --- |",
         *(
             f"| {row.subject} | {row.error:.5f} | {row.similarity:.3f} | {row.megabytes:.1f} "
-            f"| {row.seconds} | {_LINES[row.subject]} |"
+            f"| {row.seconds} | {LINES[row.subject]} |"
             for row in rows
         ),
     ]

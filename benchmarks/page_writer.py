@@ -18,6 +18,10 @@ are in [benchmarks/peers](../benchmarks/peers/).
 
 `make bench ARGS=classify` repeats one section. It requires `wrk`, `taskset`, two CPUs, and the
 Fashion-MNIST data set (`LATENTD_DATA`).
+
+`benchmarks/gpu.sh` measures a CUDA device and adds a section *Serving on a CUDA device* here. While
+that section is missing, it has never run on one, and the device selection is tested with a fake
+driver and fake providers only.
 """,
     "reliability": """# Reliability
 
@@ -29,8 +33,26 @@ tests; `make soak` and `make fuzz` repeat the long ones.
 """,
     "scale": """# Scale
 
-What several machines need, do and lose. The commands named below write this page from the records
-in [docs/scale](scale/) and [docs/performance](performance/); do not edit it.
+What several machines need, do and lose. `make scale` writes this page from the records in
+[docs/scale](scale/); do not edit it. Each section names the command that measured it.
+
+The table of costs answers what 1, 1,000 and 1,000,000 requests per second of each operation take.
+What breaks first:
+
+- **At 1 request per second**, the only process: a restart is an outage. Run two replicas in two
+  zones; they idle.
+- **At 1,000**, the CPU of a machine, then the queue during the next deployment or after the loss
+  of a zone. Run replicas in three zones at 60 % of their cores, behind a balancer that prefers
+  the shorter queue and repeats a failed request once.
+- **At 1,000,000**, the access log (see its column), then connections and bandwidth of a balancer,
+  then the lists of the models store by every worker. Set `LATENTD_LOG_LEVEL=warning` and log a
+  sample at the balancers; use several balancers behind DNS or anycast, with keep-alive; set a
+  longer `LATENTD_WATCH_SECONDS`; send binary bodies (`.npy`) and several images per request.
+
+While the section *Ray Serve* is missing, `python -m benchmarks.scale.ray_serve` has not
+completed: Ray 2.60.0 did not start its node on a machine with 20 times as much work as CPUs. The
+deployment was only loaded with Ray, and its health check called before and after the models were
+loaded.
 
 The manifests of [deploy/kubernetes](../deploy/kubernetes/) are validated against the published
 schemas, and the command of the image is tested with the environment that Kubernetes injects. No

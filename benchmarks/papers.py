@@ -61,9 +61,9 @@ def open_classifier(name: str = "mnist") -> Classifier:
     return Classifier(open_runtime("onnx", 2).load(graph, spec), bundle.manifest)
 
 
-def read_digits(folder: Path, count: int | None = None) -> Digits:
-    """Return the first images of the MNIST test set; None for all."""
-    raw = folder / "MNIST" / "raw"
+def read_digits(folder: Path, count: int | None = None, dataset: str = "MNIST") -> Digits:
+    """Return the first images of the test set of MNIST or FashionMNIST; None for all."""
+    raw = folder / dataset / "raw"
     images = np.fromfile(raw / "t10k-images-idx3-ubyte", np.uint8, offset=16)
     labels = np.fromfile(raw / "t10k-labels-idx1-ubyte", np.uint8, offset=8)
     return Digits(images.reshape(-1, 28, 28)[:count], labels[:count])

@@ -2,6 +2,7 @@
 # Build the image with buildah, without a container engine, and test it as Kubernetes would run it:
 # as user 10001 on a read-only root. The base is a minimal Debian with Python instead of the image
 # from a registry.
+# IMAGE_BASE is a folder that debootstrap made before, so that no package of Debian is downloaded.
 # Exit with 1 if the build or a request fails. Report a machine that cannot build, and exit with 0.
 # usage: image.sh [--write]       --write: write size and start time into docs/deploy.md
 set -eu
@@ -17,27 +18,28 @@ done
 unshare --mount true 2>/dev/null || skip "mounts are not permitted"
 
 work=$(mktemp -d)
-export STORAGE_DRIVER=vfs BUILDAH_ISOLATION=chroot
+export BUILDAH_ISOLATION=chroot
 server=
 # A storage of its own, so that nothing stays behind.
 buildah() { command buildah --root "$work/storage" --runroot "$work/run" "$@"; }
 clean() {
-    [ -z "$server" ] || kill "$server" 2>/dev/null || true
-    umount -R "$work/root" 2>/dev/null || true
+    [ -z "$server" ] || { kill "$server" && wait "$server"; } 2>/dev/null || true
+    umount --recursive --lazy "$work/root" 2>/dev/null || true
     buildah rm --all >/dev/null 2>&1 || true
     rm -rf "$work"
 }
 trap clean EXIT
 
 echo "Making the base: Debian $suite with Python"
-debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates \
-    "$suite" "$work/base" "$mirror" >"$work/log" 2>&1 || { tail "$work/log"; skip "no packages from $mirror"; }
+base=${IMAGE_BASE:-$work/base}
+[ -d "$base" ] || debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates \
+    "$suite" "$base" "$mirror" >"$work/log" 2>&1 ||
+    { tail -n 3 "$work/log"; skip "no packages of Debian from $mirror"; }
 container=$(buildah from scratch)
-buildah copy --quiet "$container" "$work/base" / >/dev/null
+buildah copy --quiet "$container" "$base" / >/dev/null
 buildah commit --quiet "$container" latentd-base >/dev/null
 buildah rm "$container" >/dev/null
-base_mb=$(du -sm "$work/base" | cut -f1)
-rm -rf "$work/base"
+base_mb=$(du -sm "$base" | cut -f1)
 
 echo "Building the image"
 buildah build --quiet --format docker --network host --build-arg PYTHON=localhost/latentd-base \

@@ -13,7 +13,7 @@ from service.artifact.manifest import SpaceName
 from service.artifact.maps import LatentMap
 from training.baseline.measure import Baseline, fit_baseline
 from training.data.datasets import read_data
-from training.data.splits import Splits
+from training.data.splits import LabelledImages, Splits
 from training.errors import RunError
 from training.evaluation.latent_maps import fit_latent_map
 from training.evaluation.metrics import Evaluation, evaluate_networks
@@ -22,6 +22,7 @@ from training.evaluation.trained_run import TrainedRun
 from training.files import replace_bytes
 from training.fitting.budget import describe_plan, open_time_bar, plan_time
 from training.fitting.checkpoints import is_finished
+from training.fitting.continuation import continue_run
 from training.fitting.examples import Examples
 from training.fitting.network_set import NetworkSet, encode_images, fit_networks
 from training.fitting.run_folders import (
@@ -49,6 +50,7 @@ from training.sampling.source_quality import (
 )
 
 _ROBUSTNESS_IMAGES = 500
+_HELD_IMAGES = 2000  # validation images after each epoch of a timed training
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,20 +83,38 @@ class FittedRun:
 
 
 def train_run(
-    run: Run, device: torch.device, report_progress: Callable[[str], None], *, fresh: bool
+    run: Run,
+    device: torch.device,
+    report_progress: Callable[[str], None],
+    *,
+    fresh: bool,
+    origin: Path | None = None,
 ) -> TrainedRun:
     """Start or resume a run, and complete it.
+
+    Args:
+        run: The requested run.
+        device: Device of the networks.
+        report_progress: Receives one line per stage.
+        fresh: Delete an earlier run in the same folder.
+        origin: Folder of a finished run whose networks this one continues.
 
     Raises:
         DataError: the images cannot be used.
         RunError: the run folder belongs to another recipe or data set.
         TrainingError: a network cannot be trained.
     """
-    return complete_run(fit_run(start_run(run, fresh=fresh), device, report_progress))
+    started = start_run(run, fresh=fresh) if origin is None else continue_run(run, origin)
+    return complete_run(fit_run(started, device, report_progress))
 
 
-def preview_run(recipe: Recipe, data_root: Path, report_progress: Callable[[str], None]) -> None:
-    """Read the images of a recipe, and report the summary; nothing is trained or kept.
+def preview_run(
+    recipe: Recipe,
+    data_root: Path,
+    device: torch.device,
+    report_progress: Callable[[str], None],
+) -> None:
+    """Read the images of a recipe, and report the summary and the time; nothing is kept.
 
     Raises:
         DataError: the images cannot be used.
@@ -102,6 +122,12 @@ def preview_run(recipe: Recipe, data_root: Path, report_progress: Callable[[str]
     with tempfile.TemporaryDirectory(prefix="latentd-") as scratch:
         splits = read_data(recipe, data_root, Path(scratch))
         report_summary(splits, report_progress)
+        context = _settle(
+            _drop_networks(recipe, splits, report_progress), splits, Path(scratch), device
+        )
+        planned = context.recipe if recipe.minutes is None else plan_time(context)
+        for line in describe_plan(planned):
+            report_progress(line)
 
 
 def export_run(
@@ -201,12 +227,19 @@ def report_summary(splits: Splits, report_progress: Callable[[str], None]) -> No
 def _read(run: Run, report_progress: Callable[[str], None]) -> tuple[Run, Recipe, Splits]:
     splits = read_data(run.recipe, Path(run.data_root), run.folder)
     report_summary(splits, report_progress)
-    recipe = run.recipe
+    recipe = _drop_networks(run.recipe, splits, report_progress)
+    return pin_digest(run, splits.digest()), recipe, splits
+
+
+def _drop_networks(
+    recipe: Recipe, splits: Splits, report_progress: Callable[[str], None]
+) -> Recipe:
+    """Return the recipe without the networks that its images do not allow."""
     for name in ("classifier", "judge"):
         if splits.classes is None and getattr(recipe, name) is not None:
             report_progress(f"skipped {name}: the images have no classes")
             recipe = recipe.model_copy(update={name: None})
-    return pin_digest(run, splits.digest()), recipe, splits
+    return recipe
 
 
 def _fit(
@@ -217,21 +250,35 @@ def _fit(
     report_progress: Callable[[str], None],
 ) -> FittedRun:
     """Fit the baseline, settle the recipe at the start of the run, and train what is unfinished."""
-    settled, baseline = fit_baseline(recipe if run.planned is None else run.planned, splits)
-    training, validation = (
-        Examples.from_images(images, device) for images in (splits.train, splits.validation)
-    )
-    context = FitContext(settled, run.folder, device, training, validation, baseline=baseline)
-    if run.planned is None and settled.minutes is not None:
-        settled = plan_time(context)
-        run = pin_plan(run, settled)
-    for line in describe_plan(settled):
+    context = _settle(recipe if run.planned is None else run.planned, splits, run.folder, device)
+    if run.planned is None and context.recipe.minutes is not None:
+        context = replace(context, recipe=plan_time(context))
+        run = pin_plan(run, context.recipe)
+    for line in describe_plan(context.recipe):
         report_progress(line)
-    bar = open_time_bar(settled)
-    networks = fit_networks(replace(context, recipe=settled, bar=bar))
+    baseline, bar = context.baseline, open_time_bar(context.recipe)
+    networks = fit_networks(replace(context, bar=bar))
     if bar is not None:
         bar.close()
-    return FittedRun(run, settled, splits, networks, device, report_progress, baseline)
+    return FittedRun(run, context.recipe, splits, networks, device, report_progress, baseline)
+
+
+def _settle(recipe: Recipe, splits: Splits, folder: Path, device: torch.device) -> FitContext:
+    """Fit the baseline, and return the trainings with what the data settle."""
+    settled, baseline = fit_baseline(recipe, splits)
+    image = splits.image
+    sizes = {"channels": image.channels, "height": image.height, "width": image.width}
+    if settled.minutes is not None:
+        settled = settled.model_copy(update={"data": settled.data.model_copy(update=sizes)})
+    held = splits.validation if settled.minutes is None else _thin(splits.validation, _HELD_IMAGES)
+    training, validation = (Examples.from_images(part, device) for part in (splits.train, held))
+    return FitContext(settled, folder, device, training, validation, baseline=baseline)
+
+
+def _thin(images: LabelledImages, count: int) -> LabelledImages:
+    """Return at most `count` images, evenly spaced."""
+    chosen = np.linspace(0, len(images) - 1, min(len(images), count))
+    return images.take(chosen.astype(np.int64))
 
 
 def _locate(name: str, run: Run, recipe: Recipe, splits: Splits) -> Path:
@@ -261,8 +308,7 @@ def _measure_robustness(fitted: FittedRun) -> Robustness:
     fitted.report_progress("measuring robustness to noise and occlusion")
     test, seed = fitted.splits.test, fitted.recipe.seed
     if fitted.recipe.minutes is not None:  # 38 passes over 2,000 images would take a minute
-        chosen = np.linspace(0, len(test) - 1, min(len(test), _ROBUSTNESS_IMAGES))
-        test = test.take(chosen.astype(np.int64))
+        test = _thin(test, _ROBUSTNESS_IMAGES)
     robustness = measure_robustness(fitted.networks, test, seed, fitted.device)
     robustness.write(path)
     return robustness

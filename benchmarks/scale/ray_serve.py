@@ -42,12 +42,9 @@ def main() -> int:
         "LATENTD_MODELS_STORE": str(_STORE),
         "LATENTD_THREADS": "1",
     }
-    ray.init(
-        num_cpus=4,
-        include_dashboard=False,
-        log_to_driver=False,
-        runtime_env={"env_vars": variables},
-    )
+    # RAY_ADDRESS names a cluster that runs; otherwise this starts one.
+    new = {} if "RAY_ADDRESS" in os.environ else {"num_cpus": 4, "include_dashboard": False}
+    ray.init(log_to_driver=False, runtime_env={"env_vars": variables}, **new)
     try:
         serve.start(http_options={"host": "127.0.0.1", "port": _PORT})
         rows = [

@@ -21,6 +21,7 @@ from latentd_client.results import (
     ReconstructResult,
     SampleResult,
 )
+from latentd_client.torch_export import export_torch
 
 __all__ = [
     "AsyncClient",
@@ -37,4 +38,5 @@ __all__ = [
     "SampleResult",
     "ServiceError",
     "Space",
+    "export_torch",
 ]

@@ -211,14 +211,15 @@ async def _decompress(body: bytes, context: RequestContext, engine: Engine, limi
     limits = engine.limits
     max_bytes: int = getattr(limits, limit)
     encoding = context.headers[b"content-encoding"]
+    size = predict_size(body, encoding, max_bytes)
+    context.reserve(size)
 
     def run() -> bytes:
-        with limits.decoding.hold(predict_size(len(body), max_bytes)):
-            return decompress(body, encoding, max_bytes, f"LATENTD_MAX_{limit.upper()}")
+        with limits.decoding.hold(size):
+            return decompress(body, encoding, size, max_bytes, f"LATENTD_MAX_{limit.upper()}")
 
-    cost = predict_decompression(len(body), max_bytes)
-    content = await engine.scheduler.call(run, cost, context)
-    context.reserve(len(content))
+    content = await engine.scheduler.call(run, predict_decompression(size), context)
+    context.release(size - len(content))
     return content
 
 

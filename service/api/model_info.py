@@ -4,7 +4,7 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import Field
 
-from service.api.schemas import Latents, Schema
+from service.api.schemas import Images, Latents, Schema
 from service.artifact import ImageSpec, Metric, TensorSpec
 from service.artifact.manifest import SamplerSpace
 
@@ -62,6 +62,8 @@ class ModelInfo(Schema):
     """Latent spaces with a map."""
     report: str | None
     """Path of the training report, or null."""
+    examples: str | None
+    """Path of a few test images, or null."""
     metrics: dict[str, Metric]
     provenance: dict[str, Any]
 
@@ -96,6 +98,13 @@ class MapInfo(Schema):
     latents: Latents
     projections: Projections
     pca: PrincipalPlane
+
+
+class ExampleList(Images):
+    """A few test images of a bundle."""
+
+    labels: list[int] | None
+    """Class index of each image; null without classes."""
 
 
 class ModelList(Schema):

@@ -15,6 +15,7 @@ from fastapi.responses import HTMLResponse
 from service.api.engine import Engine, get_context, get_engine
 from service.api.handler import name_model
 from service.api.model_info import (
+    ExampleList,
     MapInfo,
     ModelInfo,
     ModelList,
@@ -24,9 +25,10 @@ from service.api.model_info import (
 )
 from service.api.openapi import FILE_RESPONSES, NOT_FOUND
 from service.artifact import NetworkSpec, SpaceSpec
+from service.artifact.examples import Examples
 from service.artifact.maps import LatentMap
 from service.artifact.tensor_files import Floats
-from service.codecs.responses import respond_json
+from service.codecs.responses import JSON, respond_images, respond_json
 from service.inference.model import Model
 from service.inference.registry import read_extra
 
@@ -73,6 +75,19 @@ async def get_report(request: Request, name: str) -> Response:
     response = await _respond_file(request, model, file, HTMLResponse)
     response.headers["Content-Security-Policy"] = _REPORT_POLICY
     return response
+
+
+@router.get("/{name}/examples", responses=FILE_RESPONSES, response_model=ExampleList)
+async def get_examples(request: Request, name: str) -> Response:
+    """Return a few test images of a model, as base64 PNG files."""
+
+    def respond(content: bytes) -> Response:
+        examples = Examples.from_bytes(content)
+        images = examples.images.astype(np.float32) / np.float32(255)
+        return respond_images(images, JSON, "png", {"labels": examples.labels})
+
+    model, file = get_engine(request).registry.find_examples(name)
+    return await _respond_file(request, model, file, respond)
 
 
 async def _respond_file(
@@ -139,6 +154,7 @@ def describe_model(engine: Engine, model: Model) -> ModelInfo:
         default_source=manifest.find_default_source(class_conditional=False),
         maps=list(manifest.maps),
         report=manifest.report and f"{router.prefix}/{model.reference}/report",
+        examples=manifest.examples and f"{router.prefix}/{model.reference}/examples",
         metrics=manifest.metrics,
         provenance=manifest.provenance.model_dump(mode="json"),
     )

@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from service.errors import ArtifactError
 
 SCHEMA_VERSION: Literal[2] = 2
-"""The version that is written. Version 1 lacks the optional `shape`, `max_batch` and `codes`."""
+"""The version that is written. Version 1 lacks the optional `shape`, `max_batch`, `codes` and
+`examples`."""
 MAX_MANIFEST_BYTES = 256 * 1024
 
 SpaceName: TypeAlias = Literal["autoencoder", "vae"]
@@ -228,6 +229,8 @@ class Manifest(_Strict):
     """The latent map of each space that has one."""
     report: FileName | None = None
     """A self-contained HTML page of metrics and images."""
+    examples: FileName | None = None
+    """A few test images, for the playground."""
     metrics: dict[str, Metric] = {}
     provenance: Provenance
     files: dict[FileName, FileEntry]
@@ -279,8 +282,7 @@ class Manifest(_Strict):
         for sampler in self.samplers.values():
             yield from (file for file in (sampler.file, sampler.codes) if file is not None)
         yield from self.maps.values()
-        if self.report is not None:
-            yield self.report
+        yield from (file for file in (self.report, self.examples) if file is not None)
 
     def _space_problems(self) -> Iterator[str]:
         if "autoencoder" not in self.spaces:

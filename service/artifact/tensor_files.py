@@ -1,6 +1,6 @@
 """Arrays of a bundle as safetensors files: plain tensors with a header, nothing executable."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, ClassVar, Self, TypeAlias
 
@@ -15,6 +15,7 @@ Floats: TypeAlias = NDArray[np.float32]
 Doubles: TypeAlias = NDArray[np.float64]
 Labels: TypeAlias = NDArray[np.int64]
 """Class indices, 0 or more."""
+Pixels: TypeAlias = NDArray[np.uint8]
 Tensors: TypeAlias = dict[str, NDArray[Any]]
 
 _DTYPES: Mapping[Any, str] = {
@@ -22,6 +23,7 @@ _DTYPES: Mapping[Any, str] = {
     Doubles: "<f8",
     Doubles | None: "<f8",
     float: "<f8",
+    Pixels: "|u1",
     Labels: "<i8",
     Labels | None: "<i8",
 }
@@ -46,9 +48,10 @@ class TensorRecord:
             ArtifactError: a value is out of range.
         """
 
-    def to_bytes(self) -> bytes:
-        """Return the safetensors file."""
-        return bytes(save(self.to_tensors()))
+    def to_bytes(self, omit: Container[str] = ()) -> bytes:
+        """Return the safetensors file, without the tensors in `omit`."""
+        tensors = self.to_tensors()
+        return bytes(save({name: tensors[name] for name in tensors if name not in omit}))
 
     @classmethod
     def from_bytes(cls, content: bytes, shared: Tensors | None = None) -> Self:

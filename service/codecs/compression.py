@@ -11,6 +11,7 @@ _FORMATS = {"gzip": _GZIP_FORMAT, "x-gzip": _GZIP_FORMAT, "deflate": zlib.MAX_WB
 _ZLIB_HEADER_DIVISOR = 31
 _MAX_RATIO = 1032
 """Bytes that one compressed byte may become (zlib's documentation)."""
+_GZIP_LENGTH_BYTES = 4
 _SECONDS = 2e-9
 """Predicted time per decompressed byte."""
 
@@ -32,22 +33,26 @@ def is_compressed(encoding: str) -> bool:
     return name in _FORMATS
 
 
-def predict_size(size: int, max_bytes: int) -> int:
-    """Return the largest length to which a body of `size` bytes may be decompressed."""
-    return min(size * _MAX_RATIO, max_bytes)
+def predict_size(content: bytes, encoding: str, max_bytes: int) -> int:
+    """Return the length to which a body is decompressed at most: a gzip file ends with it."""
+    bound = min(len(content) * _MAX_RATIO, max_bytes)
+    if _FORMATS[encoding.lower()] != _GZIP_FORMAT:
+        return bound
+    return min(int.from_bytes(content[-_GZIP_LENGTH_BYTES:], "little"), bound)
 
 
-def predict_decompression(size: int, max_bytes: int) -> float:
-    """Return the predicted seconds for a body of `size` bytes."""
-    return predict_size(size, max_bytes) * _SECONDS
+def predict_decompression(size: int) -> float:
+    """Return the predicted seconds to decompress a body to `size` bytes."""
+    return size * _SECONDS
 
 
-def decompress(content: bytes, encoding: str, max_bytes: int, setting: str) -> bytes:
-    """Decompress a body; stop at the limit.
+def decompress(content: bytes, encoding: str, size: int, max_bytes: int, setting: str) -> bytes:
+    """Decompress a body; stop at its predicted size.
 
     Args:
         content: The body.
         encoding: A compression for which `is_compressed` returns True.
+        size: The result of `predict_size`.
         max_bytes: Maximum length of the result.
         setting: Name of the setting that limits it.
 
@@ -60,14 +65,14 @@ def decompress(content: bytes, encoding: str, max_bytes: int, setting: str) -> b
         window = _RAW_FORMAT  # several clients omit the header of RFC 1950
     stream = zlib.decompressobj(window)
     try:
-        result = stream.decompress(content, max_bytes + 1)
+        result = stream.decompress(content, size + 1)
     except zlib.error as error:
         raise MalformedInputError(f"The body is not valid {encoding:.10}.") from error
     if len(result) > max_bytes:
         raise LimitExceededError(
             f"The body decompresses to more than {max_bytes} bytes (setting {setting})."
         )
-    if not stream.eof or stream.unused_data:
+    if not stream.eof or stream.unused_data or len(result) > size:
         raise MalformedInputError(
             f"The {encoding:.10} body is incomplete, or followed by other data."
         )

@@ -152,11 +152,12 @@ class RequestContext:
             self.reserve(count)
             self._response_bytes = count
 
-    def release(self) -> None:
-        """Release the memory of the request and its response."""
-        if self.reserved:
-            self._budget.release(self.reserved, self.client)
-            self.reserved = 0
+    def release(self, count: int | None = None) -> None:
+        """Release reserved bytes; by default all memory of the request and its response."""
+        count = self.reserved if count is None else count
+        if count:
+            self._budget.release(count, self.client)
+            self.reserved -= count
 
     async def read_body(self, limits: Limits, limit: str = "body_bytes") -> bytes:
         """Return the whole body.

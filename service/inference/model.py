@@ -9,6 +9,7 @@ import numpy as np
 from opentelemetry.context import Context
 
 from service.artifact import Bundle, Manifest, NetworkSpec, SpaceSpec
+from service.artifact.examples import Examples
 from service.artifact.manifest import GraphFormat, NetworkName, SpaceName
 from service.artifact.maps import LatentMap
 from service.artifact.samplers import Sampler
@@ -154,7 +155,7 @@ def load_model(bundle: Bundle, runtime: Runtime) -> Model:
 
 
 def _check_extras(bundle: Bundle) -> None:
-    """Reject a bundle with an unusable map or report."""
+    """Reject a bundle with an unusable map, report or examples."""
     manifest = bundle.manifest
     for name, file in manifest.maps.items():
         size = LatentMap.from_bytes(bundle.read(file)).latent_size
@@ -162,6 +163,10 @@ def _check_extras(bundle: Bundle) -> None:
             raise ArtifactError(f"{file} has latents of another size than the space {name}")
     if manifest.report is not None:
         bundle.read(manifest.report)
+    if manifest.examples is not None:
+        shape = Examples.from_bytes(bundle.read(manifest.examples)).images.shape[1:]
+        if shape != manifest.image.shape:
+            raise ArtifactError(f"{manifest.examples} has images of another shape, {shape}")
 
 
 def _count_values(spec: NetworkSpec) -> int:

@@ -271,6 +271,10 @@ class Registry:
         """Return a model and the file name of its report; errors as in `find_part`."""
         return self.find_part(reference, "report", lambda model: model.manifest.report)
 
+    def find_examples(self, reference: str) -> tuple[Model, str]:
+        """Return a model and the file name of its test images; errors as in `find_part`."""
+        return self.find_part(reference, "test images", lambda model: model.manifest.examples)
+
 
 def read_extra(model: Model, file: str) -> bytes:
     """Return the content of a loaded model's map or report, which stays on disk.

@@ -25,6 +25,7 @@ from service.runtimes import open_runtime
 
 _REJECTED = 3
 _PASSED = "passed"
+_MAX_TEXT = 4096
 _FAILURE_SECONDS = 600.0
 """Time for which a failure is remembered: it may have been caused by other work."""
 _MIB = 1024 * 1024
@@ -77,26 +78,32 @@ class Trial:
                 self.check(bundle, backend)
                 return
             shared = os.environ.get(FOLDER_VARIABLE)
-            if shared is None:
-                self._outcomes[name] = self._try(bundle, backend), time.time()
-            else:
-                self._outcomes[name] = self._try_once(bundle, backend, Path(shared, name))
+            self._outcomes[name] = (
+                (self._try(bundle, backend), time.time())
+                if shared is None
+                else self._try_once(bundle, backend, Path(shared, name))
+            )
 
     def _try_once(self, bundle: Bundle, backend: GraphFormat, file: Path) -> tuple[str, float]:
         """Run the trial if no other worker has; return its outcome, which a file has for all."""
         import fcntl  # noqa: PLC0415 - not on Windows, where workers cannot share a socket either
 
-        with file.open("a+") as outcome:
-            fcntl.flock(outcome, fcntl.LOCK_EX)
-            outcome.seek(0)
-            text = outcome.read()
-            time_ = os.fstat(outcome.fileno()).st_mtime
-            is_old = not text or (text != _PASSED and time.time() - time_ > _FAILURE_SECONDS)
-            if is_old:
+        try:
+            descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError:  # the file system is full: each worker runs its own trial
+            return self._try(bundle, backend), time.time()
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            text, time_ = os.pread(descriptor, _MAX_TEXT, 0).decode(), os.fstat(descriptor).st_mtime
+            is_old = text != _PASSED and time.time() - time_ > _FAILURE_SECONDS
+            if not text or is_old:
                 text, time_ = self._try(bundle, backend) or _PASSED, time.time()
-                outcome.truncate(0)
-                outcome.write(text)
-        return text if text != _PASSED else "", time_
+                with contextlib.suppress(OSError):
+                    os.ftruncate(descriptor, 0)
+                    os.pwrite(descriptor, text.encode()[:_MAX_TEXT], 0)
+        finally:
+            os.close(descriptor)
+        return "" if text == _PASSED else text, time_
 
     def _try(self, bundle: Bundle, backend: GraphFormat) -> str:
         """Return why a bundle is rejected; an empty text if it is not."""

@@ -30,6 +30,7 @@
  * @property {string | null} default_source
  * @property {Record<string, {value: number, unit: string, split: string, count: number}>} metrics
  * @property {string | null} [report] missing in services that know no reports
+ * @property {string | null} [examples] where its test pictures are
  * @property {string[]} [maps] missing in services that know no maps
  */
 

@@ -8,6 +8,7 @@ import { Session } from "./session.js";
 import { ClassifyPanel } from "./panels/classify.js";
 import { CodePanel } from "./panels/code.js";
 import { DenoisePanel } from "./panels/denoise.js";
+import { ExamplesPanel } from "./panels/examples.js";
 import { GeneratePanel } from "./panels/generate.js";
 import { InputPanel } from "./panels/input.js";
 import { LinePanel } from "./panels/line.js";
@@ -16,6 +17,7 @@ import { ReconstructPanel } from "./panels/reconstruct.js";
 
 const session = new Session(new Api(new URL(".", document.baseURI)));
 const input = new InputPanel(session);
+const examples = new ExamplesPanel(session);
 const line = new LinePanel(session);
 for (const PanelOfImage of [ClassifyPanel, ReconstructPanel, DenoisePanel, CodePanel, MapPanel, GeneratePanel]) {
   new PanelOfImage(session);
@@ -24,7 +26,11 @@ setUpMenu(session, (index, png) => line.setEnd(index, png));
 session.on("model", showModel);
 const choose = setUpChoices(session);
 session.on("model", async () => {
-  if (!session.image) await input.takeSample();
+  const { reference } = session;
+  const first = await examples.load();
+  if (session.reference !== reference) return;
+  if (!session.image && first) session.setImage(first, false);
+  else if (!session.image) await input.takeSample();
   await line.takeEnds();
 });
 await choose();

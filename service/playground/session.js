@@ -23,6 +23,8 @@ export class Session extends EventTarget {
   #latent = null;
   /** @type {(End | null)[]} */
   #ends = [null, null];
+  /** @type {{path: string, answer: Promise<any>} | null} */
+  #map = null;
   /** Whether the image is the visitor's own, and not a sample of the model. */
   isOwn = false;
   /** Share of the image that is padding, 0 to 1. */
@@ -62,6 +64,18 @@ export class Session extends EventTarget {
 
   get latentSize() {
     return this.model.spaces[this.space].latent_size;
+  }
+
+  /**
+   * Fetch the map of the latent space, once for all panels.
+   * @returns {Promise<import("./embedding.js").MapAnswer | null>} null if the bundle has none
+   */
+  getMap() {
+    const { model, reference, space } = this;
+    const path = `v1/models/${encodeURIComponent(reference)}/maps/${space}`;
+    if (!model.maps?.includes(space)) return Promise.resolve(null);
+    if (this.#map?.path !== path) this.#map = { path, answer: this.api.get(path) };
+    return this.#map.answer;
   }
 
   /** @param {string} operation */

@@ -5,6 +5,7 @@ import signal
 import socket
 import time
 from functools import cached_property
+from multiprocessing import get_context
 
 from service.server.connection import Config
 from service.server.draining_server import CHECK_SECONDS, REPLACED, Server
@@ -18,13 +19,18 @@ from service.server.uvicorn_internals import (
 _KILL_SECONDS = 5.0
 """Time from the end of the grace period to SIGKILL for a worker that is still running."""
 _START_SECONDS = 60
-"""Time for a replacement to load its models; after it the supervisor keeps the old worker."""
+"""Time for a worker to import the service, and for a replacement to load its models."""
 
 
 class Worker(Process):
     """A worker process with its server; the supervisor pings it through a pipe."""
 
     config: Config
+
+    def __init__(self, config: Config, sockets: list[socket.socket]) -> None:
+        super().__init__(config, sockets)
+        self._has_started = get_context("spawn").Event()
+        self._start_deadline = time.monotonic() + _START_SECONDS
 
     @cached_property
     def server(self) -> Server:
@@ -42,10 +48,21 @@ class Worker(Process):
 
     def target(self, sockets: list[socket.socket] | None = None) -> None:
         """Run in the worker process: serve until stopped."""
+        self._has_started.set()
         self.parent_conn.close()  # so that the end of the supervisor closes the pipe
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a closed terminal signals the whole group
         _ = self.server  # before the thread that responds to pings reads it
         super().target(sockets)
+
+    def is_alive(self, timeout: float = 5) -> bool:
+        """Return whether the process runs and responds in time, or runs and is still importing.
+
+        On a busy machine the imports take longer than a ping: the supervisor would kill and start
+        the worker forever.
+        """
+        if not self._has_started.is_set() and time.monotonic() < self._start_deadline:
+            return self.process.is_alive()
+        return super().is_alive(timeout)
 
     def always_pong(self) -> None:
         """Respond to pings from a thread; stop the worker when the supervisor has ended.

@@ -39,7 +39,7 @@ def test_first_paint_requires_no_inference(page: Page) -> None:
 
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     expect(page.locator("#pad")).to_be_visible()
-    expect(page.get_by_role("heading", level=2)).to_have_count(8)
+    expect(page.get_by_role("heading", level=2)).to_have_count(9)
     assert len(pending) == 1
     assert set(methods) == {"GET"}
     pending[0].continue_()
@@ -113,7 +113,7 @@ def test_slider_keeps_one_request_in_flight(page: Page) -> None:
             };
         }"""
     )
-    slider = page.get_by_role("slider", name="Number 1", exact=True)
+    slider = page.get_by_role("slider", name="Direction 1", exact=True)
     slider.evaluate(
         """async slider => {
             for (let step = 0; step <= 50; step++) {
@@ -129,8 +129,9 @@ def test_slider_keeps_one_request_in_flight(page: Page) -> None:
     latents = sent["latents"]
     assert sent["most"] == 1
     assert 2 <= len(latents) < 30
-    assert latents[-1][0] == pytest.approx(float(slider.input_value()))
-    assert latents[-1][0] == pytest.approx(float(slider.get_attribute("max") or "nan"))
+    assert float(slider.input_value()) == pytest.approx(float(slider.get_attribute("max") or "nan"))
+    moves = np.diff(np.array(latents), axis=0)
+    assert np.linalg.matrix_rank(moves, tol=1e-6 * np.abs(moves).max()) == 1
     assert (read_image(page, "#decoded img") != before).any()
     page.locator("#code-back").click()
     wait_until_idle(page)
@@ -144,7 +145,7 @@ def test_space_selection_changes_the_latents(page: Page) -> None:
 
     sizes = page.locator("#space option").all_inner_texts()
     size = int(sizes[1].removeprefix("vae (").removesuffix(")"))
-    expect(page.locator(".sliders input")).to_have_count(size)
+    expect(page.locator(".sliders input")).to_have_count(min(size, 12))
     expect(page.get_by_role("heading", level=1)).to_contain_text(f"{size} numbers")
     wait_until_idle(page)
     assert page.locator(".error:visible").count() == 0

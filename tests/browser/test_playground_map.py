@@ -115,7 +115,7 @@ def test_projections_show_the_current_image(page: Page) -> None:
             draw(page, strokes)
             wait_until_idle(page)
             shots.append(page.locator("#map-canvas").evaluate("canvas => canvas.toDataURL()"))
-        page.get_by_role("slider", name="Number 1", exact=True).press("End")
+        page.get_by_role("slider", name="Direction 1", exact=True).press("End")
         wait_until_idle(page)
         shots.append(page.locator("#map-canvas").evaluate("canvas => canvas.toDataURL()"))
         assert len(set(shots)) == 3

@@ -1,4 +1,4 @@
-"""`deploy/audit.sh`: vulnerabilities fail the audit, an unreachable database does not."""
+"""`deploy/audit.sh`: vulnerabilities and a damaged file fail the audit, no network does not."""
 
 import http.server
 import json
@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,13 +52,13 @@ def database() -> Iterator[str]:
         server.shutdown()
 
 
-def audit(pins: Path, database: str) -> subprocess.CompletedProcess[str]:
+def audit(pins: Path, database: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run the audit for a file of pinned packages."""
     venv = str(Path(sys.executable).parents[1])
     return subprocess.run(
         ["sh", "deploy/audit.sh", str(pins)],
         cwd=ROOT,
-        env={**os.environ, "VENV": venv, "PIP_AUDIT_OSV_URL": database},
+        env={**os.environ, "VENV": venv, "PIP_AUDIT_OSV_URL": database, **variables},
         check=False,
         capture_output=True,
         text=True,
@@ -88,4 +89,58 @@ def test_unreachable_database_does_not_fail_the_audit(tmp_path: Path) -> None:
     completed = audit(tmp_path / "pins", "http://127.0.0.1:9/v1/query")
 
     assert completed.returncode == 0
-    assert "could not be audited" in completed.stdout
+    assert "NOT AUDITED" in completed.stdout
+
+
+def write_database(file: Path, *affected: dict[str, object]) -> str:
+    """Write an archive with one record per entry; return its path."""
+    with zipfile.ZipFile(file, "w") as archive:
+        for number, entry in enumerate(affected, 1):
+            package = {"package": {"name": "Some.Package", "ecosystem": "PyPI"}}
+            record = {"id": f"TEST-{number}", "affected": [package | entry]}
+            archive.writestr(f"TEST-{number}.json", json.dumps(record))
+    return str(file)
+
+
+def make_range(**events: str) -> dict[str, object]:
+    """Return versions between events."""
+    steps = [{kind: version} for kind, version in events.items()]
+    return {"ranges": [{"type": "ECOSYSTEM", "events": steps}]}
+
+
+@pytest.mark.parametrize(
+    ("affected", "is_vulnerable"),
+    [
+        ({"versions": ["1.9", "1.10"]}, True),
+        ({"versions": ["1.1"]}, False),
+        (make_range(introduced="0"), True),
+        (make_range(introduced="0", fixed="1.9"), False),
+        (make_range(introduced="1.2", fixed="1.11"), True),
+        (make_range(introduced="1.2", last_affected="1.10"), True),
+        (make_range(introduced="1.11"), False),
+    ],
+)
+def test_database_file(tmp_path: Path, affected: dict[str, object], *, is_vulnerable: bool) -> None:
+    """A file of the database is used instead of the network; it names each vulnerability."""
+    (tmp_path / "pins").write_text("some_package==1.10")
+    database = write_database(tmp_path / "all.zip", {"versions": ["0.1"]}, affected)
+
+    completed = audit(tmp_path / "pins", "http://127.0.0.1:9/v1/query", DATABASE=database)
+
+    assert completed.returncode == int(is_vulnerable), completed.stderr
+    assert ("some-package 1.10: TEST-2" in completed.stdout) == is_vulnerable
+    assert ("in 2 records" in completed.stdout) != is_vulnerable
+
+
+@pytest.mark.parametrize("content", [None, b"not an archive", b"PK\x05\x06" + bytes(18)])
+def test_unusable_database_file_fails_the_audit(tmp_path: Path, content: bytes | None) -> None:
+    """A missing, damaged or empty file ends the audit with 2 and its name."""
+    (tmp_path / "pins").write_text("some_package==1.10")
+    file = tmp_path / "all.zip"
+    if content is not None:
+        file.write_bytes(content)
+
+    completed = audit(tmp_path / "pins", "http://127.0.0.1:9/v1/query", DATABASE=str(file))
+
+    assert completed.returncode == 2
+    assert str(file) in completed.stderr

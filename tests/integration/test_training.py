@@ -71,12 +71,17 @@ def test_training_publishes_a_complete_bundle(digits_store: Path) -> None:
     assert manifest.default_source == "kde"
     assert set(manifest.metrics) == {
         "reconstruction_mse",
+        "reconstruction_ssim",
+        "pca_mse",
+        "pca_ssim",
+        "pca_accuracy",
         "noisy_mse_1.0",
         "occluded_mse",
         "denoise_mse_0.3",
         "denoise_mse_0.6",
         "classifier_accuracy",
         "vae_mse",
+        "vae_ssim",
         "vae_elbo",
         "vae_kl",
     }
@@ -206,6 +211,61 @@ def test_a_flat_folder_becomes_a_bundle_without_a_classifier(
     assert set(manifest.networks) == {"encoder", "decoder"}
     assert manifest.classes is None
     assert manifest.samplers["kde"].class_conditional is False
+
+
+TIMED = ["--device", "cpu", "--minutes", "0.02", "--set", "density.search_codes=50"]
+
+
+def test_a_timed_training_of_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It says the plan and the result, writes previews, and serves networks no worse than PCA."""
+    folder = write_images(tmp_path / "tints", ("blue", "green"), 20)
+    places = ["--runs", str(tmp_path / "runs"), "--store", str(tmp_path / "store")]
+
+    status = train([str(folder), *places, *TIMED])
+
+    printed = capsys.readouterr().out
+    manifest = open_bundle(tmp_path / "store", "tints", 1).manifest
+    errors = [manifest.metrics[f"{name}_mse"].value for name in ("reconstruction", "pca")]
+    assert status == 0
+    assert "training takes at most 0.02 minutes" in printed
+    assert "The autoencoder is" in printed
+    assert "logistic regression on PCA codes" in printed
+    assert (tmp_path / "runs" / "tints" / "autoencoder" / "preview.png").exists()
+    assert errors[0] <= 1.02 * errors[1]
+    assert {form for network in manifest.networks.values() for form in network.formats} == {"onnx"}
+
+
+def test_a_training_continues_from_a_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--from NAME` with more images keeps the earlier run, and publishes the next version."""
+    folder = write_images(tmp_path / "tints", ("blue", "green"), 20)
+    places = ["--runs", str(tmp_path / "runs"), "--store", str(tmp_path / "store")]
+    train([str(folder), *places, *TIMED])
+    for path in sorted((folder / "blue").glob("*.png")):
+        with Image.open(path) as image:
+            image.rotate(90).save(path.with_name(f"rotated-{path.name}"))
+
+    status = train([str(folder), "--from", "tints", *places, *TIMED])
+
+    first, second = (open_bundle(tmp_path / "store", "tints", n).manifest for n in (1, 2))
+    assert status == 0, capsys.readouterr().err
+    assert (tmp_path / "runs" / "tints.1" / "run.json").exists()
+    assert first.spaces["autoencoder"].latent_size == second.spaces["autoencoder"].latent_size
+    assert sum(second.provenance.images.values()) == sum(first.provenance.images.values()) + 20
+
+
+def test_a_dry_run_says_the_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Latent sizes, steps and time, and nothing is written."""
+    folder = write_images(tmp_path / "tints", ("blue", "green"), 20)
+
+    status = train([str(folder), "--dry-run", "--runs", str(tmp_path / "runs"), *TIMED])
+
+    printed = capsys.readouterr().out
+    assert status == 0
+    assert "training takes at most 0.02 minutes" in printed
+    assert "autoencoder: " in printed
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_run_of_another_recipe_is_rejected(

@@ -26,6 +26,7 @@ from service.artifact import (
     write_manifest,
 )
 from service.artifact.densities import FlowNoise, KernelDensity
+from service.artifact.examples import Examples
 from service.artifact.manifest import GraphFormat
 from service.artifact.maps import LatentMap
 from service.artifact.store import describe_content
@@ -163,6 +164,7 @@ def write_bundle(
         default_source="kde",
         maps=maps,
         report="report.html" if maps else None,
+        examples="examples.safetensors" if maps else None,
         metrics={"reconstruction_mse": Metric(value=0.01, unit="mse", split="test", count=4)},
         provenance=_make_provenance(),
         files={file: describe_content(content) for file, content in files.items()},
@@ -230,7 +232,15 @@ def _make_files(image: ImageSpec) -> dict[str, bytes]:
         "errors.safetensors": write_reference_errors(REFERENCE_ERRORS),
         "map.safetensors": make_map().to_bytes(),
         "report.html": REPORT,
+        "examples.safetensors": make_examples(image).to_bytes(),
     }
+
+
+def make_examples(image: ImageSpec) -> Examples:
+    """Return an image of each class, filled with its level."""
+    levels = np.array([0, 128, 255], np.uint8)[:, None, None, None]
+    images = np.ascontiguousarray(np.broadcast_to(levels, (3, *image.shape)))
+    return Examples(images, np.arange(3))
 
 
 def make_map() -> LatentMap:

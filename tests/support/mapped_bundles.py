@@ -4,12 +4,15 @@ import shutil
 from pathlib import Path
 
 from service.artifact import Bundle, write_manifest
+from service.artifact.examples import Examples
+from service.artifact.manifest import SCHEMA_VERSION
 from service.artifact.store import describe_content, open_bundle
 from service.artifact.tensor_files import read_tensors
 from training.evaluation.latent_maps import fit_latent_map
 from training.recipe.schema import MapRecipe
 
 SHIPPED = Path(__file__).parents[2] / "models_store"
+_EXAMPLES_FILE = "examples.safetensors"
 _MAP_FILE = "autoencoder_map.safetensors"
 
 
@@ -27,6 +30,19 @@ def copy_with_maps(store: Path, points: int) -> None:
         bundle = open_bundle(store, versions.name, 1)
         if "autoencoder" not in bundle.manifest.maps:
             _add_map(bundle, target, points)
+
+
+def add_examples(store: Path, name: str, examples: Examples) -> None:
+    """Add test images to a bundle of version 1."""
+    bundle, folder = open_bundle(store, name, 1), store / name / "1"
+    content = examples.to_bytes()
+    (folder / _EXAMPLES_FILE).write_bytes(content)
+    update = {
+        "schema_version": SCHEMA_VERSION,
+        "examples": _EXAMPLES_FILE,
+        "files": {**bundle.manifest.files, _EXAMPLES_FILE: describe_content(content)},
+    }
+    write_manifest(folder, bundle.manifest.model_copy(update=update))
 
 
 def _add_map(bundle: Bundle, folder: Path, points: int) -> None:

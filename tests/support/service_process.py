@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -72,12 +72,15 @@ def make_command(port: int, *flags: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def start(log: IO[bytes] | int, *flags: str) -> Iterator[Service]:
-    """Serve the shipped bundle `mnist` on a free port, in a new process group."""
+def start(log: IO[bytes] | int, *flags: str, prefix: Sequence[str] = ()) -> Iterator[Service]:
+    """Serve the shipped bundle `mnist` on a free port, in a new process group.
+
+    `prefix` is a command that replaces itself by the service.
+    """
     port = find_free_port()
     environment = {name: value for name, value in os.environ.items() if "LATENTD_" not in name}
     process = subprocess.Popen(
-        make_command(port, "--default-model", "mnist", *flags),
+        [*prefix, *make_command(port, "--default-model", "mnist", *flags)],
         stderr=log,
         env=environment,
         cwd=ROOT,

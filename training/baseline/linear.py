@@ -15,6 +15,7 @@ from training.randomness import make_rng
 
 _STRENGTHS = (0.003, 0.03, 0.3)  # inverse L2 penalties; validation images select one
 _MAX_IMAGES = 10_000
+_MAX_BYTES = 500_000_000  # of their pixels
 _MAX_STEPS = 200
 
 
@@ -36,14 +37,15 @@ class LinearClassifier:
 def fit_linear(
     subspace: Subspace, training: LabelledImages, validation: LabelledImages, seed: int
 ) -> LinearClassifier:
-    """Fit classifiers of several strengths to at most 10,000 images, and return the best.
+    """Fit classifiers of several strengths to at most 10,000 images (500 MB); return the best.
 
     Classes have equal weight; the accuracy on validation images selects the strength.
     """
     if training.labels is None or validation.labels is None:
         raise ValueError("fit_linear requires labels")
     rng, count = make_rng(seed, "baseline", "linear"), len(training)
-    chosen = np.sort(rng.choice(count, min(count, _MAX_IMAGES), replace=False))
+    limit = min(count, _MAX_IMAGES, _MAX_BYTES // training.pixels[0].size)
+    chosen = np.sort(rng.choice(count, limit, replace=False))
     codes, labels = project(subspace, training.pixels[chosen]), training.labels[chosen]
     scales = codes.std(axis=0) + np.float32(1e-6)
     held = project(subspace, validation.pixels)

@@ -13,7 +13,7 @@ from training.commands.flags import add_assignments, add_folders, add_store, mak
 from training.data.datasets import is_path, list_datasets, name_dataset
 from training.errors import RecipeError
 from training.fitting.examples import choose_device
-from training.fitting.run_folders import Run
+from training.fitting.run_folders import RUN_FILE, Run, read_run
 from training.pipeline import preview_run, train_run
 from training.publishing.bundle import find_published, publish_bundle
 from training.recipe.parsing import (
@@ -25,6 +25,7 @@ from training.recipe.parsing import (
     read_recipe,
 )
 from training.recipe.schema import NETWORKS, Recipe
+from training.report.tracking import check_tracker, track
 
 _HAVE_LATENTS = ("autoencoder", "denoiser", "vae")
 _DEFAULT_RECIPE = "default"
@@ -67,6 +68,13 @@ def make_train_parser() -> argparse.ArgumentParser:
     )
     add("--seed", type=int, metavar="N", help="seed of all random choices")
     add_assignments(parser)
+    add("--from", dest="origin", metavar="NAME", help="run whose networks this training continues")
+    add(
+        "--track",
+        metavar="TRACKER:PLACE",
+        help="copy the losses, metrics, recipe and plots of the finished training to a tracker: "
+        "tensorboard:FOLDER or mlflow:URI",
+    )
     add("--dry-run", action="store_true", help="only read the images, and print the summary")
     add("--fresh", action="store_true", help="delete an earlier run with the same name")
     add("--no-publish", action="store_false", dest="publish", help="train and evaluate only")
@@ -93,6 +101,22 @@ def resolve_recipe(flags: argparse.Namespace) -> Recipe:
     return parse_recipe(members)
 
 
+def find_origin(flags: argparse.Namespace) -> Path | None:
+    """Return the run folder that `--from` names.
+
+    Raises:
+        RecipeError: another flag contradicts it.
+        RunError: the run does not exist.
+    """
+    if flags.origin is None:
+        return None
+    if flags.latent_size is not None or flags.fresh:
+        raise RecipeError("--from keeps the latent sizes and the run: omit --latent-size, --fresh")
+    path = Path(flags.origin)
+    folder = path if (path / RUN_FILE).exists() else Path(flags.runs) / flags.origin
+    return read_run(folder).folder
+
+
 def describe_command(flags: argparse.Namespace) -> str:
     """Return a `latentd train` command line for the bundle's provenance.
 
@@ -107,6 +131,7 @@ def describe_command(flags: argparse.Namespace) -> str:
     for name in names:
         if (value := getattr(flags, name)) is not None:
             words += [f"--{name.replace('_', '-')}", str(value)]
+    words += ["--from", PurePath(flags.origin).name] if flags.origin else []
     words += ["--no-classes"] if flags.no_classes else []
     for assignment in flags.assignments:
         key, _, value = assignment.partition("=")
@@ -117,13 +142,17 @@ def describe_command(flags: argparse.Namespace) -> str:
 def _train(flags: argparse.Namespace) -> None:
     recipe, device = resolve_recipe(flags), choose_device(flags.device)
     if flags.dry_run:
-        preview_run(recipe, flags.data_root, print)
+        preview_run(recipe, flags.data_root, device, print)
         return
+    tracker = check_tracker(flags.track) if flags.track else None
     run = Run(flags.runs / recipe.name, recipe, describe_command(flags), str(flags.data_root))
     print(f"training {recipe.name} on {device}; run folder: {run.folder}")
-    trained = train_run(run, device, print, fresh=flags.fresh)
+    origin = find_origin(flags)
+    trained = train_run(run, device, print, fresh=flags.fresh, origin=origin)
     print_metrics(trained.evaluation.metrics)
     print_verdict(trained.describe_verdict())
+    if tracker is not None:
+        track(trained, tracker)
     earlier = None if flags.fresh else find_published(trained, flags.store)
     if earlier is not None:
         print(

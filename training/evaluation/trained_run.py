@@ -14,6 +14,7 @@ from training.evaluation.robustness import Robustness
 from training.evaluation.verdict import describe_verdict
 from training.fitting.network_set import NetworkSet
 from training.fitting.run_folders import Run
+from training.networks.residual import is_plain
 from training.recipe.schema import Recipe
 from training.sampling.reference_images import Quality
 from training.sampling.samplers import FittedSampler
@@ -40,13 +41,15 @@ class TrainedRun:
     """Where imported networks come from, in place of a recipe; None for trained networks."""
 
     def describe_verdict(self) -> list[str]:
-        """Return the comparison with the baseline in plain words, one sentence each."""
-        recipe, epochs = self.recipe, self.networks.epochs
+        """Return the comparison with the baseline in plain words; empty for imported networks."""
+        if "pca_mse" not in self.evaluation.metrics:
+            return []
+        recipe = self.recipe
         return describe_verdict(
             self.evaluation.metrics,
             recipe,
             len(self.splits.train),
-            is_pca=recipe.autoencoder.architecture == "residual" and not epochs["autoencoder"],
+            is_pca=is_plain(self.networks.autoencoder.decoder),
         )
 
     def describe_provenance(self) -> Provenance:

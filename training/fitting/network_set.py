@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from service.artifact.manifest import SpaceName
+from training.fitting.continuation import START_FILE
 from training.fitting.examples import Examples
 from training.fitting.gan import fit_gan
 from training.fitting.loop import fit
@@ -27,6 +28,8 @@ from training.networks.autoencoders import (
 from training.networks.classifiers import Classifier, ClassifierHead, ImageClassifier
 from training.networks.gan import Generator
 from training.networks.residual import drop_refinement
+
+_START = f"autoencoder/{START_FILE}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,7 @@ def _watch(task: Task, context: FitContext) -> Callable[[int, float], None]:
 
 def _fit_autoencoder(context: FitContext) -> Autoencoder:
     network = cast("Autoencoder", fit_task("autoencoder", context))
-    if not context.epochs["autoencoder"]:
+    if not context.epochs["autoencoder"] and not (context.folder / _START).exists():
         drop_refinement(network.encoder, network.decoder)
     return network
 

@@ -17,6 +17,7 @@ from training.baseline.linear import LinearClassifier
 from training.baseline.measure import Baseline
 from training.errors import RecipeError
 from training.fitting.checkpoints import CHECKPOINT_FILE
+from training.fitting.continuation import load_start
 from training.fitting.examples import Examples
 from training.fitting.loop import FitJob
 from training.fitting.losses import (
@@ -118,31 +119,47 @@ class Task:
 def make_task(name: str, context: FitContext) -> Task | None:
     """Return the task of a recipe section; None for a network that is not trained on images.
 
+    A continued run's network has the weights of its origin.
+
     Raises:
         RecipeError: the recipe has a classifier, but the images are unlabelled.
     """
-    recipe, shape = context.recipe, context.shape
-    if name in ("autoencoder", "denoiser"):
-        section = recipe.autoencoder if name == "autoencoder" else recipe.denoiser
-        if section is None:
-            return None
-        start = context.find_start(name, section)
-        network: nn.Module = context.seeded(name, lambda: Autoencoder(shape, section, start))
-        loss = reconstruction_loss(section)
-        if recipe.denoiser is not None and section is recipe.denoiser:
-            loss = denoising_loss(recipe.denoiser)
-        return Task(name, section, network, loss)
-    if name == "vae" and recipe.vae is not None:
-        vae, start = recipe.vae, context.find_start(name, recipe.vae)
-        network = context.seeded(name, lambda: VariationalAutoencoder(shape, vae, start))
-        return Task(name, vae, network, variational_loss(vae))
-    if name == "classifier" and recipe.classifier is not None and recipe.classifier.channels:
-        return _make_classifier(recipe.classifier, context)
-    return None
+    task = _TASKS[name](context)
+    if task is not None:
+        load_start(task.network, context.folder / name)
+    return task
 
 
-def _make_classifier(recipe: ClassifierRecipe, context: FitContext) -> Task:
+def _make_autoencoder(context: FitContext) -> Task:
+    recipe = context.recipe.autoencoder
+    start = context.find_start("autoencoder", recipe)
+    network = context.seeded("autoencoder", lambda: Autoencoder(context.shape, recipe, start))
+    return Task("autoencoder", recipe, network, reconstruction_loss(recipe))
+
+
+def _make_denoiser(context: FitContext) -> Task | None:
+    recipe = context.recipe.denoiser
+    if recipe is None:
+        return None
+    start = context.find_start("denoiser", recipe)
+    network = context.seeded("denoiser", lambda: Autoencoder(context.shape, recipe, start))
+    return Task("denoiser", recipe, network, denoising_loss(recipe))
+
+
+def _make_vae(context: FitContext) -> Task | None:
+    recipe = context.recipe.vae
+    if recipe is None:
+        return None
+    start = context.find_start("vae", recipe)
+    network = context.seeded("vae", lambda: VariationalAutoencoder(context.shape, recipe, start))
+    return Task("vae", recipe, network, variational_loss(recipe))
+
+
+def _make_classifier(context: FitContext) -> Task | None:
     """Return the task of a classifier with convolutions of its own."""
+    recipe = context.recipe.classifier
+    if recipe is None or recipe.channels is None:
+        return None
     classes, labels = context.classes, context.training.labels
     network = context.seeded("classifier", lambda: ImageClassifier(context.shape, classes, recipe))
     baseline = context.baseline
@@ -157,11 +174,19 @@ def _start_classifier(
     network: ImageClassifier, subspace: Subspace, linear: LinearClassifier
 ) -> None:
     """Set the network's regression on pixels to a regression on principal components."""
-    network.linear.set_rows(linear.weights @ subspace.components, subspace.mean)
-    network.linear.bias += torch.from_numpy(linear.biases.astype(np.float32))
+    network.linear.set_map(linear.weights @ subspace.components, subspace.mean)
+    network.linear.bias.copy_(torch.from_numpy(linear.biases.astype(np.float32)))
 
 
 def _starts_at_baseline(recipe: FitRecipe) -> bool:
     if isinstance(recipe, AutoencoderRecipe):
         return recipe.architecture == "residual"
     return isinstance(recipe, ClassifierRecipe) and recipe.channels is not None
+
+
+_TASKS: dict[str, Callable[[FitContext], Task | None]] = {
+    "autoencoder": _make_autoencoder,
+    "denoiser": _make_denoiser,
+    "vae": _make_vae,
+    "classifier": _make_classifier,
+}

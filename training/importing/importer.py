@@ -37,6 +37,7 @@ _MIN_PROBES, _PROBES = 8, 64
 _PROBE_BYTES = 16 * 1024 * 1024
 _CODE_BYTES = 256 * 1024 * 1024
 _STAGE_SECONDS = 60.0
+_MAX_IMAGES = 10_000
 _MIN_TRAIN, _MIN_TEST, _MIN_SWEPT = 200, 50, 8
 ROLES = (
     "encoder",
@@ -73,7 +74,7 @@ def import_networks(
         ArtifactError: the bundle would be invalid.
     """
     check_name(options.name)
-    recipe = _make_recipe(options)
+    recipe = make_recipe(options)
     imported = read_networks(options, recipe, scratch, report_progress)
     for name, network in imported.networks.items():
         batch = {None: "", 1: "; one image per run"}.get(
@@ -141,7 +142,7 @@ def _limit_splits(
         (b - a) / len(probes) for a, b in ((start, middle), (middle, time.perf_counter()))
     )
     spaces = len(networks.spaces)
-    allowed = imported.options.max_images or len(splits.train)
+    allowed = imported.options.max_images or _MAX_IMAGES
     by_memory = _CODE_BYTES // (4 * codes[0].numel())
     train = max(_MIN_TRAIN, min(allowed, by_memory, int(_STAGE_SECONDS / (encode * spaces))))
     test = max(_MIN_TEST, min(allowed, int(_STAGE_SECONDS / (4 * spaces * (encode + decode)))))
@@ -158,7 +159,7 @@ def _limit_splits(
     return limited, limit_images(limited.test, swept, seed, "robustness")
 
 
-def _make_recipe(options: ImportOptions) -> Recipe:
+def make_recipe(options: ImportOptions) -> Recipe:
     """Return the settings of the sample sources and maps; its networks are not used."""
     has_vae = options.vae_encoder is not None
     members = {"name": options.name, "seed": options.seed, "data": {"dataset": options.data}}

@@ -8,7 +8,6 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from safetensors.numpy import save
 from torch import Tensor
 
 from service.artifact import (
@@ -30,13 +29,15 @@ from service.artifact import (
 )
 from service.artifact.densities import ClassKernelDensity, KernelDensity
 from service.artifact.manifest import GraphFormat, NetworkName, SpaceName
+from service.artifact.samplers import StoredSampler
 from service.artifact.store import describe_content
-from service.artifact.tensor_files import read_tensors, write_reference_errors
+from service.artifact.tensor_files import write_reference_errors
 from training.data.splits import Splits
 from training.evaluation.trained_run import TrainedRun
 from training.files import explain_full_disk
 from training.fitting.run_folders import MAP_FILE
 from training.publishing.batch_size import choose_max_batch
+from training.publishing.examples import add_examples
 from training.publishing.export import (
     BATCH_SIZES,
     SUFFIXES,
@@ -109,6 +110,7 @@ def publish_networks(
         default_source=_choose_default(trained),
         maps=_describe_maps(trained, files),
         report=REPORT_FILE,
+        examples=add_examples(trained.splits, trained.recipe, files),
         metrics=trained.evaluation.metrics,
         provenance=provenance,
         files={name: describe_content(content) for name, content in files.items()},
@@ -197,7 +199,9 @@ def _describe_samplers(trained: TrainedRun, files: dict[str, bytes]) -> dict[str
         file = None if sampler.content is None else sampler_file(name)
         codes = _find_codes(name, trained)
         if file is not None and sampler.content is not None:
-            files[file] = sampler.content if codes is None else _omit_codes(sampler.content)
+            files[file] = sampler.content
+        if file is not None and codes is not None and isinstance(sampler.source, StoredSampler):
+            files[file] = sampler.source.to_bytes(omit=("codes", "labels"))
         specs[name] = SamplerSpec(
             kind=sampler.kind,
             space=sampler.space,
@@ -217,13 +221,6 @@ def _find_codes(name: str, trained: TrainedRun) -> str | None:
         return None
     same = np.array_equal(sampler.codes, density.codes) and density.labels is not None
     return sampler_file("kde") if same else None
-
-
-def _omit_codes(content: bytes) -> bytes:
-    """Return a sampler's file without its latents and their labels."""
-    tensors = read_tensors(content)
-    kept = {key: value for key, value in tensors.items() if key not in {"codes", "labels"}}
-    return bytes(save(kept))
 
 
 def _choose_default(trained: TrainedRun) -> str | None:

@@ -69,6 +69,9 @@ class DataRecipe(Section):
     """Whether folders or a table give classes."""
     min_per_class: Annotated[int, Field(ge=1, le=1_000_000)] = 5
     """Smallest accepted number of training images of a class."""
+    examples: Annotated[int, Field(ge=0, le=100)] = 32
+    """Test images that the bundle contains for the playground, at most 1 MiB; 0 for private data.
+    Unlike those above, this holds for every data set."""
 
 
 class FitRecipe(Section):

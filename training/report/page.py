@@ -58,6 +58,7 @@ def make_page(trained: TrainedRun, provenance: Provenance, plots: Sequence[Plot]
         counts=", ".join(f"{count:,} {name}" for name, count in splits.count().items()),
         shape=" x ".join(str(size) for size in splits.image.shape),
         latent_sizes=_join({name: found.latent_size for name, found in trained.maps.items()}),
+        verdict=trained.describe_verdict(),
         metrics=trained.evaluation.metrics,
         quality=quality,
         quality_units={

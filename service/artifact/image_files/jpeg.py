@@ -20,9 +20,9 @@ _STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 _METADATA = frozenset({*range(0xE1, 0xEE), 0xEF, 0xFE})
 """APP1 to APP13, APP15 and comments. APP14 (Adobe) gives the colour transform."""
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
-"""A marker among compressed pixels: neither an escaped 0xFF nor a restart marker."""
-_FILL_BYTES = 64 * 1024
-"""Fill bytes that are skipped at once, while other threads wait."""
+"""A marker, also among compressed pixels: neither an escaped 0xFF nor a restart marker."""
+_SEARCHED_BYTES = 64 * 1024
+"""Bytes that are searched at once, while other threads wait."""
 
 
 @dataclass(slots=True)
@@ -56,11 +56,9 @@ def parse_jpeg(content: bytes) -> Jpeg:
     exif = None
     position = 2
     for _ in range(_MAX_SEGMENTS):
-        # Bytes between segments are skipped, as other decoders skip them.
-        fill = content.find(b"\xff", position)
-        code = len(content) if fill < 0 else _skip_fill(content, fill)
-        if code == len(content) or not content[code]:
-            raise ValueError("truncated, or no marker where one is expected")
+        code = _find_marker(content, position)
+        if code == len(content):
+            raise ValueError("truncated")
         marker = content[code]
         start = code - 1
         if marker == _START_OF_SCAN:
@@ -96,12 +94,11 @@ def _find_end(content: bytes, position: int) -> tuple[int, int]:
     """
     scans = 0
     for _ in range(_MAX_SEGMENTS):
-        found = _MARKER.search(content, position)
-        if found is None:
-            return scans, len(content)
-        marker, position = content[found.end() - 1], found.end()
-        if marker == _END_OF_IMAGE:
+        code = _find_marker(content, position)
+        position = code + 1
+        if code == len(content) or content[code] == _END_OF_IMAGE:
             return scans, position
+        marker = content[code]
         if marker not in _STANDALONE:
             position += int.from_bytes(content[position : position + 2])
         scans += marker == _START_OF_SCAN
@@ -110,11 +107,13 @@ def _find_end(content: bytes, position: int) -> tuple[int, int]:
     raise ValueError(f"more than {_MAX_SEGMENTS} segments")
 
 
-def _skip_fill(content: bytes, position: int) -> int:
-    """Return the position of the first byte that is not 0xFF; the length if there is none."""
-    while part := content[position : position + _FILL_BYTES]:
-        rest = part.lstrip(b"\xff")
-        position += len(part) - len(rest)
-        if rest:
-            break
-    return position
+def _find_marker(content: bytes, position: int) -> int:
+    """Return where the code of the next marker is; the length of the content if there is none.
+
+    Bytes that belong to no segment, fill bytes and compressed pixels are skipped.
+    """
+    while position < len(content):
+        if found := _MARKER.search(content, position, position + _SEARCHED_BYTES):
+            return found.end() - 1
+        position += _SEARCHED_BYTES - 1  # the last byte may begin a marker
+    return len(content)

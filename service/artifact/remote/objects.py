@@ -59,7 +59,10 @@ class ObjectStore:
                 "hf:// huggingface_hub"
             ) from error
         except ValueError as error:
-            raise ArtifactError(f"the models store {self.url} cannot be opened: {error}") from error
+            raise ArtifactError(
+                f"the models store {self.url} cannot be opened ({error}): expected a folder, or a "
+                "URL of s3, gs, az, hf, http, https or another protocol of fsspec"
+            ) from error
         return files, str(root).rstrip("/")
 
     def check(self) -> None:

@@ -1,23 +1,31 @@
 /** The latent code as sliders that decode live; also where the current picture is encoded. */
 
+import { dot, findDirections, makeUnitDirections } from "../directions.js";
 import { find, make } from "../dom.js";
 import { keepLatest } from "../latest.js";
 import { Panel } from "../panel.js";
 import { clearPicture, setPicture } from "../picture.js";
 
-const DEVIATIONS = 3; // how far a slider reaches beyond the mean, in standard deviations
-const PROBES = 64; // codes that the reach is measured on
-const FALLBACK = 3; // reach where there is no source to ask, as of a standard normal distribution
+const REACH = 3; // standard deviations that a slider reaches to each side
+const PROBES = 64; // codes that directions are found from where there is no map
+const FIRST = 12; // sliders that are shown at first
+const MOST = 64; // and that can be shown
+const MAPPED = 512; // numbers of a code, up to which its map is short enough to be fetched
 
 /** @typedef {import("../session.js").Session} Session */
+/** @typedef {import("../directions.js").Directions} Directions */
 
 export class CodePanel extends Panel {
   #list = find(".sliders");
+  #more = find("#code-more");
   #decoded = /** @type {HTMLButtonElement} */ (find("#decoded"));
   /** @type {number[] | null} code of the picture, to come back to */
   #encoded = null;
+  /** @type {Directions | null} */
+  #directions = null;
   /** @type {{input: HTMLInputElement, output: HTMLOutputElement}[]} */
   #sliders = [];
+  #showsAll = false;
 
   /** @param {Session} session */
   constructor(session) {
@@ -34,37 +42,59 @@ export class CodePanel extends Panel {
       this.#adapt();
       encode();
     });
-    this.#list.addEventListener("input", () => session.setLatent(this.#sliders.map(({ input }) => input.valueAsNumber)));
+    this.#list.addEventListener("input", ({ target }) => this.#move(this.#sliders.findIndex(({ input }) => input === target)));
+    this.#more.addEventListener("click", () => {
+      this.#showsAll = !this.#showsAll;
+      this.#makeSliders();
+    });
     find("#code-back").addEventListener("click", () => this.#encoded && session.setLatent(this.#encoded));
-    find("#code-zero").addEventListener("click", () => session.setLatent(this.#sliders.map(() => 0)));
+    find("#code-zero").addEventListener("click", () => session.setLatent(Array(session.latentSize).fill(0)));
   }
 
   #adapt() {
     this.clear();
-    this.#encoded = null;
+    this.#encoded = this.#directions = null;
+    this.#showsAll = false;
     clearPicture(this.#decoded);
-    this.#sliders = Array.from({ length: this.session.latentSize }, (_, index) => makeSlider(index));
-    this.#list.replaceChildren(...this.#sliders.map(({ input, output }, index) =>
-      make("label", {}, make("span", { textContent: String(index + 1) }), input, output)));
+    this.#makeSliders();
     this.#measure();
   }
 
-  /** Let sliders reach as far as the codes of pictures do. */
+  /** Make as many sliders as are shown, in their places before their directions are known. */
+  #makeSliders() {
+    const { latentSize } = this.session;
+    const known = Math.min(this.#directions?.axes.length ?? latentSize, MOST);
+    const count = this.#showsAll ? known : Math.min(known, FIRST);
+    this.#sliders = Array.from({ length: count }, (_, index) => makeSlider(index));
+    this.#list.replaceChildren(...this.#sliders.map(({ input, output }, index) =>
+      make("label", {}, make("span", { textContent: String(index + 1) }), input, output)));
+    this.#more.hidden = known <= FIRST;
+    this.#more.textContent = this.#showsAll ? "Fewer sliders" : `All ${known} sliders`;
+    this.#follow();
+  }
+
+  /** Find the directions in which the codes of pictures differ. */
   async #measure() {
     const { model, space } = this.session;
+    await this.attempt(async () => {
+      const codes = await this.#listCodes();
+      if (this.session.model !== model || this.session.space !== space) return;
+      const isKnown = codes && codes.length > 1;
+      this.#directions = isKnown ? findDirections(codes) : makeUnitDirections(this.session.latentSize, MOST);
+      this.#makeSliders();
+    });
+  }
+
+  /** @returns {Promise<number[][] | null>} codes of pictures: those of the map, else of a source's samples */
+  async #listCodes() {
+    const { model, space, latentSize } = this.session;
+    const map = latentSize <= MAPPED ? await this.session.getMap() : null;
+    if (map) return map.latents;
     const own = model.sources.filter((source) => source.space === space);
     const source = own.find(({ name }) => name === model.default_source) ?? own[0];
-    if (!source) return;
-    await this.attempt(async () => {
-      const call = this.session.call("sample", { source: source.name, count: PROBES, seed: 0 });
-      const { latents } = await this.session.api.send(call);
-      if (this.session.model !== model || this.session.space !== space) return;
-      this.#sliders.forEach(({ input }, index) => {
-        const reach = findReach(latents.map((/** @type {number[]} */ latent) => latent[index]));
-        setReach(input, reach.low, reach.high);
-      });
-      this.#follow();
-    });
+    if (!source) return null;
+    const call = this.session.call("sample", { source: source.name, count: PROBES, seed: 0 });
+    return (await this.session.api.send(call)).latents;
   }
 
   async #encode() {
@@ -84,13 +114,29 @@ export class CodePanel extends Panel {
     await this.run(call, ({ images }) => setPicture(this.#decoded, images[0], "Decoded picture"));
   }
 
+  /** Move the code along the direction of a slider. @param {number} index */
+  #move(index) {
+    const { latent } = this.session;
+    if (!latent || !this.#directions || index < 0) return;
+    const axis = this.#directions.axes[index];
+    const step = this.#directions.deviations[index] * (this.#sliders[index].input.valueAsNumber - this.#locate(latent, index));
+    this.session.setLatent(latent.map((value, at) => value + step * axis[at]));
+  }
+
+  /** @param {number[]} latent @param {number} index of a direction @returns {number} standard deviations from the mean */
+  #locate(latent, index) {
+    const { mean, axes, deviations } = /** @type {Directions} */ (this.#directions);
+    return dot(latent.map((value, at) => value - mean[at]), axes[index]) / deviations[index];
+  }
+
   /** Put the sliders where the latent is. */
   #follow() {
     const { latent } = this.session;
-    if (!latent) return;
+    if (!latent || !this.#directions) return;
     this.#sliders.forEach(({ input, output }, index) => {
-      const value = latent[index];
-      setReach(input, Math.min(Number(input.min), value), Math.max(Number(input.max), value));
+      const value = this.#locate(latent, index);
+      input.min = String(Math.min(Number(input.min), value));
+      input.max = String(Math.max(Number(input.max), value));
       input.value = String(value);
       input.ariaValueText = value.toFixed(2);
       output.textContent = value.toFixed(2).replace("-", "\u2212");
@@ -100,22 +146,7 @@ export class CodePanel extends Panel {
 
 /** @param {number} index */
 function makeSlider(index) {
-  const input = make("input", { type: "range", step: "any", ariaLabel: `Number ${index + 1}` });
-  setReach(input, -FALLBACK, FALLBACK);
-  input.value = "0";
+  const limits = { min: String(-REACH), max: String(REACH), value: "0" };
+  const input = make("input", { type: "range", step: "any", ariaLabel: `Direction ${index + 1}`, ...limits });
   return { input, output: make("output", { textContent: "0.00" }) };
-}
-
-/** @param {HTMLInputElement} input @param {number} low @param {number} high */
-function setReach(input, low, high) {
-  input.min = String(low);
-  input.max = String(high);
-}
-
-/** @param {number[]} values @returns mean, less and plus some standard deviations */
-function findReach(values) {
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length;
-  const reach = DEVIATIONS * Math.sqrt(variance) || FALLBACK;
-  return { low: mean - reach, high: mean + reach };
 }

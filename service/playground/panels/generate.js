@@ -22,6 +22,7 @@ const EXPLAINED = {
   "gan-filtered": "The generator\u2019s, passed through the autoencoder.",
 };
 const SEEDS = 100_000;
+const LIKE_DATA = 0.75; // share that the judge recognises, relative to real pictures
 
 /** @typedef {import("../session.js").Session} Session */
 /** @typedef {import("../api.js").Source} Source */
@@ -58,7 +59,7 @@ export class GeneratePanel {
     this.#root.hidden = !sources.length;
     if (!sources.length) return;
     const first = sources.find(({ name }) => name === default_source) ?? sources[0];
-    const chosen = [first, findRival(sources, first)];
+    const chosen = [first, findRival(this.session.model, first)];
     find("#sources").replaceChildren(...sources.map((source) =>
       make("label", { className: "chip" },
         make("input", { type: "checkbox", value: source.name, checked: chosen.includes(source) }), source.name)));
@@ -135,12 +136,17 @@ function explain({ name, quality = {} }) {
 }
 
 /**
- * The source to stand beside the first: the best by the judge, of another latent space if there is one.
- * @param {import("../api.js").Source[]} sources
- * @param {import("../api.js").Source} first
+ * The source to stand beside the first, of those whose pictures look like the data: the best by the
+ * judge, of another latent space if there is one.
+ * @param {import("../api.js").Model} model
+ * @param {Source} first
+ * @returns {Source | undefined}
  */
-function findRival(sources, first) {
-  const distance = (/** @type {import("../api.js").Source} */ { quality }) => quality?.validation_frechet?.value ?? Infinity;
-  const others = sources.filter((source) => source !== first).sort((a, b) => distance(a) - distance(b) || 0);
+function findRival({ sources, metrics }, first) {
+  const least = LIKE_DATA * (metrics.floor_recognisable?.value ?? Infinity);
+  const distance = (/** @type {Source} */ { quality }) => quality?.validation_frechet?.value ?? Infinity;
+  const others = sources
+    .filter((source) => source !== first && (source.quality?.recognisable?.value ?? 0) >= least)
+    .sort((a, b) => distance(a) - distance(b) || 0);
   return others.find(({ space }) => space !== first.space) ?? others[0];
 }

@@ -48,7 +48,7 @@ export class MapPanel extends Panel {
   }
 
   async #load() {
-    const { model, space, reference } = this.session;
+    const { model, space } = this.session;
     const isThere = Boolean(model.maps?.includes(space));
     this.clear();
     this.#answer = this.#embedding = this.#chart.embedding = null;
@@ -56,7 +56,7 @@ export class MapPanel extends Panel {
     this.root.hidden = !isThere;
     if (!isThere) return;
     await this.attempt(async () => {
-      this.#answer = await this.session.api.get(`v1/models/${encodeURIComponent(reference)}/maps/${space}`);
+      this.#answer = await this.session.getMap();
       this.#explain();
       const names = Object.keys(this.#answer?.projections ?? {});
       fillSelect(this.#projection, names.map((name) => [name, NAMES[name] ?? name]));
@@ -68,6 +68,7 @@ export class MapPanel extends Panel {
   /** Give each class a colour, and tell which. */
   #explain() {
     const classes = (this.#answer?.labels && this.session.model.classes) || [];
+    find("#map-colours").hidden = !classes.length;
     const chips = classes.map((label, index) => {
       const dot = make("i", { className: `class-${index % 10}`, "aria-hidden": "true" });
       return make("li", {}, dot, label);

@@ -40,7 +40,16 @@ export class ReconstructPanel extends Panel {
       [this.#error.width, this.#error.height] = [before.width, before.height];
       this.#error.getContext("2d")?.putImageData(mapError(before, after), 0, 0);
       this.#judge(anomaly_percentile[0], mse[0]);
+      this.#explainPadding();
     });
+  }
+
+  /** Say what the score of a padded picture counts. */
+  #explainPadding() {
+    const hint = find("#padding-said");
+    const percent = Math.round(100 * this.session.padding);
+    hint.hidden = percent === 0;
+    hint.textContent = `Your file has another shape: ${percent} % of the picture is padding. The score counts it too, so it says less about your file.`;
   }
 
   /** @param {number} percentile @param {number} mse */

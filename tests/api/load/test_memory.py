@@ -1,10 +1,14 @@
 """Memory of requests: responses count until clients have read them, images while decoded."""
 
 import contextlib
+import gzip
 import io
 import socket
+import threading
 import time
+import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -81,6 +85,53 @@ def test_image_that_exceeds_the_memory_for_decoding_is_413(url: str) -> None:
 
     check_problem(response, 413)
     assert "LATENTD_MEMORY_BYTES" in response.json()["detail"]
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_decompressed_body_is_reserved_before_it_exists(
+    url: str, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    """Compressed bodies that together exceed the budget get 429 without being decompressed."""
+    calls: list[int] = []
+    may_end = threading.Event()
+
+    def decompress(content: bytes, *_: object) -> bytes:
+        calls.append(len(content))
+        assert may_end.wait(20)
+        return b""
+
+    monkeypatch.setattr("service.api.handler.decompress", decompress)
+    content = bytes(30 * MIB)
+    body = gzip.compress(content) if encoding == "gzip" else zlib.compress(content)
+    headers = {"Content-Type": "application/x-npy", "Content-Encoding": encoding}
+    with ThreadPoolExecutor(8) as pool:
+        statuses = [
+            pool.submit(
+                httpx.post,
+                f"{url}/v1/encode",
+                content=body,
+                headers=headers,
+                verify=TLS,
+                timeout=30,
+            )
+            for _ in range(8)
+        ]
+        wait_until(lambda: sum(status.done() for status in statuses) == 5, timeout=20)
+        running = len(calls)
+        may_end.set()
+
+    assert running <= 3
+    assert sorted(status.result().status_code for status in statuses) == [400] * 3 + [429] * 5
+
+
+def test_bytes_that_a_body_did_not_need_are_released(url: str) -> None:
+    """Bodies that could become 32 MiB each, but do not, are all served."""
+    body = zlib.compress(b'{"seed": 1}' + b" " * 100_000)
+    headers = {"Content-Type": "application/json", "Content-Encoding": "deflate"}
+    with httpx.Client(base_url=url, verify=TLS, headers=headers, timeout=10) as client:
+        statuses = {client.post("/v1/sample", content=body).status_code for _ in range(20)}
+
+    assert statuses == {200}
 
 
 @pytest.mark.parametrize(("workers", "memory"), [(1, 512), (1, 128), (2, 1024), (4, 65_536)])

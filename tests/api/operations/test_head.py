@@ -21,6 +21,7 @@ PATHS = [
     "/v1/models/full",
     "/v1/models/full/maps/autoencoder",
     "/v1/models/full/report",
+    "/v1/models/full/examples",
     "/v2",
     "/v2/health/live",
     "/v2/health/ready",

@@ -1,15 +1,16 @@
 """The routes that list and describe the loaded models."""
 
+import base64
 from collections.abc import Callable
 
 import httpx
 import numpy as np
 import pytest
 
-from service.api.model_info import MapInfo, ModelInfo, ModelList
+from service.api.model_info import ExampleList, MapInfo, ModelInfo, ModelList, SpaceInfo
 from service.api.models import _round
 from tests.support.fakes import CLASSES, LATENT_SIZE, REPORT, make_map
-from tests.support.image_files import make_png, to_base64
+from tests.support.image_files import make_png, read_png, to_base64
 from tests.support.problem_checks import OPERATIONS
 
 
@@ -39,8 +40,8 @@ def test_description_has_spaces_sources_and_metrics(client: httpx.Client) -> Non
     assert info.image.shape == (1, 8, 6)
     assert info.classes == list(CLASSES)
     assert info.spaces == {
-        "autoencoder": {"latent_size": LATENT_SIZE},
-        "vae": {"latent_size": LATENT_SIZE},
+        "autoencoder": SpaceInfo(latent_size=LATENT_SIZE, shape=(LATENT_SIZE,)),
+        "vae": SpaceInfo(latent_size=LATENT_SIZE, shape=(LATENT_SIZE,)),
     }
     assert {(source.name, source.space, source.class_conditional) for source in info.sources} == {
         ("kde", "autoencoder", True),
@@ -119,6 +120,21 @@ def test_map_has_latents_labels_and_projections(client: httpx.Client, model: str
     assert response.headers["X-Model"] == ("full@1" if "@" in model else "full@2")
 
 
+def test_examples_are_test_images(client: httpx.Client) -> None:
+    """The examples are PNG files of the bundle's size with their class indices."""
+    response = client.get(client.get("/v1/models/full").json()["examples"])
+
+    examples = ExampleList.model_validate(response.json(), extra="forbid")
+    levels = [read_png(base64.b64decode(str(image))) for image in examples.images]
+    assert examples.labels == [0, 1, 2]
+    assert [(level.shape, level.max()) for level in levels] == [
+        ((8, 6), 0),
+        ((8, 6), 128),
+        ((8, 6), 255),
+    ]
+    assert client.get("/v1/models/bare").json()["examples"] is None
+
+
 def test_coordinates_are_rounded_by_column() -> None:
     """Coordinates keep four significant digits of the largest value in their column."""
     points = np.array([[123.456, 0.00123456, 0], [1.23456, 0.0000123456, 0]], np.float32)
@@ -140,7 +156,7 @@ def test_report_page_has_a_strict_policy(client: httpx.Client) -> None:
     assert "script" not in policy
 
 
-@pytest.mark.parametrize("extra", ["maps/autoencoder", "report"])
+@pytest.mark.parametrize("extra", ["maps/autoencoder", "report", "examples"])
 def test_matching_etag_gets_304(client: httpx.Client, extra: str) -> None:
     """A request with the current ETag gets 304 with the same headers and no body."""
     first = client.get(f"/v1/models/full/{extra}")
@@ -166,6 +182,7 @@ def test_matching_etag_gets_304(client: httpx.Client, extra: str) -> None:
         ("bare/maps/autoencoder", 409, "full@2"),
         ("full/maps/nowhere", 409, "have it: none"),
         ("bare/report", 409, "colour@1, full@2, full@1"),
+        ("bare/examples", 409, "colour@1, full@2, full@1"),
     ],
 )
 def test_missing_map_or_report_is_rejected(

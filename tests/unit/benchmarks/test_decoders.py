@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.decoders import compare
+from benchmarks.decoders import Finding, compare, explain
 from tests.support.image_files import make_png, save
 
 GREY = np.full((1, 8, 6, 3), 51.0)
@@ -33,3 +33,16 @@ def test_findings(tmp_path: Path, content: bytes, other: np.ndarray | None, kind
     path.write_bytes(content)
 
     assert compare(path, other).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "explained"),
+    [
+        ("l_trns.png", "other pixels", "explained"),
+        ("l_trns.png", "equal", "equal"),
+        ("other.png", "other pixels", "other pixels"),
+    ],
+)
+def test_known_differences_are_explained(name: str, kind: str, explained: str) -> None:
+    """Only a difference of a named file is explained."""
+    assert explain(Path("folder") / name, Finding(kind)).kind == explained

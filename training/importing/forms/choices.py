@@ -13,7 +13,7 @@ from training.importing.graphs.onnx_graph import Graph
 
 Encode: TypeAlias = Callable[[PixelScale], dict[str, Array]]
 
-_CLEAR = 0.98
+_CLEAR = 0.999
 """The best pair of ranges must have an error below this share of the next one's."""
 
 

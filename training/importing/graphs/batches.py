@@ -52,10 +52,15 @@ def make_dynamic(graph: Graph, probes: Array) -> Graph:
 
 
 def max_difference(first: Array, second: Array) -> float:
-    """Return the largest difference, relative to the largest value if that is over 1."""
+    """Return the largest difference, relative to the largest value if that is over 1.
+
+    Values that are not finite are equal to each other; later checks report them.
+    """
     if first.shape != second.shape:
         return float("inf")
-    one, other = first.astype(np.float64), second.astype(np.float64)
+    one, other = (
+        np.nan_to_num(each.astype(np.float64), posinf=0, neginf=0) for each in (first, second)
+    )
     scale = max(1.0, float(np.abs(other).max(initial=0)))
     return float(np.abs(one - other).max(initial=0)) / scale
 

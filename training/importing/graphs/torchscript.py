@@ -1,5 +1,6 @@
 """TorchScript files that follow the contract, from modules that do not."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -50,7 +51,9 @@ def script(
     """
     example = torch.from_numpy(inputs[:2])
     try:
-        content = freeze(_Wrapped(file.module, conversion).eval(), example)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of constants in the trace: parity is measured instead
+            content = freeze(_Wrapped(file.module, conversion).eval(), example)
     except Exception as error:  # torch raises any type
         reason = (str(error).strip().splitlines() or [""])[0][:200]
         raise ModelImportError(f"{file.name}: it cannot be traced: {reason}") from error
@@ -94,7 +97,7 @@ def codes_out(names: list[str], codes: list[CodeOutput], kind: Variance = "logva
             tensor = found[code.name]
             if code.half is not None:
                 tensor = tensor.chunk(2, code.axis)[code.half]
-            selected.append(tensor.reshape(len(tensor), -1))
+            selected.append(tensor.flatten(1))
         if len(selected) > 1 and kind in {"std", "variance"}:
             selected[1] = selected[1].clamp(min=1e-12).log()
         if len(selected) > 1 and kind in {"std", "logstd"}:

@@ -188,6 +188,14 @@ def test_unknown_operators_are_rejected(make: Callable[[], onnx.ModelProto]) -> 
         validate_graph(make().SerializeToString())
 
 
+def test_the_rejected_operator_and_its_node_are_named() -> None:
+    """A person finds the node in the graph."""
+    node = helper.make_node("ReadFile", ["x"], ["y"], "layers/3/read")
+
+    with pytest.raises(ArtifactError, match=r"operator 'ReadFile' \(node 'layers/3/read'\)"):
+        validate_graph(make_model(node).SerializeToString())
+
+
 def test_valid_graphs_pass() -> None:
     """A valid graph and all shipped graphs pass."""
     shipped = [file.read_bytes() for file in (ROOT / "models_store").rglob("*.onnx")]

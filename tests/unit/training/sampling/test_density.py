@@ -127,7 +127,7 @@ def test_a_bandwidth_at_the_edge_of_the_grid_is_reported() -> None:
 @pytest.mark.parametrize(
     ("latents", "reason"),
     [
-        (draw_split(100, (1.0, 0.0)), "dimension 1"),
+        (draw_split(100, (0.0, 0.0)), "the same for all images"),
         (
             SplitLatents(draw_latents(100, (1.0,)), np.zeros((0, 1), np.float32)),
             "0 validation images",
@@ -135,9 +135,21 @@ def test_a_bandwidth_at_the_edge_of_the_grid_is_reported() -> None:
     ],
 )
 def test_unusable_latents_are_rejected(latents: SplitLatents, reason: str) -> None:
-    """A constant dimension and missing validation latents have their own errors."""
+    """Constant latents and missing validation latents have their own errors."""
     with pytest.raises(TrainingError, match=reason):
         fit_density(latents, make_recipe(), print)
+
+
+def test_constant_dimensions_stay_constant() -> None:
+    """A dead unit does not prevent a density: its value is the same in every draw."""
+    latents, lines = draw_split(100, (1.0, 0.0)), []
+
+    density = fit_density(latents, make_recipe(), lines.append)
+
+    draws = density.draw(50, np.random.default_rng(0), None, 1.0)
+    assert draws[:, 0].std() > 0
+    assert set(draws[:, 1].tolist()) == set(latents.training[:, 1].tolist())
+    assert any("1 of 2 latent dimensions are constant" in line for line in lines)
 
 
 def test_fewer_latents_than_folds_are_rejected() -> None:

@@ -1,0 +1,1 @@
+"""Models of other frameworks: made, imported, served, and compared with the originals."""
