@@ -211,6 +211,8 @@ class FlowRecipe(FitRecipe):
     """Passes over the training latents, 1 to 10,000."""
     batch_size: Annotated[int, Field(ge=2, le=65_536)] = 512
     """Latents per step, 2 to 65,536."""
+    patience: Annotated[int, Field(ge=1, le=10_000)] = 1000
+    """As above, 1 to 10,000; the loss falls most in the last epochs of `one-cycle`."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.002
     """Maximum step size, (0, 1]."""
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0

@@ -14,6 +14,7 @@ from service.artifact.manifest import SamplerSpace, SpaceName
 from training.data.splits import LabelledImages, Splits
 from training.errors import TrainingError
 from training.fitting.examples import Examples
+from training.networks.layers import find_device
 from training.randomness import make_rng
 from training.sampling.judge import Judge, JudgeOutput
 from training.sampling.latents import Floats
@@ -194,7 +195,7 @@ def _choose(images: LabelledImages, count: int, seed: int) -> LabelledImages:
 
 @torch.no_grad()
 def _run(network: nn.Module, images: Tensor) -> Floats:
-    device = next(network.parameters()).device
+    device = find_device(network)
     batches = Examples(images).batches()
     return torch.cat([network(batch.to(device)).cpu() for batch, _ in batches]).numpy()
 
