@@ -3,7 +3,6 @@
 import gc
 
 import httpx
-import pytest
 from fastapi import FastAPI
 
 from service.server.connection import Config, Timeouts
