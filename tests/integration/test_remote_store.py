@@ -42,14 +42,14 @@ def publish_mnist() -> int:
 
 
 @contextlib.contextmanager
-def serve(cache: Path, log: Path, *more_flags: str) -> Iterator[Service]:
+def serve(cache: Path, log: Path) -> Iterator[Service]:
     """Serve the store."""
     port = find_free_port()
     flags = ["--models-store", URL, "--store-cache", str(cache), "--threads", "1"]
     environment = {name: text for name, text in os.environ.items() if "LATENTD_" not in name}
     with log.open("wb") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-m", "service", "serve", "--port", str(port), *flags, *more_flags],
+            [sys.executable, "-m", "service", "serve", "--port", str(port), *flags],
             stderr=stderr,
             env=environment,
             cwd=ROOT,
@@ -100,11 +100,13 @@ def wait_for_versions(service: Service, versions: list[int]) -> None:
 
 
 def test_no_request_fails_while_the_store_changes_and_ends(s3: S3Server, tmp_path: Path) -> None:
-    """A version that is published is served, a corrupt one is not, and an outage changes nothing.
+    """A version that is published is served, and a corrupt object and an outage change nothing.
 
-    A service that starts during the outage serves the copies.
+    A repaired object is copied. A service that starts during the outage serves the copies.
     """
     cache, log = tmp_path / "cache", tmp_path / "log"
+    copy = cache / "mnist" / "2" / "decoder.onnx"
+    decoder = (ROOT / "models_store" / "mnist" / "2" / "decoder.onnx").read_bytes()
     publish_mnist()
     with serve(cache, log) as service:
         load = Load(service)
@@ -113,6 +115,8 @@ def test_no_request_fails_while_the_store_changes_and_ends(s3: S3Server, tmp_pat
             wait_for_versions(service, [2, 1])
             s3.put("production/mnist/2/decoder.onnx", b"corrupt")
             wait_until(lambda: b"decoder.onnx differs" in log.read_bytes(), timeout=60)
+            s3.put("production/mnist/2/decoder.onnx", decoder)
+            wait_until(lambda: copy.read_bytes() == decoder, timeout=60)
             s3.process.kill()
             wait_until(lambda: service.get("/readyz").json()["store"] == "degraded", timeout=60)
             wait_for_versions(service, [2, 1])
@@ -120,6 +124,6 @@ def test_no_request_fails_while_the_store_changes_and_ends(s3: S3Server, tmp_pat
         assert set(load.statuses) == {200}
     assert list_bundles(cache) == {"mnist": [2, 1]}
 
-    with serve(cache, tmp_path / "second_log", "--skip-broken-models") as service:
+    with serve(cache, tmp_path / "second_log") as service:
         wait_until(lambda: service.get("/readyz").json()["store"] == "degraded", timeout=60)
         assert service.classify() == 200
