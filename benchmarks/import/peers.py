@@ -89,7 +89,7 @@ def main() -> int:
 
 
 def make(name: str, folder: Path, python: str) -> dict[str, object]:
-    """Make a model and import it, unless the folder has it; return what the import says."""
+    """Make a model and import it, unless the folder has it; return the duration of the import."""
     peer, own = PEERS[name], folder / name
     own.mkdir(parents=True, exist_ok=True)
     if not (own / "arguments.json").exists():
@@ -97,6 +97,10 @@ def make(name: str, folder: Path, python: str) -> dict[str, object]:
         made = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
         if made.returncode:
             return {"error": made.stderr.strip().splitlines()[-1]}
+    record = own / "import.json"
+    if record.exists():
+        kept: dict[str, object] = json.loads(record.read_text())
+        return kept
     arguments = json.loads((own / "arguments.json").read_text())
     files = [str(own / word) if (own / word).exists() else word for word in arguments]
     store = ["--data", str(own / "images.npz"), "--store", str(folder / "store")]
@@ -111,7 +115,9 @@ def make(name: str, folder: Path, python: str) -> dict[str, object]:
     if imported.returncode:
         return {"error": imported.stderr.strip().splitlines()[-1]}
     (own / "import.log").write_text(imported.stdout)
-    return {"seconds": round(time.perf_counter() - start)}
+    result: dict[str, object] = {"seconds": round(time.perf_counter() - start)}
+    record.write_text(json.dumps(result))
+    return result
 
 
 if __name__ == "__main__":

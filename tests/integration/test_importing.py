@@ -70,7 +70,7 @@ def test_the_model_has_every_operation_and_source(client: httpx.Client) -> None:
     """Sample sources, maps, metrics and the shape of the code are described."""
     model = client.get("/models/digits-pca").json()
 
-    assert set(model["operations"]) == {
+    assert set(model["operations"]) >= {
         *("encode", "decode", "reconstruct", "denoise", "classify", "sample", "interpolate")
     }
     assert {source["name"] for source in model["sources"]} >= {

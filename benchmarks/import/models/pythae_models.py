@@ -5,6 +5,7 @@ from pathlib import Path
 
 import files
 import torch
+from pythae.data.datasets import BaseDataset
 from pythae.models import RAE_L2, VAE, RAE_L2_Config, VAEConfig
 from pythae.models.nn.benchmarks.mnist import (
     Decoder_Conv_AE_MNIST,
@@ -65,7 +66,8 @@ def main(folder, kind):
         learning_rate=1e-3,
         no_cuda=True,
     )
-    BaseTrainer(model, train_dataset=images, training_config=training).train()
+    dataset = BaseDataset(images, torch.from_numpy(labels))
+    BaseTrainer(model, train_dataset=dataset, training_config=training).train()
     encoder, decoder = Codes(model.eval().encoder).eval(), Images(model.decoder).eval()
     export_torch(encoder, decoder, images[:2], folder)
     with torch.no_grad():
