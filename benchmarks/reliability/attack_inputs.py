@@ -1,10 +1,12 @@
 """Requests that cost a server far more than their senders: files, JSON and raw messages."""
 
 import base64
+import gzip
 import io
 import json
 import struct
 import zlib
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image
@@ -124,6 +126,26 @@ def make_numbers(count: int) -> Request:
     """Return a request with images as nested numbers."""
     image = [[0.25] * 28] * 28
     return Request("numbers", "/v1/encode", json.dumps({"images": [image] * count}).encode())
+
+
+def make_tensor(count: int) -> Request:
+    """Return an inference request with images as one list of numbers."""
+    data = [0.25] * 784 * count
+    tensor = {"name": "images", "shape": [count, 1, 28, 28], "datatype": "FP32", "data": data}
+    path = "/v2/models/mnist.encoder/infer"
+    return Request("tensor", path, json.dumps({"inputs": [tensor]}).encode())
+
+
+def make_members(count: int) -> Request:
+    """Return a request with unknown members."""
+    members = json.dumps({str(number): 0 for number in range(count)})
+    return encode("members", members.encode(), "application/json")
+
+
+def compress(request: Request) -> Request:
+    """Return a request with a compressed body."""
+    body = gzip.compress(request.body, mtime=0)
+    return replace(request, body=body, headers=(("Content-Encoding", "gzip"),))
 
 
 def make_trailers(size: int) -> bytes:

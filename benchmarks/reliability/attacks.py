@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import http.client
 import json
+import statistics
 import subprocess
 import sys
 import time
@@ -16,10 +17,13 @@ from benchmarks.harness.http_load import Client, Request, sample_periodically
 from benchmarks.harness.records import Bound, Cell, Record, conclude
 from benchmarks.harness.servers import HOST, Server, run_latentd
 from benchmarks.reliability.attack_inputs import (
+    compress,
     encode,
+    make_members,
     make_numbers,
     make_photo,
     make_single_requests,
+    make_tensor,
     make_trailers,
 )
 
@@ -29,6 +33,9 @@ Attack: TypeAlias = Callable[[int], Coroutine[None, None, Sequence[int]]]
 _MEMORY_MB = 512
 _MAX_LIVEZ_MS = 100
 _MIN_SERVED = 90
+_MAX_OTHERS_MS = 500
+_POLITE_BODY = '{"count": 32, "seed": 1}'
+"""Takes about 10 ms, which is too long for the event loop: it waits in the queue."""
 _POLITE_ADDRESS = "127.0.0.2"
 _PROBE_SECONDS = 0.02
 _PAUSE_SECONDS = 0.5
@@ -41,6 +48,7 @@ COLUMNS = (
     "peak RSS MB",
     "longest /livez ms",
     "others served %",
+    "others median ms",
 )
 
 
@@ -98,18 +106,22 @@ def make_attacks() -> dict[str, Attack]:
         "8 unfinished bodies of 32 MB": stall(body.pack()[:-1], 8),
         "80 connections that sample 1,024 images": send(many, clients=80, times=2),
         "50 clients with 256 images as numbers": send(make_numbers(256), clients=50),
+        "50 clients with tensors of 200,704 numbers": send(make_tensor(256), clients=50),
+        "50 clients with 40,000 JSON members": send(make_members(40_000), clients=50),
+        "12 gzip bodies of 32 MB": send(compress(body), clients=12),
+        "2,000 idle connections": stall(b"", 2000),
     }
 
 
 def probe(port: int) -> None:
     """Poll `/livez`, and send small requests from another address, until the input is closed."""
-    livez, statuses = [], Counter[int]()
+    livez, statuses, durations = [], Counter[int](), list[float]()
     waiting = asyncio.new_event_loop()
 
     async def poll() -> None:
         loop = asyncio.get_running_loop()
         closed = loop.run_in_executor(None, sys.stdin.read)
-        polite = loop.run_in_executor(None, _send_politely, port, closed.done, statuses)
+        polite = loop.run_in_executor(None, _send_politely, port, closed.done, statuses, durations)
         while not closed.done():
             start = time.perf_counter()
             with contextlib.suppress(OSError, http.client.HTTPException):
@@ -120,16 +132,20 @@ def probe(port: int) -> None:
 
     waiting.run_until_complete(poll())
     served = 100 * statuses[http.HTTPStatus.OK] / max(1, statuses.total())
-    print(json.dumps([round(1000 * max(livez), 1), round(served, 1)]))
+    median = 1000 * statistics.median(durations)
+    print(json.dumps([round(1000 * max(livez), 1), round(served, 1), round(median, 1)]))
 
 
-def _send_politely(port: int, is_over: Callable[[], bool], statuses: Counter[int]) -> None:
+def _send_politely(
+    port: int, is_over: Callable[[], bool], statuses: Counter[int], durations: list[float]
+) -> None:
     """Send one request after the other."""
     while not is_over():
-        status = 0
+        status, start = 0, time.perf_counter()
         with contextlib.suppress(OSError, http.client.HTTPException):
-            status = _exchange(port, "POST", "/v1/sample", '{"seed": 1}', _POLITE_ADDRESS)
+            status = _exchange(port, "POST", "/v1/sample", _POLITE_BODY, _POLITE_ADDRESS)
         statuses[status] += 1
+        durations.append(time.perf_counter() - start)
         time.sleep(_PROBE_SECONDS)
 
 
@@ -159,10 +175,18 @@ async def measure(name: str, attack: Attack, server: Server) -> list[Cell]:
     await asyncio.sleep(_PAUSE_SECONDS)
     output, _ = await prober.communicate(b"")  # closes its input
     stop.set()
-    livez, served = json.loads(output)
+    livez, served, median = json.loads(output)
     peak = max(value for _, value in await memory)
     counts = [f"{count} x {status or 'none'}" for status, count in Counter(statuses).items()]
-    return [name, ", ".join(counts) or "-", round(seconds, 1), round(peak, 1), livez, served]
+    return [
+        name,
+        ", ".join(counts) or "-",
+        round(seconds, 1),
+        round(peak, 1),
+        livez,
+        served,
+        median,
+    ]
 
 
 def _read_rss(server: Server) -> float:
@@ -178,20 +202,22 @@ def make_record(rows: Sequence[Sequence[Cell]], remark: str) -> Record:
         Bound("peak RSS MB", _MEMORY_MB),
         Bound("longest /livez ms", _MAX_LIVEZ_MS),
         Bound("others served %", _MIN_SERVED, ">="),
+        Bound("others median ms", _MAX_OTHERS_MS),
     ]
     return Record(
         name="attacks",
         title=f"Attacks on a service limited to {_MEMORY_MB} MB",
         command="python -m benchmarks.reliability.attacks",
         goal=f"Memory stays under {_MEMORY_MB} MB, `/livez` takes at most {_MAX_LIVEZ_MS} ms, and "
-        f"at least {_MIN_SERVED} % of another client's small requests are served.",
+        f"another client gets its share: at least {_MIN_SERVED} % of its requests are served, half "
+        f"of them within {_MAX_OTHERS_MS} ms.",
         columns=COLUMNS,
         rows=rows,
         bounds=[bounds for _ in rows],
         remark="Each attack starts a new service with one worker and "
         f"`LATENTD_MEMORY_BYTES` of {_MEMORY_MB} MiB; its resident memory is sampled every 10 ms. "
-        "`/livez` and the other client, which sends `POST /v1/sample` from another address, are "
-        f"measured in a process of their own on the same CPUs. {remark}".strip(),
+        "`/livez` and the other client, which samples 32 images at a time from another address, "
+        f"are measured in a process of their own on the same CPUs. {remark}".strip(),
     )
 
 

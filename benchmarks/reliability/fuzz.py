@@ -9,9 +9,11 @@ import argparse
 import contextlib
 import io
 import re
+import resource
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -22,9 +24,12 @@ from benchmarks.harness.records import Bound, Cell, Record, conclude
 
 _SEED = 1
 _MODULE = "benchmarks.reliability.fuzz"
-_MAX_BYTES = 65_536
+_MAX_BYTES = 1_048_576
 _MAX_MB = 1024
 _MAX_SECONDS = 1
+_MAX_LOOP_SECONDS = 0.25
+"""CPU time with the instrumentation for coverage, which makes Python code several times slower."""
+_MAX_LOOP_MB = 32
 _GRACE = 60
 _OPTIONS = (
     f"-seed={_SEED}",
@@ -157,7 +162,58 @@ def target_manifest() -> Callable[[bytes], object]:
     return parse_manifest
 
 
+def seed_event_loop() -> list[bytes]:
+    """Return bodies of several content types, each after the number of its type."""
+    bodies = [seed_json(), seed_image(), seed_image(), seed_npy(), seed_parts()]
+    return [bytes([number]) + body for number, each in enumerate(bodies) for body in each]
+
+
+def seed_parts() -> list[bytes]:
+    """Return a multipart body with each image."""
+    head = b'--B\r\nContent-Disposition: form-data; name="images"; filename="a"\r\n\r\n'
+    return [head + image + b"\r\n--B--" for image in seed_image()]
+
+
+def target_event_loop() -> Callable[[bytes], object]:
+    """Return the decoding that runs on the event loop, with a bound on its time and memory.
+
+    A body whose predicted cost is higher is decoded by a thread, and is ignored here.
+    """
+    from service.artifact import ImageSpec  # noqa: PLC0415
+    from service.codecs.request_body import IMAGES, decode_body, predict_decoding  # noqa: PLC0415
+    from service.http.limits import Limits  # noqa: PLC0415
+    from service.inference.scheduler import INLINE_SECONDS  # noqa: PLC0415
+
+    limits = Limits(1 << 25, 16, 1_000_000, 16, 1 << 23, 1_000_000)
+    spec = ImageSpec(channels=1, height=8, width=6)
+    types = (*IMAGES.media_types[:1], "image/png", "image/jpeg", "application/x-npy")
+    types = (*types, "multipart/form-data; boundary=B")
+
+    def run(content_type: str, body: bytes) -> None:
+        decoded = decode_body(content_type, body, IMAGES, limits)
+        if decoded.decoding_cost <= INLINE_SECONDS:
+            decoded.to_images(spec, "auto")
+
+    def target(content: bytes) -> None:
+        content_type, body = types[content[0] % len(types)] if content else types[0], content[1:]
+        if predict_decoding(content_type, len(body)) > INLINE_SECONDS:
+            return
+        memory, start = _read_peak(), time.thread_time()
+        _try(lambda: run(content_type, body))
+        seconds, growth = time.thread_time() - start, _read_peak() - memory
+        if seconds > _MAX_LOOP_SECONDS or growth > _MAX_LOOP_MB:
+            raise AssertionError(f"It takes {seconds:.2f} s and {growth} MB on the event loop.")
+
+    return target
+
+
+def _read_peak() -> int:
+    """Return the peak of this process's memory in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
 TARGETS = {
+    "event loop": (seed_event_loop, target_event_loop),
     "image": (seed_image, target_image),
     "npy": (seed_npy, target_npy),
     "tensors": (seed_tensors, target_tensors),
@@ -217,7 +273,8 @@ def make_record(rows: Sequence[Sequence[Cell]], remark: str) -> Record:
         seed=_SEED,
         command="make fuzz",
         goal="The decoders raise only latentd's errors; no input takes more than "
-        f"{_MAX_SECONDS} s or {_MAX_MB} MB.",
+        f"{_MAX_SECONDS} s or {_MAX_MB} MB, and none that is decoded on the event loop more than "
+        f"{_MAX_LOOP_SECONDS} s or {_MAX_LOOP_MB} MB.",
         columns=("target", "s", "executions", "/s", "corpus", "peak MB", "findings"),
         rows=rows,
         bounds=[(Bound("peak MB", _MAX_MB), Bound("findings", 0)) for _ in rows],

@@ -6,6 +6,7 @@ from benchmarks.harness.records import RELIABILITY, Cell, Record, read_record
 from benchmarks.reliability import (
     attacks,
     fuzz,
+    memory_growth,
     openapi_contract,
     overload,
     oversized_requests,
@@ -32,6 +33,7 @@ def make_crashes(record: Record) -> Record:
 MAKERS = {
     "attacks": lambda r: attacks.make_record(r.rows, ""),
     "fuzz": lambda r: fuzz.make_record(r.rows, ""),
+    "memory_growth": lambda r: memory_growth.make_record(r.rows, ""),
     "openapi_contract": lambda r: openapi_contract.make_record(r.rows, 20, ""),
     "overload": lambda r: overload.make_record(r.rows, 20, 33.2, 0.1, ""),
     "oversized_requests": lambda r: oversized_requests.make_record(r.rows, ""),
@@ -59,7 +61,11 @@ def test_stored_bounds_are_those_of_the_script(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "row", "column", "value"),
     [
+        ("attacks", -1, "longest /livez ms", 101.0),
+        ("attacks", -1, "others served %", 80.0),
+        ("attacks", -1, "others median ms", 501.0),
         ("fuzz", 0, "findings", 1),
+        ("memory_growth", 0, "growth MB", 9),
         ("openapi_contract", -1, "value", "2"),
         ("overload", -1, "goodput /s", 20.0),
         ("overload", 0, "lost", 1),
@@ -75,6 +81,7 @@ def test_stored_bounds_are_those_of_the_script(name: str) -> None:
         ("soak", 0, "failed", 1),
         ("soak", -1, "RSS growth MB/h", 61.0),
         ("soak", -1, "threads", 7),
+        ("soak", -1, "peak RSS MB", 513.0),
         ("worker_crashes", 0, "lost", 25),
         ("worker_crashes", 1, "max s", 10.5),
     ],
