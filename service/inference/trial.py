@@ -61,7 +61,7 @@ class Trial:
             ArtifactError: it could not be loaded within the limits.
         """
         reason, time_ = self._outcomes.get(_name(bundle, backend), ("unknown", 0.0))
-        if reason and time.time() - time_ > _FAILURE_SECONDS:
+        if reason and time.monotonic() - time_ > _FAILURE_SECONDS:
             raise UntriedError
         if reason:
             raise ArtifactError(reason)
@@ -79,28 +79,32 @@ class Trial:
                 return
             shared = os.environ.get(FOLDER_VARIABLE)
             self._outcomes[name] = (
-                (self._try(bundle, backend), time.time())
+                (self._try(bundle, backend), time.monotonic())
                 if shared is None
                 else self._try_once(bundle, backend, Path(shared, name))
             )
 
     def _try_once(self, bundle: Bundle, backend: GraphFormat, file: Path) -> tuple[str, float]:
-        """Run the trial if no other worker has; return its outcome, which a file has for all."""
+        """Run the trial if no other worker has; return its outcome, which a file has for all.
+
+        The monotonic clock of the file is the same in all processes of a machine.
+        """
         import fcntl  # noqa: PLC0415 - not on Windows, where workers cannot share a socket either
 
         try:
             descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError:  # the file system is full: each worker runs its own trial
-            return self._try(bundle, backend), time.time()
+            return self._try(bundle, backend), time.monotonic()
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            text, time_ = os.pread(descriptor, _MAX_TEXT, 0).decode(), os.fstat(descriptor).st_mtime
-            is_old = text != _PASSED and time.time() - time_ > _FAILURE_SECONDS
+            written, _, text = os.pread(descriptor, _MAX_TEXT, 0).decode().partition("\n")
+            time_ = float(written or 0)
+            is_old = text != _PASSED and time.monotonic() - time_ > _FAILURE_SECONDS
             if not text or is_old:
-                text, time_ = self._try(bundle, backend) or _PASSED, time.time()
+                text, time_ = self._try(bundle, backend) or _PASSED, time.monotonic()
                 with contextlib.suppress(OSError):
                     os.ftruncate(descriptor, 0)
-                    os.pwrite(descriptor, text.encode()[:_MAX_TEXT], 0)
+                    os.pwrite(descriptor, f"{time_}\n{text}".encode()[:_MAX_TEXT], 0)
         finally:
             os.close(descriptor)
         return "" if text == _PASSED else text, time_

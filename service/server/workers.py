@@ -1,11 +1,11 @@
 """Worker processes and the supervisor that replaces them when they end or hang."""
 
+import contextlib
 import os
 import signal
 import socket
 import time
 from functools import cached_property
-from multiprocessing import get_context
 
 from service.server.connection import Config
 from service.server.draining_server import CHECK_SECONDS, REPLACED, Server
@@ -19,18 +19,16 @@ from service.server.uvicorn_internals import (
 _KILL_SECONDS = 5.0
 """Time from the end of the grace period to SIGKILL for a worker that is still running."""
 _START_SECONDS = 60
-"""Time for a worker to import the service, and for a replacement to load its models."""
+"""Time for a worker to respond to its first ping, and for a replacement to load its models."""
 
 
 class Worker(Process):
     """A worker process with its server; the supervisor pings it through a pipe."""
 
     config: Config
-
-    def __init__(self, config: Config, sockets: list[socket.socket]) -> None:
-        super().__init__(config, sockets)
-        self._has_started = get_context("spawn").Event()
-        self._start_deadline = time.monotonic() + _START_SECONDS
+    _first_ping: float | None = None
+    """When the first ping was sent, on the clock of `time.monotonic`."""
+    _has_responded = False
 
     @cached_property
     def server(self) -> Server:
@@ -46,23 +44,30 @@ class Worker(Process):
         super().start()
         self.child_conn.close()
 
+    def is_alive(self, timeout: float = 5) -> bool:
+        """Return whether the worker responds to a ping.
+
+        Before the first response it imports the service, which takes many seconds on a busy
+        machine: the timeout of a ping would kill one worker after the other.
+        """
+        if self._has_responded or not self.process.is_alive():
+            return super().is_alive(timeout)
+        with contextlib.suppress(OSError, EOFError):
+            if self._first_ping is None:
+                self._first_ping = time.monotonic()
+                self.parent_conn.send(b"ping")
+            if self.parent_conn.poll(0):
+                self.parent_conn.recv()
+                self._has_responded = True
+            return self._has_responded or time.monotonic() - self._first_ping < _START_SECONDS
+        return False
+
     def target(self, sockets: list[socket.socket] | None = None) -> None:
         """Run in the worker process: serve until stopped."""
-        self._has_started.set()
         self.parent_conn.close()  # so that the end of the supervisor closes the pipe
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a closed terminal signals the whole group
         _ = self.server  # before the thread that responds to pings reads it
         super().target(sockets)
-
-    def is_alive(self, timeout: float = 5) -> bool:
-        """Return whether the process runs and responds in time, or runs and is still importing.
-
-        On a busy machine the imports take longer than a ping: the supervisor would kill and start
-        the worker forever.
-        """
-        if not self._has_started.is_set() and time.monotonic() < self._start_deadline:
-            return self.process.is_alive()
-        return super().is_alive(timeout)
 
     def always_pong(self) -> None:
         """Respond to pings from a thread; stop the worker when the supervisor has ended.

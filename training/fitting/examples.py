@@ -54,7 +54,7 @@ def split_batches(order: Tensor, batch_size: int) -> tuple[Tensor, ...]:
 
     A last batch of one image would fail: BatchNorm cannot train on it.
     """
-    return order.tensor_split(math.ceil(len(order) / batch_size))
+    return order.tensor_split(max(1, math.ceil(len(order) / batch_size)))
 
 
 def choose_device(name: str = "auto") -> torch.device:

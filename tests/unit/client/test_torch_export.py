@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -26,6 +27,7 @@ class Encoder(nn.Module):
         return mean, mean - 1
 
 
+@pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # in torch.onnx
 def test_both_files_run_with_any_batch(tmp_path: Path) -> None:
     """The files are complete, in evaluation mode, and equal to the modules."""
     encoder, decoder = Encoder(), nn.Sequential(nn.Linear(3, 16), nn.Unflatten(1, (1, 4, 4)))

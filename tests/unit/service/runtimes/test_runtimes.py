@@ -77,14 +77,14 @@ def test_every_form_has_a_backend(backend: GraphFormat) -> None:
 def test_a_new_backend_is_one_module(monkeypatch: pytest.MonkeyPatch) -> None:
     """A module `service.runtimes.<form>` with a `RUNTIME` class is found by its name."""
     module = ModuleType("service.runtimes.pt2")
-    vars(module)["RUNTIME"] = lambda threads, device: SimpleNamespace(
-        format="pt2", threads=threads, device=device
+    vars(module)["RUNTIME"] = lambda threads, device, run_seconds: SimpleNamespace(
+        format="pt2", threads=threads, device=device, run_seconds=run_seconds
     )
     monkeypatch.setitem(sys.modules, module.__name__, module)
 
     runtime = open_runtime("pt2", 3)  # type: ignore[arg-type]
 
-    assert vars(runtime) == {"format": "pt2", "threads": 3, "device": "cpu"}
+    assert vars(runtime) == {"format": "pt2", "threads": 3, "device": "cpu", "run_seconds": 0.0}
 
 
 def test_serving_onnx_imports_no_training_libraries(tmp_path: Path) -> None:

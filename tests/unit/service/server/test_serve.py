@@ -3,6 +3,7 @@
 import gc
 
 import httpx
+import pytest
 from fastapi import FastAPI
 
 from service.server.connection import Config, Timeouts
@@ -26,6 +27,29 @@ def test_a_ping_fails_immediately_after_the_end_of_a_worker() -> None:
 
     assert worker.parent_conn.poll(0)
     assert not worker.ping()
+
+
+class StartingProcess(EndedProcess):
+    """A process that has not responded yet."""
+
+    def is_alive(self) -> bool:
+        """Return True."""
+        return True
+
+
+def test_a_worker_that_imports_is_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker has a minute until its first response to a ping; after it each ping counts."""
+    worker = Worker(Config("service.app:create_app", Timeouts(), factory=True), [])
+    worker.process = StartingProcess()
+
+    assert [worker.is_alive(0) for _ in range(3)] == [True] * 3
+    monkeypatch.setattr("service.server.workers._START_SECONDS", 0)
+    assert not worker.is_alive(0)
+
+    worker.child_conn.send(False)  # as `pong` before the start-up
+    assert worker.is_alive(0)
+    assert not worker.is_alive(0)
+    assert worker.child_conn.recv() == b"ping"
 
 
 def test_garbage_collection_skips_the_objects_of_startup() -> None:

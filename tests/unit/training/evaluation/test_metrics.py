@@ -49,7 +49,9 @@ def test_the_reconstruction_error_is_measured_per_image_and_on_average() -> None
     evaluation = evaluate_networks(make_networks(), make_test(8), RECIPE, CPU)
 
     metric = evaluation.metrics["reconstruction_mse"]
-    assert set(evaluation.metrics) == {"reconstruction_mse", "occluded_mse", "noisy_mse_1.0"}
+    assert set(evaluation.metrics) == {
+        *("reconstruction_mse", "reconstruction_ssim", "occluded_mse", "noisy_mse_1.0")
+    }
     assert metric.value == pytest.approx(1 / 16)
     assert (metric.split, metric.count, metric.unit) == ("test", 8, "mse")
     assert evaluation.autoencoder_errors.tolist() == pytest.approx([1 / 16] * 8)
