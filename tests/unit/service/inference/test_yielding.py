@@ -1,6 +1,7 @@
 """Cooperative yielding: between the parts of long work the event loop gets a turn."""
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -38,12 +39,11 @@ def test_work_continues_after_a_turn() -> None:
 def test_work_without_a_running_loop_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """After the loop was closed, and outside of work on a thread, nothing waits."""
     monkeypatch.setattr(yielding.threading, "Event", None)
-    loop = asyncio.new_event_loop()
-
-    yield_to_loop()
-    with yielding_to(loop):
-        pass
-    yield_to_loop()
+    with contextlib.closing(asyncio.new_event_loop()) as loop:
+        yield_to_loop()
+        with yielding_to(loop):
+            pass
+        yield_to_loop()
 
 
 def test_closed_loop_is_ignored() -> None:
