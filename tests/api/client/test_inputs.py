@@ -1,5 +1,6 @@
 """Every kind of image that the client accepts, compared with the same image sent without it."""
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -65,6 +66,11 @@ def send_files(*files: bytes) -> dict[str, Any]:
     return {"files": [("images", ("image", file)) for file in files]}
 
 
+def open_bytes(content: bytes) -> Image.Image:
+    """Open an image without decoding it; unlike a file, its stream needs no closing."""
+    return Image.open(io.BytesIO(content))
+
+
 @pytest.fixture(scope="module")
 def cases(seven: Image.Image, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Case]:
     """Return a case for each kind of input."""
@@ -93,8 +99,8 @@ def cases(seven: Image.Image, tmp_path_factory: pytest.TempPathFactory) -> dict[
         "bytes of a rotated photo": Case(files["rotated.jpg"], jpeg["rotated.jpg"]),
         "bytes of a CMYK photo": Case(files["cmyk.jpg"], jpeg["cmyk.jpg"]),
         "PIL image": Case(seven, png),
-        "rotated PIL image": Case(Image.open(folder / "rotated.jpg"), jpeg["rotated.jpg"]),
-        "CMYK PIL image": Case(Image.open(folder / "cmyk.jpg"), jpeg["cmyk.jpg"]),
+        "rotated PIL image": Case(open_bytes(files["rotated.jpg"]), jpeg["rotated.jpg"]),
+        "CMYK PIL image": Case(open_bytes(files["cmyk.jpg"]), jpeg["cmyk.jpg"]),
         "transparent PIL image": Case(palette, send_one(save(palette), "image/png")),
         "16-bit PIL image": Case(deep.convert("I"), send_one(save(deep), "image/png")),
         "uint8 array": Case(array, send_one(to_npy(array), npy)),
