@@ -97,7 +97,8 @@ class Trial:
             return self._try(bundle, backend), time.monotonic()
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            written, _, text = os.pread(descriptor, _MAX_TEXT, 0).decode().partition("\n")
+            content = os.pread(descriptor, _MAX_TEXT, 0).decode(errors="replace")  # may be cut
+            written, _, text = content.partition("\n")
             time_ = float(written or 0)
             is_old = text != _PASSED and time.monotonic() - time_ > _FAILURE_SECONDS
             if not text or is_old:

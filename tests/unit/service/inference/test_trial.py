@@ -180,6 +180,23 @@ def test_workers_share_one_trial(
             worker.check(bundle, "onnx")
 
 
+@pytest.mark.parametrize("start", ["", "x", "xx"])  # one of them is cut within a character
+def test_workers_share_a_long_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: str
+) -> None:
+    """A reason that exceeds the file's limit is cut, also within a character."""
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    bundle = open_bundle(STORE, "mnist", 2)
+    first, second = CountingTrial(start + "€" * 2000), CountingTrial("")
+
+    first.run(bundle, "onnx")
+    second.run(bundle, "onnx")
+
+    assert second.tried == []
+    with pytest.raises(ArtifactError, match=f"{start}€€€"):
+        second.check(bundle, "onnx")
+
+
 def test_backends_have_separate_trials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bundle that passed with one backend is tried with another one."""
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
