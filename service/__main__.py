@@ -22,7 +22,7 @@ from pydantic_settings import CliApp, SettingsError
 from service.app import build_registry, create_app
 from service.errors import ApiKeysError, InsecureSettingsError, LatentdError, MissingExtraError
 from service.http.api_keys import ADMIN, INFER, is_world_readable, make_key, read_keys
-from service.inference.registry import Registry
+from service.inference.registry.registry import Registry
 from service.observability.exposition import share_metrics_folder
 from service.observability.logs import build_logging_config
 from service.observability.tracing import require_sdk

@@ -17,9 +17,9 @@ from service.api.openapi import build_openapi
 from service.api.operation import Operation
 from service.api.operations import OPERATIONS
 from service.api.routes import make_handlers, make_router
-from service.artifact.manifest import GraphFormat
 from service.artifact.remote.mirror import Mirror, locate_cache
 from service.artifact.remote.objects import ObjectStore
+from service.artifact.specs import GraphFormat
 from service.http.api_keys import read_keys
 from service.http.csrf import CsrfGuard
 from service.http.limits import Limits
@@ -27,10 +27,10 @@ from service.http.load_shedding import LoadShedder
 from service.http.memory import DecodingMemory, MemoryBudget
 from service.http.problems import install_handlers
 from service.http.wrapper import RequestWrapper
-from service.inference.registry import Registry
+from service.inference.registry.registry import Registry
+from service.inference.registry.store_watcher import watching
+from service.inference.registry.trial import Trial
 from service.inference.scheduler import Scheduler
-from service.inference.store_watcher import watching
-from service.inference.trial import Trial
 from service.observability.tracing import start_tracing, stop_tracing
 from service.oip import endpoints as oip
 from service.oip import repository

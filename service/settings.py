@@ -20,7 +20,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from service.artifact.manifest import GraphFormat
+from service.artifact.specs import GraphFormat
 from service.runtimes.devices import DeviceChoice
 
 MIB = 1024 * 1024

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from service.artifact import Bundle, Metric, Store
-from service.artifact.manifest import SpaceName
 from service.artifact.maps import LatentMap
+from service.artifact.specs import SpaceName
 from training.baseline.measure import Baseline, fit_baseline
 from training.data.datasets import read_data
 from training.data.splits import LabelledImages, Splits
@@ -21,11 +21,11 @@ from training.evaluation.robustness import Robustness, measure_robustness
 from training.evaluation.trained_run import TrainedRun
 from training.files import replace_bytes
 from training.fitting.budget import describe_plan, open_time_bar, plan_time
-from training.fitting.checkpoints import is_finished
-from training.fitting.continuation import continue_run
 from training.fitting.examples import Examples
 from training.fitting.network_set import NetworkSet, encode_images, fit_networks
-from training.fitting.run_folders import (
+from training.fitting.runs.checkpoints import is_finished
+from training.fitting.runs.continuation import continue_run
+from training.fitting.runs.run_folders import (
     MAP_FILE,
     QUALITY_FILE,
     ROBUSTNESS_FILE,

@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.harness.records import Bound, Cell, Record, conclude
 from service.artifact import list_bundles, open_bundle
-from service.artifact.manifest import GraphFormat
+from service.artifact.specs import GraphFormat
 from service.inference.model import Model, load_model
 from service.runtimes import Device, open_runtime
 from service.runtimes.cpus import count_cpus

@@ -11,7 +11,7 @@ from service.api.operations import OPERATIONS
 from service.http.limits import Limits
 from service.http.problems import CONTEXT
 from service.http.request_context import RequestContext
-from service.inference.registry import Registry
+from service.inference.registry.registry import Registry
 from service.inference.scheduler import Scheduler
 
 

@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from service.api.engine import Engine
 from service.api.operation import Call, Operation
 from service.api.schemas import Parameters
-from service.artifact.manifest import NetworkName
+from service.artifact.specs import NetworkName
 from service.codecs.compression import (
     decompress,
     is_compressed,
@@ -38,7 +38,7 @@ from service.http.request_context import RequestContext
 from service.inference.batching import Work
 from service.inference.model import Model
 from service.inference.operations import Steps
-from service.inference.registry import Registry
+from service.inference.registry.registry import Registry
 from service.observability.metrics import count_images
 
 P = TypeVar("P", bound=Parameters)

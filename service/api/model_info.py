@@ -6,7 +6,7 @@ from pydantic import Field
 
 from service.api.schemas import Images, Latents, Schema
 from service.artifact import ImageSpec, Metric, TensorSpec
-from service.artifact.manifest import SamplerSpace
+from service.artifact.specs import SamplerSpace
 
 
 class NetworkInfo(Schema):

@@ -30,7 +30,7 @@ from service.artifact.maps import LatentMap
 from service.artifact.tensor_files import Floats
 from service.codecs.responses import JSON, respond_images, respond_json
 from service.inference.model import Model
-from service.inference.registry import read_extra
+from service.inference.registry.registry import read_extra
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from service.api.schemas import Parameters
 from service.artifact import Manifest
-from service.artifact.manifest import NetworkName
+from service.artifact.specs import NetworkName
 from service.codecs.request_body import InputSpec, RequestBody
 from service.errors import UnsupportedOperationError
 from service.inference.model import Model

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from service.artifact.manifest import SamplerSpace
+from service.artifact.specs import SamplerSpace
 from service.codecs.responses import Encoding
 
 Space: TypeAlias = Annotated[

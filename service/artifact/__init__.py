@@ -1,10 +1,10 @@
 """The artifact contract: the only modules that training and service share."""
 
-from service.artifact.manifest import (
+from service.artifact.manifest import Manifest
+from service.artifact.specs import (
     SPACE_NETWORKS,
     GraphFile,
     ImageSpec,
-    Manifest,
     Metric,
     NetworkSpec,
     Provenance,

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from service.artifact.image_files.color_key import scale_to_bytes
 from service.artifact.levels import to_light_on_dark
-from service.artifact.manifest import ImageSpec
+from service.artifact.specs import ImageSpec
 from service.artifact.transparency import blend_transparency
 
 Invert: TypeAlias = Literal["false", "true", "auto"]

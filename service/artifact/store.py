@@ -19,7 +19,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
-from service.artifact.manifest import MAX_MANIFEST_BYTES, FileEntry, Manifest, parse_manifest
+from service.artifact.manifest import MAX_MANIFEST_BYTES, Manifest, parse_manifest
+from service.artifact.specs import FileEntry
 from service.errors import ArtifactError
 
 MANIFEST_FILE = "manifest.json"

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 import numpy as np
 from opentelemetry.context import Context
 
-from service.artifact.manifest import NetworkName
+from service.artifact.specs import NetworkName
 from service.errors import DeadlineExceededError
 from service.inference.model import Model
 from service.inference.operations import Steps

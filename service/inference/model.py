@@ -10,9 +10,9 @@ from opentelemetry.context import Context
 
 from service.artifact import Bundle, Manifest, NetworkSpec, SpaceSpec
 from service.artifact.examples import Examples
-from service.artifact.manifest import GraphFormat, NetworkName, SpaceName
 from service.artifact.maps import LatentMap
 from service.artifact.samplers import Sampler
+from service.artifact.specs import GraphFormat, NetworkName, SpaceName
 from service.artifact.tensor_files import read_reference_errors
 from service.errors import ArtifactError, InvalidInputError, LatentdError, Violation
 from service.inference.sampling import load_sampler

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.artifact import SPACE_NETWORKS
-from service.artifact.manifest import DECODERS, NetworkName, SamplerSpace, SpaceName
+from service.artifact.specs import DECODERS, NetworkName, SamplerSpace, SpaceName
 from service.inference.model import Model
 from service.runtimes import Floats
 

@@ -1,8 +1,13 @@
 """Load a bundle's samplers and check them against the rest of the bundle."""
 
 from service.artifact import Bundle, SamplerSpec
-from service.artifact.densities import STORED_SAMPLERS, FlowNoise
-from service.artifact.samplers import Sampler, StandardNormal, StoredSampler
+from service.artifact.samplers import (
+    STORED_SAMPLERS,
+    FlowNoise,
+    Sampler,
+    StandardNormal,
+    StoredSampler,
+)
 from service.artifact.tensor_files import Tensors, read_tensors
 from service.errors import ArtifactError
 

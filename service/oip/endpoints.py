@@ -15,7 +15,7 @@ from service.api.engine import get_context, get_engine
 from service.api.handler import VALUE_BYTES, name_model, read_plain_body
 from service.api.openapi import OCTETS, OIP_NOT_FOUND, describe_inference
 from service.artifact import TensorSpec
-from service.artifact.manifest import NetworkName
+from service.artifact.specs import NetworkName
 from service.codecs.request_body import predict_decoding
 from service.codecs.responses import JSON
 from service.errors import ModelNotFoundError

@@ -14,11 +14,11 @@ from service.api.engine import get_context, get_engine
 from service.api.handler import read_plain_body
 from service.api.openapi import OIP_ERRORS
 from service.api.schemas import RepositoryEntry
-from service.artifact.manifest import NetworkName
+from service.artifact.specs import NetworkName
 from service.codecs.json_objects import parse_json_object
 from service.codecs.responses import JSON
 from service.errors import InvalidInputError, Violation
-from service.inference.snapshot import VersionState
+from service.inference.registry.snapshot import VersionState
 
 router = APIRouter(prefix="/v2/repository", tags=["open inference protocol"])
 control = APIRouter(prefix="/v2/repository", tags=["open inference protocol"])

@@ -6,7 +6,7 @@ To add a backend: write `service/runtimes/<form>.py` with a `RUNTIME` class, and
 
 import importlib
 
-from service.artifact.manifest import GraphFormat
+from service.artifact.specs import GraphFormat
 from service.artifact.tensor_files import Floats
 from service.errors import MissingExtraError
 from service.runtimes.base import Network, Runtime

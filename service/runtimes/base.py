@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from service.artifact import NetworkSpec
-from service.artifact.manifest import GraphFormat
+from service.artifact.specs import GraphFormat
 from service.artifact.tensor_files import Floats
 from service.runtimes.devices import Device
 

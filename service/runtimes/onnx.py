@@ -9,8 +9,8 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime
 
 from service.artifact import NetworkSpec
-from service.artifact.manifest import GraphFormat
 from service.artifact.onnx_validation import validate_graph
+from service.artifact.specs import GraphFormat
 from service.artifact.tensor_files import Floats
 from service.errors import ArtifactError, DeadlineExceededError, DeviceError, InferenceError
 from service.runtimes.base import Runtime

@@ -16,7 +16,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import torch
 
 from service.artifact import NetworkSpec
-from service.artifact.manifest import GraphFormat
+from service.artifact.specs import GraphFormat
 from service.artifact.tensor_files import Floats
 from service.errors import ArtifactError, InferenceError
 from service.runtimes.base import Runtime

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from service.artifact import SPACE_NETWORKS, list_bundles, open_bundle
-from service.artifact.manifest import FLOWS
+from service.artifact.specs import FLOWS
 from service.inference import operations
 from service.inference.model import Model, load_model
 from service.inference.operations import run_alone

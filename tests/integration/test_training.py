@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from service.artifact import open_bundle
-from service.artifact.densities import KernelDensity
+from service.artifact.samplers import KernelDensity
 from service.artifact.tensor_files import read_reference_errors
 from service.inference import operations
 from service.inference.model import load_model

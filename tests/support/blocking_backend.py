@@ -3,7 +3,7 @@
 import threading
 
 from service.artifact import NetworkSpec
-from service.artifact.manifest import GraphFormat
+from service.artifact.specs import GraphFormat
 from service.runtimes import DeviceChoice, Floats, Network
 from tests.support.fakes import FakeRuntime
 

@@ -25,10 +25,10 @@ from service.artifact import (
     stage,
     write_manifest,
 )
-from service.artifact.densities import FlowNoise, KernelDensity
 from service.artifact.examples import Examples
-from service.artifact.manifest import GraphFormat
 from service.artifact.maps import LatentMap
+from service.artifact.samplers import FlowNoise, KernelDensity
+from service.artifact.specs import GraphFormat
 from service.artifact.store import describe_content
 from service.artifact.tensor_files import write_reference_errors
 from service.errors import ArtifactError

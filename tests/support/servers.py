@@ -12,7 +12,7 @@ import httpx
 from fastapi import FastAPI
 
 from service.app import build_registry, create_app
-from service.artifact.manifest import GraphFormat
+from service.artifact.specs import GraphFormat
 from service.runtimes import Runtime
 from service.server.connection import Config, Timeouts
 from service.server.connection_limit import ConnectionLimit

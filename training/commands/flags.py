@@ -8,7 +8,7 @@ from pathlib import Path
 from service.artifact import Store
 from service.artifact.remote.objects import ObjectStore
 from service.errors import LatentdError
-from training.fitting.run_folders import RUN_FILE, Run, read_run
+from training.fitting.runs.run_folders import RUN_FILE, Run, read_run
 
 
 def make_parser(command: str, description: str) -> argparse.ArgumentParser:

@@ -7,7 +7,7 @@ from service.artifact import list_bundles, open_bundle
 from training.commands.console import print_bundle, run_command
 from training.commands.flags import add_assignments, add_folders, add_store, make_parser
 from training.errors import RunError
-from training.fitting.run_folders import Run
+from training.fitting.runs.run_folders import Run
 from training.importing.refit import refit_bundle
 from training.recipe.parsing import override, parse_assignment, parse_recipe
 

@@ -13,7 +13,7 @@ from training.commands.flags import add_assignments, add_folders, add_store, mak
 from training.data.datasets import is_path, list_datasets, name_dataset
 from training.errors import RecipeError
 from training.fitting.examples import choose_device
-from training.fitting.run_folders import RUN_FILE, Run, read_run
+from training.fitting.runs.run_folders import RUN_FILE, Run, read_run
 from training.pipeline import preview_run, train_run
 from training.publishing.bundle import find_published, publish_bundle
 from training.recipe.parsing import (

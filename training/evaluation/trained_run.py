@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 from importlib import metadata
 
 from service.artifact import Provenance
-from service.artifact.manifest import SpaceName
 from service.artifact.maps import LatentMap
+from service.artifact.specs import SpaceName
 from training.data.splits import Splits
 from training.evaluation.metrics import Evaluation
 from training.evaluation.robustness import Robustness
 from training.evaluation.verdict import describe_verdict
 from training.fitting.network_set import NetworkSet
-from training.fitting.run_folders import Run
+from training.fitting.runs.run_folders import Run
 from training.networks.residual import is_plain
 from training.recipe.schema import Recipe
 from training.sampling.reference_images import Quality

@@ -17,10 +17,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from training.fitting.checkpoints import damaged_checkpoint, read_state, write_history, write_state
 from training.fitting.examples import Examples, split_batches
 from training.fitting.loop import check_finite, open_progress_bar
 from training.fitting.optimizers import autocast, update_learning_rate
+from training.fitting.runs.checkpoints import (
+    damaged_checkpoint,
+    read_state,
+    write_history,
+    write_state,
+)
 from training.networks.gan import Discriminator, Generator
 from training.randomness import make_generator, seeded_globally
 from training.recipe.schema import GanRecipe

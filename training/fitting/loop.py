@@ -14,16 +14,16 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from training.errors import TrainingError
-from training.fitting.checkpoints import (
+from training.fitting.examples import Examples, split_batches
+from training.fitting.losses import Loss
+from training.fitting.optimizers import autocast, make_optimizer, update_learning_rate
+from training.fitting.runs.checkpoints import (
     Epoch,
     Progress,
     Weights,
     read_checkpoint,
     write_checkpoint,
 )
-from training.fitting.examples import Examples, split_batches
-from training.fitting.losses import Loss
-from training.fitting.optimizers import autocast, make_optimizer, update_learning_rate
 from training.fitting.time_bar import LOG_INTERVAL, TimeBar
 from training.randomness import make_generator, seeded_globally
 from training.recipe.schema import FitRecipe

@@ -11,13 +11,13 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from service.artifact.manifest import SpaceName
-from training.fitting.continuation import START_FILE
+from service.artifact.specs import SpaceName
 from training.fitting.examples import Examples
 from training.fitting.gan import fit_gan
 from training.fitting.loop import fit
 from training.fitting.losses import augmented_loss, classification_loss, weigh_classes
 from training.fitting.preview import PREVIEW_FILE, write_preview
+from training.fitting.runs.continuation import START_FILE
 from training.fitting.tasks import FitContext, Task, make_task
 from training.networks.autoencoders import (
     AnyEncoder,

@@ -16,8 +16,6 @@ from training.baseline.components import fit_subspace
 from training.baseline.linear import LinearClassifier
 from training.baseline.measure import Baseline
 from training.errors import RecipeError
-from training.fitting.checkpoints import CHECKPOINT_FILE
-from training.fitting.continuation import load_start
 from training.fitting.examples import Examples
 from training.fitting.loop import FitJob
 from training.fitting.losses import (
@@ -28,6 +26,8 @@ from training.fitting.losses import (
     variational_loss,
     weigh_classes,
 )
+from training.fitting.runs.checkpoints import CHECKPOINT_FILE
+from training.fitting.runs.continuation import load_start
 from training.fitting.time_bar import TimeBar
 from training.networks.autoencoders import Autoencoder, VariationalAutoencoder
 from training.networks.classifiers import ImageClassifier

@@ -9,8 +9,8 @@ import onnxruntime
 from onnx import ModelProto
 
 from service.artifact import GraphFile, NetworkSpec, TensorSpec
-from service.artifact.manifest import NetworkName
 from service.artifact.onnx_validation import validate_graph
+from service.artifact.specs import NetworkName
 from service.errors import ArtifactError
 from training.errors import ModelImportError
 from training.importing.forms.codes import CodeOutput, Variance

@@ -17,7 +17,7 @@ from training.data.splits import LabelledImages, Splits
 from training.evaluation.robustness import measure_robustness
 from training.evaluation.trained_run import TrainedRun
 from training.fitting.network_set import NetworkSet
-from training.fitting.run_folders import ROBUSTNESS_FILE, Run
+from training.fitting.runs.run_folders import ROBUSTNESS_FILE, Run
 from training.importing.images import limit_images
 from training.importing.networks import (
     ImportedAutoencoder,

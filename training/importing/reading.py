@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from service.artifact import SPACE_NETWORKS
-from service.artifact.manifest import NetworkName, SpaceName
+from service.artifact.specs import NetworkName, SpaceName
 from training.data.splits import LabelledImages, Splits
 from training.errors import ModelImportError
 from training.importing.contract import ContractNetwork

@@ -8,7 +8,7 @@ import torch
 from safetensors.numpy import save
 
 from service.artifact import SPACE_NETWORKS, Bundle, Store
-from service.artifact.manifest import FLOWS, NetworkName
+from service.artifact.specs import FLOWS, NetworkName
 from service.artifact.tensor_files import read_reference_errors, read_tensors
 from service.errors import ArtifactError
 from training.data.datasets import read_data
@@ -16,7 +16,7 @@ from training.errors import RunError
 from training.evaluation.metrics import Evaluation
 from training.files import replace_bytes
 from training.fitting.network_set import NetworkSet
-from training.fitting.run_folders import MAP_FILE, SAMPLERS_FOLDER, Run, pin_digest, start_run
+from training.fitting.runs.run_folders import MAP_FILE, SAMPLERS_FOLDER, Run, pin_digest, start_run
 from training.importing.networks import (
     ImportedAutoencoder,
     ImportedClassifier,

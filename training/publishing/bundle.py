@@ -27,15 +27,14 @@ from service.artifact import (
     stage,
     write_manifest,
 )
-from service.artifact.densities import ClassKernelDensity, KernelDensity
-from service.artifact.manifest import GraphFormat, NetworkName, SpaceName
-from service.artifact.samplers import StoredSampler
+from service.artifact.samplers import ClassKernelDensity, KernelDensity, StoredSampler
+from service.artifact.specs import GraphFormat, NetworkName, SpaceName
 from service.artifact.store import describe_content
 from service.artifact.tensor_files import write_reference_errors
 from training.data.splits import Splits
 from training.evaluation.trained_run import TrainedRun
 from training.files import explain_full_disk
-from training.fitting.run_folders import MAP_FILE
+from training.fitting.runs.run_folders import MAP_FILE
 from training.publishing.batch_size import choose_max_batch
 from training.publishing.examples import add_examples
 from training.publishing.export import (

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from service.artifact.manifest import DECODERS, FLOWS, GraphFormat, NetworkName
+from service.artifact.specs import DECODERS, FLOWS, GraphFormat, NetworkName
 from training.errors import ExportError
 from training.fitting.network_set import NetworkSet
 from training.networks.gan import Generator

@@ -9,8 +9,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from service.artifact.manifest import SpaceName
 from service.artifact.maps import LatentMap
+from service.artifact.specs import SpaceName
 from training.networks.autoencoders import Autoencoder, VariationalAutoencoder
 from training.randomness import make_rng, seeded_globally
 from training.report.context import CPU, Floats, Plot, ReportContext, make_plot, run_network

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from service.artifact.manifest import FLOWS
+from service.artifact.specs import FLOWS
 from training.evaluation.metrics import NOISE_FACTORS
-from training.fitting.checkpoints import HISTORY_FILE
 from training.fitting.examples import Examples
 from training.fitting.losses import add_noise
-from training.fitting.run_folders import SAMPLERS_FOLDER
+from training.fitting.runs.checkpoints import HISTORY_FILE
+from training.fitting.runs.run_folders import SAMPLERS_FOLDER
 from training.networks.layers import find_device
 from training.randomness import make_generator
 from training.recipe.schema import NETWORKS

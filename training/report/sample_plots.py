@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from service.artifact.manifest import DECODERS, SpaceName
 from service.artifact.maps import LatentMap
+from service.artifact.specs import DECODERS, SpaceName
 from training.randomness import make_rng
 from training.report.context import Floats, Plot, ReportContext, make_plot, run_network
 from training.report.plots.curves import draw_histograms

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from service.artifact import Bundle, Metric, list_bundles, open_bundle
-from service.artifact.manifest import MAX_NEAR_COPIES
+from service.artifact.specs import MAX_NEAR_COPIES
 from training.sampling.quality_metrics import MIN_CONFIDENCE, NEIGHBOURS
 from training.sampling.reference_images import MIN_MEMORISATION, RECONSTRUCTION_SHARE
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from training.errors import RecipeError
 from training.evaluation.trained_run import TrainedRun
-from training.fitting.checkpoints import HISTORY_FILE
+from training.fitting.runs.checkpoints import HISTORY_FILE
 from training.recipe.schema import NETWORKS
 from training.report.page import draw_plots
 

@@ -11,8 +11,8 @@ from tqdm import tqdm
 
 from training.evaluation.metrics import Evaluation
 from training.files import replace_json
-from training.fitting.checkpoints import HISTORY_FILE
-from training.fitting.run_folders import Run, start_run
+from training.fitting.runs.checkpoints import HISTORY_FILE
+from training.fitting.runs.run_folders import Run, start_run
 from training.pipeline import FittedRun, complete_run, fit_run
 from training.recipe.schema import NETWORKS
 from training.report.page import write_report

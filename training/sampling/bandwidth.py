@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from service.artifact.densities import KernelDensity
-from service.artifact.manifest import DECODERS
+from service.artifact.samplers import KernelDensity
+from service.artifact.specs import DECODERS
 from training.randomness import derive_seed
 from training.sampling.filtered_gan import RunNetwork
 from training.sampling.flows import FlowSampler

@@ -15,7 +15,7 @@ from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.neighbors import KernelDensity as Estimator
 
-from service.artifact.densities import ClassKernelDensity, KernelDensity, ProjectedDensity
+from service.artifact.samplers import ClassKernelDensity, KernelDensity, ProjectedDensity
 from training.data.splits import Labels
 from training.errors import TrainingError
 from training.randomness import derive_seed32, make_rng

@@ -6,8 +6,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from service.artifact.manifest import NetworkName
 from service.artifact.samplers import StandardNormal
+from service.artifact.specs import NetworkName
 from service.artifact.tensor_files import Floats
 
 RunNetwork: TypeAlias = Callable[[NetworkName, Floats], list[Floats]]

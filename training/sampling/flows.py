@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from service.artifact.densities import FlowNoise
+from service.artifact.samplers import FlowNoise
 from training.errors import TrainingError
 from training.fitting.examples import Examples
 from training.fitting.loop import FitJob, fit

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.extmath import randomized_svd
 
-from service.artifact.manifest import SpaceName
+from service.artifact.specs import SpaceName
 from training.data.splits import LabelledImages, Labels, Splits
 from training.fitting.examples import Examples
 from training.fitting.network_set import NetworkSet, encode_images

@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as Estimator
 from threadpoolctl import threadpool_limits
 
-from service.artifact.densities import GaussianMixture
+from service.artifact.samplers import GaussianMixture
 from training.errors import TrainingError
 from training.randomness import derive_seed32, make_rng
 from training.recipe.schema import Recipe

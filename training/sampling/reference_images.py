@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from service.artifact import Metric
-from service.artifact.manifest import SamplerSpace, SpaceName
+from service.artifact.specs import SamplerSpace, SpaceName
 from training.data.splits import LabelledImages, Splits
 from training.errors import TrainingError
 from training.fitting.examples import Examples

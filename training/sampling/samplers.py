@@ -13,13 +13,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from service.artifact.densities import STORED_SAMPLERS, Centroids, Uniform
-from service.artifact.manifest import FLOWS, NetworkName, SamplerSpace, SpaceName
 from service.artifact.samplers import (
+    STORED_SAMPLERS,
+    Centroids,
     Sampler,
     StandardNormal,
     StoredSampler,
+    Uniform,
 )
+from service.artifact.specs import FLOWS, NetworkName, SamplerSpace, SpaceName
 from training.data.splits import Splits
 from training.errors import TrainingError
 from training.files import replace_bytes
@@ -41,7 +43,7 @@ class FittedSampler:
 
     kind: str
     space: SamplerSpace
-    """The space of its latents; `manifest.DECODERS` names the network that decodes them."""
+    """The space of its latents; `specs.DECODERS` names the network that decodes them."""
     source: Sampler
     content: bytes | None = None
     """Its file; None for kinds without parameters."""

@@ -7,7 +7,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from tqdm import tqdm
 
-from service.artifact.manifest import DECODERS, is_copying
+from service.artifact.specs import DECODERS, is_copying
 from training.data.splits import Splits
 from training.errors import RunError
 from training.randomness import make_rng
@@ -83,7 +83,7 @@ def read_quality(path: Path) -> SampleQuality | None:
 def choose_source(sources: Mapping[_Name, Quality]) -> _Name:
     """Return the source, of one or more, with the lowest Frechet distance to the validation images.
 
-    Sources that copy training images (`manifest.is_copying`) are excluded. If all do, the one with
+    Sources that copy training images (`specs.is_copying`) are excluded. If all do, the one with
     the highest `validation_memorisation` is chosen. The choice ignores test images.
     """
     distances = {

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from service.artifact import NetworkSpec
-from service.artifact.manifest import GraphFormat
+from service.artifact.specs import GraphFormat
 from service.runtimes import DeviceChoice, Floats, Network
 from service.settings import Settings
 from tests.support.fakes import FakeNetwork, FakeRuntime, write_bundle

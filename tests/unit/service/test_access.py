@@ -130,7 +130,7 @@ def test_workers_inherit_the_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for name in Settings.model_fields:  # so that the changes are undone
         monkeypatch.setenv(f"LATENTD_{name.upper()}", "")
     monkeypatch.setattr(command, "serve_application", lambda *_: 0)
-    monkeypatch.setattr("service.inference.registry.Registry.load", lambda _: None)
+    monkeypatch.setattr("service.inference.registry.registry.Registry.load", lambda _: None)
 
     main(["serve", "--models-store", str(tmp_path), "--workers", "2", "--api-keys", line])
 

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from service import app as composition
 from service.app import build_registry, count_threads, create_app
-from service.artifact.manifest import GraphFormat
+from service.artifact.specs import GraphFormat
 from service.errors import ArtifactError
 from service.runtimes import DeviceChoice
 from service.settings import Settings

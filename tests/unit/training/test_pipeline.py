@@ -10,7 +10,7 @@ from training import pipeline
 from training.data.datasets import read_data
 from training.data.splits import LabelledImages, Splits
 from training.errors import RunError
-from training.fitting.run_folders import Run, start_run
+from training.fitting.runs.run_folders import Run, start_run
 from training.pipeline import complete_run, fit_run, load_run
 from training.publishing.bundle import publish_bundle
 from training.recipe.parsing import override, parse_recipe, read_recipe

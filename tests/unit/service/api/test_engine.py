@@ -4,7 +4,7 @@ from pathlib import Path
 
 from service.api.engine import Engine
 from service.http.limits import Limits
-from service.inference.registry import Registry
+from service.inference.registry.registry import Registry
 from service.inference.scheduler import Scheduler
 from tests.support.fakes import FakeRuntime, write_bundle
 

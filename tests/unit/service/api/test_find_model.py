@@ -8,7 +8,7 @@ import pytest
 from service.api.handler import find_model
 from service.api.operations import OPERATIONS
 from service.errors import UnsupportedOperationError
-from service.inference.registry import Registry
+from service.inference.registry.registry import Registry
 from tests.support.fakes import FakeRuntime, write_bundle
 
 _OPERATIONS = {operation.name: operation for operation in OPERATIONS}

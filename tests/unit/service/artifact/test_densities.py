@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
-from service.artifact.densities import (
+from service.artifact.samplers import (
     STORED_SAMPLERS,
     Centroids,
     ClassKernelDensity,
@@ -16,9 +16,9 @@ from service.artifact.densities import (
     GaussianMixture,
     KernelDensity,
     ProjectedDensity,
+    StoredSampler,
     Uniform,
 )
-from service.artifact.samplers import StoredSampler
 from service.errors import ArtifactError
 
 RNG = np.random.default_rng(0)

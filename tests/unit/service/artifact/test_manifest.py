@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.artifact import Bundle
-from service.artifact.densities import FlowNoise
 from service.artifact.manifest import MAX_MANIFEST_BYTES, parse_manifest
+from service.artifact.samplers import FlowNoise
 from service.errors import ArtifactError
 from service.inference.model import load_model
 from tests.support.fakes import LATENT_SIZE, FakeRuntime, write_bundle

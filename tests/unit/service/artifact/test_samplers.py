@@ -4,16 +4,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.artifact.densities import (
+from service.artifact.samplers import (
     Centroids,
     ClassKernelDensity,
     FlowNoise,
     GaussianMixture,
     KernelDensity,
     ProjectedDensity,
+    Sampler,
+    StandardNormal,
     Uniform,
 )
-from service.artifact.samplers import Sampler, StandardNormal
 
 COUNT = 20_000
 CODES = np.array([[-5, 0, 1], [5, 0, 1], [5, 2, 1]], dtype=np.float32)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from service.artifact import Bundle, list_bundles, open_bundle
-from service.artifact.densities import STORED_SAMPLERS
 from service.artifact.maps import LatentMap
+from service.artifact.samplers import STORED_SAMPLERS
 from service.artifact.tensor_files import read_reference_errors, write_reference_errors
 
 STORE = Path(__file__).parents[4] / "models_store"

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from service.artifact import Bundle, NetworkSpec
-from service.artifact.densities import ClassKernelDensity, KernelDensity
-from service.artifact.manifest import Manifest, SamplerSpec
+from service.artifact.manifest import Manifest
+from service.artifact.samplers import ClassKernelDensity, KernelDensity
+from service.artifact.specs import SamplerSpec
 from service.artifact.store import describe_content
 from service.errors import ArtifactError
 from service.inference.model import load_model

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.artifact.densities import FlowNoise
+from service.artifact.samplers import FlowNoise
 from service.errors import InvalidInputError
 from service.inference import operations
 from service.inference.model import Model, load_model

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from service.artifact import Bundle, SamplerSpec
-from service.artifact.densities import FlowNoise, KernelDensity
+from service.artifact.samplers import FlowNoise, KernelDensity
 from service.errors import ArtifactError
 from service.inference.model import load_model
 from service.inference.sampling import load_sampler

@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from service.artifact import GraphFile, NetworkSpec, TensorSpec
-from service.artifact.manifest import GraphFormat
+from service.artifact.specs import GraphFormat
 from service.errors import ArtifactError
 from service.runtimes import open_runtime
 

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from training.errors import TrainingError
-from training.fitting.checkpoints import read_checkpoint
 from training.fitting.examples import Examples, choose_device
 from training.fitting.loop import FitJob, fit, measure_loss
 from training.fitting.losses import denoising_loss
 from training.fitting.optimizers import learning_rate_at
+from training.fitting.runs.checkpoints import read_checkpoint
 from training.recipe.schema import DenoiserRecipe, FitRecipe
 
 CPU = torch.device("cpu")

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from service.artifact.densities import FlowNoise
-from service.artifact.manifest import SpaceName
+from service.artifact.samplers import FlowNoise
+from service.artifact.specs import SpaceName
 from training.errors import ExportError
 from training.fitting.network_set import NetworkSet
 from training.networks.autoencoders import Autoencoder, VariationalAutoencoder

@@ -10,9 +10,8 @@ import pytest
 import torch
 
 from service.artifact import Metric
-from service.artifact.densities import FlowNoise, KernelDensity
-from service.artifact.manifest import SamplerSpace
-from service.artifact.samplers import StandardNormal
+from service.artifact.samplers import FlowNoise, KernelDensity, StandardNormal
+from service.artifact.specs import SamplerSpace
 from service.artifact.tensor_files import Floats
 from training.recipe.schema import FlowRecipe
 from training.sampling.bandwidth import (

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from service.artifact import ImageSpec
-from service.artifact.densities import STORED_SAMPLERS, Uniform
-from service.artifact.manifest import DECODERS
+from service.artifact.samplers import STORED_SAMPLERS, Uniform
+from service.artifact.specs import DECODERS
 from training.data.splits import LabelledImages, Splits
 from training.errors import RecipeError, TrainingError
 from training.fitting.network_set import NetworkSet

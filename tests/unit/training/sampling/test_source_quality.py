@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from service.artifact import Metric
-from service.artifact.manifest import NetworkName
+from service.artifact.specs import NetworkName
 from service.artifact.tensor_files import Floats
 from training.data.datasets import read_data
 from training.data.splits import Splits

@@ -13,9 +13,9 @@ from training.commands.tune import tune as command
 from training.data.datasets import read_data
 from training.errors import TrainingError
 from training.fitting import network_set
-from training.fitting.checkpoints import is_finished
 from training.fitting.examples import Examples
 from training.fitting.loop import FitJob
+from training.fitting.runs.checkpoints import is_finished
 from training.recipe.schema import Recipe
 from training.search import folds, tune
 

@@ -17,7 +17,7 @@ from service.errors import (
     NotReadyError,
     UnsupportedOperationError,
 )
-from service.inference.registry import Registry
+from service.inference.registry.registry import Registry
 from service.observability.metrics import RELOADS
 from service.runtimes import Network
 from tests.support.fakes import FakeRuntime, write_bundle
@@ -111,7 +111,7 @@ def test_refresh_of_an_unchanged_store_reads_nothing(
     """If no file has changed, no manifest is read and the registry keeps the same models."""
     before = registry.models
     loaded = runtime.loaded
-    monkeypatch.setattr("service.inference.reconcile.open_bundle", None)
+    monkeypatch.setattr("service.inference.registry.reconcile.open_bundle", None)
 
     registry.refresh()
 

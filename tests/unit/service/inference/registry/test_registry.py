@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from service.errors import ArtifactError, ModelNotFoundError, UnsupportedOperationError
-from service.inference.registry import Registry, read_extra
+from service.inference.registry.registry import Registry, read_extra
 from tests.support.fakes import REPORT, FakeRuntime, write_bundle
 
 

@@ -5,7 +5,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator
 
-from service.inference.registry import Registry
+from service.inference.registry.registry import Registry
 
 _log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar, cast
 
-from service.artifact.manifest import SpaceName
+from service.artifact.specs import SpaceName
 from service.errors import (
     ArtifactError,
     ModelNotFoundError,
@@ -19,9 +19,9 @@ from service.errors import (
     UnsupportedOperationError,
 )
 from service.inference.model import Model
-from service.inference.reconcile import ModelStore, reconcile
-from service.inference.snapshot import Models, Snapshot, VersionState
-from service.inference.trial import Trial
+from service.inference.registry.reconcile import ModelStore, reconcile
+from service.inference.registry.snapshot import Models, Snapshot, VersionState
+from service.inference.registry.trial import Trial
 from service.observability.metrics import RELOADS, add_model_info, remove_model_info
 from service.runtimes import Runtime
 

@@ -14,12 +14,12 @@ import pytest
 
 from service.artifact import list_bundles
 from service.errors import InferenceError, MissingExtraError
-from service.inference.reconcile import ModelStore, reconcile
-from service.inference.snapshot import Snapshot, VersionState
+from service.inference.registry.reconcile import ModelStore, reconcile
+from service.inference.registry.snapshot import Snapshot, VersionState
 from service.runtimes import Floats, Runtime, open_runtime
 from tests.support.fakes import FakeRuntime, write_bundle
 
-ROOT = Path(__file__).parents[4]
+ROOT = Path(__file__).parents[5]
 opened: list[str] = []
 """Every file that Python has opened since the audit hook was added."""
 

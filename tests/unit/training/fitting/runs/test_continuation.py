@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from training.errors import RunError
-from training.fitting.checkpoints import Epoch, Progress, write_checkpoint
-from training.fitting.continuation import START_FILE, continue_run, load_start
-from training.fitting.run_folders import Run, read_run, start_run
+from training.fitting.runs.checkpoints import Epoch, Progress, write_checkpoint
+from training.fitting.runs.continuation import START_FILE, continue_run, load_start
+from training.fitting.runs.run_folders import Run, read_run, start_run
 from training.recipe.parsing import parse_recipe
 from training.recipe.schema import Recipe
 

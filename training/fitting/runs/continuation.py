@@ -8,8 +8,8 @@ from torch import nn
 
 from training.errors import RunError
 from training.files import replace_file
-from training.fitting.checkpoints import is_finished, read_checkpoint
-from training.fitting.run_folders import Run, read_run, start_run
+from training.fitting.runs.checkpoints import is_finished, read_checkpoint
+from training.fitting.runs.run_folders import Run, read_run, start_run
 from training.recipe.schema import Recipe
 
 START_FILE = "start.pt"

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from training.errors import RunError
-from training.fitting.checkpoints import (
+from training.fitting.runs.checkpoints import (
     Epoch,
     Progress,
     is_finished,

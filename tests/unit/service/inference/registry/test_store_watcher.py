@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from service.inference.registry import Registry
-from service.inference.store_watcher import watching
+from service.inference.registry.registry import Registry
+from service.inference.registry.store_watcher import watching
 from service.runtimes import open_runtime
 
 

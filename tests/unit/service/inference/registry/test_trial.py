@@ -10,16 +10,16 @@ import pytest
 
 from service.app import build_registry
 from service.artifact import Bundle, open_bundle
-from service.artifact.manifest import GraphFormat
+from service.artifact.specs import GraphFormat
 from service.errors import ArtifactError
-from service.inference.registry import Registry
-from service.inference.trial import Trial, UntriedError
+from service.inference.registry.registry import Registry
+from service.inference.registry.trial import Trial, UntriedError
 from service.observability.metrics import FOLDER_VARIABLE
 from service.settings import MIB, Settings
 from tests.support.fakes import FakeRuntime, write_bundle
 from tests.support.servers import wait_until
 
-STORE = Path(__file__).parents[4] / "models_store"
+STORE = Path(__file__).parents[5] / "models_store"
 
 
 def try_bundle(trial: Trial, bundle: Bundle, backend: GraphFormat = "onnx") -> None:
@@ -142,7 +142,7 @@ def test_failure_is_remembered_until_a_reload(tmp_path: Path) -> None:
 
 def test_old_failure_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """A failure may have been caused by other work: later the bundle is tried again."""
-    monkeypatch.setattr("service.inference.trial._FAILURE_SECONDS", -1.0)
+    monkeypatch.setattr("service.inference.registry.trial._FAILURE_SECONDS", -1.0)
     trial = CountingTrial("rejected by the trial")
     bundle = open_bundle(STORE, "mnist", 2)
 

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TypeAlias
 
 from service.artifact import Fingerprint
-from service.artifact.manifest import NetworkName
+from service.artifact.specs import NetworkName
 from service.inference.model import Model
 
 Models: TypeAlias = Mapping[str, Mapping[int, Model]]

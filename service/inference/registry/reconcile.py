@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from service.artifact import Bundle, fingerprint, open_bundle, survey
-from service.artifact.manifest import GraphFormat
+from service.artifact.specs import GraphFormat
 from service.errors import ArtifactError, LatentdError, ModelNotFoundError
 from service.inference.model import Model, load_model
-from service.inference.snapshot import Snapshot, VersionState
-from service.inference.trial import Trial, UntriedError
+from service.inference.registry.snapshot import Snapshot, VersionState
+from service.inference.registry.trial import Trial, UntriedError
 from service.runtimes import Runtime
 
 _log = logging.getLogger(__name__)

@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from service.artifact.samplers import StoredSampler
+from service.artifact.samplers.base import StoredSampler
+from service.artifact.samplers.weights import check_weights, draw_indices
 from service.artifact.tensor_files import Doubles, Floats, Labels
 from service.errors import ArtifactError
 
@@ -219,89 +220,17 @@ class GaussianMixture(StoredSampler):
 
     def check(self) -> None:
         """See `TensorRecord.check`."""
-        _check_weights(self.weights)
+        check_weights(self.weights)
 
     def draw(
         self, count: int, rng: np.random.Generator, label: int | None, temperature: float
     ) -> Floats:
         """See `Sampler.draw`."""
-        components = _draw_indices(self.weights, count, rng)
+        components = draw_indices(self.weights, count, rng)
         noise = rng.standard_normal((count, self.latent_size))
         columns = (self.factors[components, :, column] for column in range(self.latent_size))
         latents = self.means[components] + temperature * _weighted_sum(noise, columns)
         return latents.astype(np.float32)
-
-
-@dataclass(frozen=True, slots=True)
-class FlowNoise(StoredSampler):
-    """The input of a flow: noise of N(0, sigma^2), and a one-hot class if there are classes.
-
-    The flow, a network of the bundle, turns it into latents (Lipman et al., Flow Matching for
-    Generative Modeling, 2023).
-    """
-
-    shapes: ClassVar[Mapping[str, str]] = {"sigma": "L", "weights": "K"}
-
-    sigma: Floats
-    """(L,) standard deviation of the noise, about 1; greater than 0."""
-    weights: Doubles | None = None
-    """(K,) probability of each class, for draws without a label; the sum is 1."""
-
-    @property
-    def input_size(self) -> int:
-        """L + K."""
-        return self.latent_size + (0 if self.weights is None else len(self.weights))
-
-    @property
-    def classes(self) -> frozenset[int]:
-        """The classes with a probability over 0; empty without classes."""
-        return frozenset() if self.weights is None else frozenset(np.flatnonzero(self.weights))
-
-    def check(self) -> None:
-        """See `TensorRecord.check`."""
-        if (self.sigma <= 0).any():
-            raise ArtifactError(f"expected a sigma greater than 0, got {self.sigma.min()}")
-        if self.weights is not None:
-            _check_weights(self.weights)
-
-    def draw(
-        self, count: int, rng: np.random.Generator, label: int | None, temperature: float
-    ) -> Floats:
-        """Draw rows of the flow's input, (count, L + K); see `Sampler.draw`.
-
-        The noise is independent of the label: the same seed gives other classes the same noise.
-        """
-        noise = temperature * self.sigma * rng.standard_normal((count, self.latent_size))
-        if self.weights is None:
-            return noise.astype(np.float32)
-        drawn = _draw_indices(self.weights, count, rng)
-        labels = drawn if label is None else np.full(count, label)
-        return np.hstack([noise, np.eye(len(self.weights))[labels]]).astype(np.float32)
-
-
-STORED_SAMPLERS: dict[str, type[StoredSampler]] = {
-    "uniform": Uniform,
-    "centroid": Centroids,
-    "kde": KernelDensity,
-    "class-kde": ClassKernelDensity,
-    "pca-kde": ProjectedDensity,
-    "gmm": GaussianMixture,
-    "flow": FlowNoise,
-}
-"""The class that reads the file of each sampler kind."""
-
-
-def _check_weights(weights: Doubles) -> None:
-    if (weights < 0).any() or not np.isclose(weights.sum(), 1):
-        raise ArtifactError(
-            f"expected weights of 0 or more with sum 1, got {weights} with sum {weights.sum()}"
-        )
-
-
-def _draw_indices(weights: Doubles, count: int, rng: np.random.Generator) -> Labels:
-    """Return `count` random indices with the given probabilities."""
-    edges = np.cumsum(weights)[:-1]
-    return np.searchsorted(edges, rng.random(count), side="right")
 
 
 def _select_rows(rows: NDArray[Any], labels: Labels | None, label: int | None) -> NDArray[Any]:

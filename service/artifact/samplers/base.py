@@ -1,4 +1,4 @@
-"""Samplers: how latents are drawn. Training judges the same classes that the service draws with."""
+"""The protocol of samplers, the base of stored ones and the standard normal distribution."""
 
 from dataclasses import dataclass
 from typing import Protocol

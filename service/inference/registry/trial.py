@@ -3,7 +3,7 @@
 A graph may take minutes or gigabytes to load, and a library may crash on it. The process has limits
 on time and memory; it is no sandbox against code.
 
-usage: python -m service.inference.trial STORE NAME VERSION BACKEND SECONDS MEMORY_BYTES
+usage: python -m service.inference.registry.trial STORE NAME VERSION BACKEND SECONDS MEMORY_BYTES
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import cast
 
 from service.artifact import Bundle, open_bundle
-from service.artifact.manifest import GraphFormat
+from service.artifact.specs import GraphFormat
 from service.errors import ArtifactError, LatentdError
 from service.inference.model import load_model
 from service.observability.metrics import FOLDER_VARIABLE

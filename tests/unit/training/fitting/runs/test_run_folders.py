@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from training.errors import RunError
-from training.fitting.run_folders import Run, pin_digest, read_run, start_run
+from training.fitting.runs.run_folders import Run, pin_digest, read_run, start_run
 from training.recipe.parsing import override, parse_recipe, read_recipe
 from training.recipe.schema import FlowRecipe, Recipe, SamplersRecipe
 

@@ -1,0 +1,1 @@
+"""Files of a run: its folder, checkpoints and the start from an earlier run."""
