@@ -103,7 +103,8 @@ def fit_sharp_vae(
             if context.on_epoch is not None:
                 context.on_epoch(number, loss)
     context.epochs["vae"] = recipe.epochs
-    return state.average.to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload,no-any-return]
+    state.average.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    return state.average.requires_grad_().eval()
 
 
 def _start(network: VariationalAutoencoder, recipe: VaeRecipe, context: FitContext) -> _State:
@@ -126,10 +127,7 @@ def _make_optimizer(network: nn.Module, recipe: VaeRecipe) -> torch.optim.Optimi
 
 
 def _run_epoch(
-    state: _State,
-    recipe: VaeRecipe,
-    context: FitContext,
-    update_bar: Callable[[], object],
+    state: _State, recipe: VaeRecipe, context: FitContext, update_bar: Callable[[], object]
 ) -> Epoch:
     """Train for one epoch, and measure the validation loss of the average."""
     number, device, seed = len(state.history), context.device, context.recipe.seed

@@ -11,7 +11,7 @@ from training.fitting.adversarial import vae
 from training.fitting.adversarial.features import fit_features
 from training.fitting.adversarial.vae import fit_sharp_vae
 from training.fitting.examples import Examples
-from training.fitting.runs.checkpoints import is_finished
+from training.fitting.runs.checkpoints import is_finished, read_weights
 from training.fitting.tasks import FitContext
 from training.networks.autoencoders import VariationalAutoencoder
 from training.networks.gan import PatchDiscriminator
@@ -118,6 +118,16 @@ def test_a_resumed_training_gives_the_same_weights(tmp_path: Path) -> None:
     assert is_finished(folder / "vae")
     for name, weights in whole.state_dict().items():
         assert torch.equal(weights, resumed.state_dict()[name]), name
+
+
+def test_a_finished_training_keeps_the_average(tmp_path: Path) -> None:
+    """A run that continues another one starts from the weights that its bundle has."""
+    trained, _ = train(tmp_path, make_recipe())
+
+    weights = read_weights(tmp_path / "vae")
+
+    assert weights is not None
+    assert all(torch.equal(part, weights[name]) for name, part in trained.state_dict().items())
 
 
 def test_features_need_classes(tmp_path: Path) -> None:
