@@ -36,6 +36,8 @@ from training.importing.networks import (
 from training.pipeline import FittedRun, complete_run, report_summary
 from training.publishing.batch_size import DEFAULT
 from training.publishing.bundle import PublishedNetwork, export_networks, publish_networks
+from training.recipe.parsing import parse_recipe
+from training.recipe.schema import Recipe
 from training.sampling.samplers import sampler_file
 
 _CPU = torch.device("cpu")
@@ -48,6 +50,8 @@ RETRAINABLE: dict[str, tuple[NetworkName, ...]] = {
 """The recipe sections that are trained on images alone, and the networks of each."""
 _METRICS = {"denoiser": "denoise_mse", "vae": "vae_"}
 """How the names of a section's metrics begin."""
+_KINDS = {"density": ("kde", "class-kde", "pca-kde"), "samplers": ("gmm",)}
+"""The kinds of stored sources that a section of the recipe determines."""
 
 
 def refit_bundle(
@@ -84,7 +88,7 @@ def refit_bundle(
             f"(digest {expected[:12]}), got {splits.digest()[:12]}; set --data-root or --dataset"
         )
     run = pin_digest(run, expected)
-    _copy_samplers(bundle, run.folder, retrained)
+    _copy_samplers(bundle, run, retrained)
     networks = _retrain(_load_networks(bundle), run, splits, retrained)
     evaluation = _evaluate(bundle, networks, run, splits, retrained)
     fitted = FittedRun(
@@ -122,13 +126,16 @@ def _evaluate(
     return replace(published, metrics={**published.metrics, **metrics}, vae_errors=errors)
 
 
-def _copy_samplers(bundle: Bundle, folder: Path, retrained: Collection[str]) -> None:
+def _copy_samplers(bundle: Bundle, run: Run, retrained: Collection[str]) -> None:
     """Copy sources and maps to where a run has them, unless they are there or outdated."""
+    folder, outdated = run.folder, _list_outdated(bundle, run.recipe)
     (folder / SAMPLERS_FOLDER).mkdir(exist_ok=True)
     maps = {s: file for s, file in bundle.manifest.maps.items() if s not in retrained}
     contents = {folder / MAP_FILE.format(space=s): bundle.read(f) for s, f in maps.items()}
     for name, spec in bundle.manifest.samplers.items():
-        if spec.file is None or spec.kind == "flow" or spec.space in retrained:
+        if spec.file is None or spec.kind == "flow":
+            continue
+        if spec.kind in outdated or spec.space in retrained:
             continue
         tensors = read_tensors(bundle.read(spec.file))
         if spec.codes is not None:
@@ -138,6 +145,18 @@ def _copy_samplers(bundle: Bundle, folder: Path, retrained: Collection[str]) -> 
     for path, content in contents.items():
         if not path.exists():
             replace_bytes(path, content)
+
+
+def _list_outdated(bundle: Bundle, recipe: Recipe) -> set[str]:
+    """Return the kinds of sources that the bundle has with other settings."""
+    published = parse_recipe({**bundle.manifest.provenance.recipe, "name": bundle.name})
+    outdated: set[str] = set()
+    for section, kinds in _KINDS.items():
+        first, second = (
+            getattr(each, section).model_dump(exclude={"sources"}) for each in (published, recipe)
+        )
+        outdated |= set(kinds) if first != second else set()
+    return outdated
 
 
 def _load_networks(bundle: Bundle) -> NetworkSet:
