@@ -70,8 +70,9 @@ class DataRecipe(Section):
     min_per_class: Annotated[int, Field(ge=1, le=1_000_000)] = 5
     """Smallest accepted number of training images of a class."""
     examples: Annotated[int, Field(ge=0, le=100)] = 32
-    """Test images that the bundle contains for the playground, at most 1 MiB; 0 for private data.
-    Unlike those above, this holds for every data set."""
+    """Test images that the bundle contains for the playground, at most 1 MiB. 0 for private data:
+    then the report shows no images of the data either. Unlike those above, this holds for every
+    data set."""
 
 
 class FitRecipe(Section):
