@@ -15,6 +15,7 @@ from latentd_client.operations import Invert, Space
 from latentd_client.request_body import EndsInput, ImageFile, ImageInput
 from latentd_client.results import (
     EncodeResult,
+    Examples,
     InterpolateResult,
     LatentMap,
     Prediction,
@@ -28,6 +29,7 @@ __all__ = [
     "Client",
     "EncodeResult",
     "EndsInput",
+    "Examples",
     "ImageFile",
     "ImageInput",
     "InterpolateResult",
