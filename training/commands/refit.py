@@ -1,19 +1,25 @@
-"""`latentd refit`: fit further sample sources for a published bundle."""
+"""`latentd refit`: further sample sources, or new networks, for a published bundle."""
 
 import argparse
 import shlex
 
-from service.artifact import list_bundles, open_bundle
+from service.artifact import Bundle, list_bundles, open_bundle
 from training.commands.console import print_bundle, run_command
 from training.commands.flags import add_assignments, add_folders, add_store, make_parser
 from training.errors import RunError
 from training.fitting.runs.run_folders import Run
-from training.importing.refit import refit_bundle
-from training.recipe.parsing import override, parse_assignment, parse_recipe
+from training.importing.refit import RETRAINABLE, refit_bundle
+from training.recipe.parsing import (
+    Members,
+    override,
+    parse_assignment,
+    parse_recipe,
+    read_recipe,
+)
 
 
 def refit(arguments: list[str]) -> int:
-    """Fit the sources that a published bundle lacks, and publish its next version."""
+    """Fit the sources that a published bundle lacks, retrain networks, and publish a version."""
     return run_command(lambda: _refit(_make_parser().parse_args(arguments)))
 
 
@@ -21,9 +27,19 @@ def _make_parser() -> argparse.ArgumentParser:
     parser = make_parser(
         "refit",
         "Fit the sample sources that a published bundle lacks, such as flows, measure all sources "
-        "and publish the next version. The networks stay as they are.",
+        "and publish the next version. Networks stay as they are, unless --networks names them.",
     )
     parser.add_argument("name", help="the bundle's name")
+    parser.add_argument(
+        "--networks",
+        nargs="+",
+        choices=RETRAINABLE,
+        default=[],
+        help="networks to train again, with their sections of --recipe",
+    )
+    parser.add_argument(
+        "--recipe", help="packaged recipe or TOML file (default: the recipe called NAME)"
+    )
     parser.add_argument("--dataset", metavar="FOLDER", help="the images, if they are a folder")
     add_assignments(parser)
     add_folders(parser)
@@ -40,12 +56,35 @@ def _refit(flags: argparse.Namespace) -> None:
     bundle = open_bundle(flags.store, flags.name, versions[0])
     assignments = [("name", flags.name)]
     assignments += [("data.dataset", flags.dataset)] if flags.dataset else []
-    members = {"flow": {}, **bundle.manifest.provenance.recipe}
+    members = _choose_members(bundle, flags)
     members = override(members, [*assignments, *map(parse_assignment, flags.assignments)])
     sets = [word for text in flags.assignments for word in ("--set", text)]
-    command = shlex.join(["latentd", "refit", flags.name, *sets])
+    networks = ["--networks", *flags.networks] if flags.networks else []
+    command = shlex.join(["latentd", "refit", flags.name, *networks, *sets])
     folder = flags.runs / f"{flags.name}-refit"
     first = bundle.manifest.provenance.command.split("; ")[0]
     run = Run(folder, parse_recipe(members), f"{first}; {command}", str(flags.data_root))
     print(f"fitting sources of {bundle.name}@{bundle.version}; run folder: {folder}")
-    print_bundle(refit_bundle(bundle, run, flags.store, print), flags.store)
+    print_bundle(refit_bundle(bundle, run, flags.store, flags.networks, print), flags.store)
+
+
+def _choose_members(bundle: Bundle, flags: argparse.Namespace) -> Members:
+    """Return the bundle's recipe with the sections to train, and a flow if it has none.
+
+    Raises:
+        RecipeError: the recipe cannot be read.
+        RunError: the recipe lacks a section to train.
+    """
+    members = bundle.manifest.provenance.recipe
+    if not flags.networks and flags.recipe is None:
+        return {"flow": {}, **members}
+    source = flags.recipe or flags.name
+    recipe = read_recipe(source)
+    missing = [name for name in flags.networks if name not in recipe]
+    if missing:
+        raise RunError(
+            f"Expected a section for each of --networks in the recipe {source}, "
+            f"it lacks {', '.join(missing)}; choose another with --recipe"
+        )
+    sections = {name: recipe[name] for name in flags.networks}
+    return {"flow": recipe.get("flow", {}), **members, **sections}
