@@ -8,7 +8,7 @@ import torch
 from safetensors.numpy import save
 
 from service.artifact import SPACE_NETWORKS, Bundle, Store
-from service.artifact.specs import FLOWS, NetworkName
+from service.artifact.specs import ANOMALY_MAPS, FLOWS, NetworkName
 from service.artifact.tensor_files import read_reference_errors, read_tensors
 from service.errors import ArtifactError
 from training.data.datasets import read_data
@@ -121,12 +121,12 @@ def _read_evaluation(bundle: Bundle) -> Evaluation:
 
 
 def _list_published(bundle: Bundle) -> dict[NetworkName, PublishedNetwork]:
-    """Return the bundle's networks, without flows, which the run exports."""
+    """Return the bundle's networks, without those of flows and detectors, which the run exports."""
     manifest = bundle.manifest
     encoders = {pair[0]: space for space, pair in SPACE_NETWORKS.items()}
     published = {}
     for name, spec in manifest.networks.items():
-        if name not in FLOWS.values():
+        if name not in FLOWS.values() and name not in ANOMALY_MAPS:
             files = {graph.file: bundle.read(graph.file) for graph in spec.formats.values()}
             shape = manifest.spaces[encoders[name]].shape if name in encoders else None
             published[name] = PublishedNetwork(spec, files, shape)

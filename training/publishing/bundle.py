@@ -42,6 +42,7 @@ from training.publishing.export import (
     SUFFIXES,
     ExportSource,
     export_graphs,
+    list_detector_networks,
     list_flows,
     list_sources,
 )
@@ -83,21 +84,25 @@ def publish_networks(
 
     Args:
         trained: The run.
-        exported: The graphs of its networks, without those of its flows.
+        exported: The graphs of its networks, without those of its flows and detectors.
         store: The models store.
 
     Raises:
         ArtifactError: the bundle would be invalid.
     """
     forms = trained.recipe.formats
-    flows = list_flows(trained.samplers.values())
-    exported = exported | {source.name: _export(source, forms) for source in flows}
+    further = [
+        *list_flows(trained.samplers.values()),
+        *list_detector_networks(trained.detectors.modules, _choose_probes(trained.splits)),
+    ]
+    exported = exported | {source.name: _export(source, forms) for source in further}
     files: dict[str, bytes] = {}
     for network in exported.values():
         files |= network.files
     networks = {name: network.spec for name, network in exported.items()}
     spaces = _describe_spaces(trained, exported, files)
     samplers = _describe_samplers(trained, files)
+    files |= trained.detectors.list_files()
     provenance = trained.describe_provenance()
     files[REPORT_FILE] = make_page(trained, provenance, draw_plots(trained))
     manifest = Manifest(
@@ -107,6 +112,8 @@ def publish_networks(
         spaces=spaces,
         samplers=samplers,
         default_source=_choose_default(trained),
+        detectors=trained.detectors.specs,
+        default_detector=trained.detectors.default,
         maps=_describe_maps(trained, files),
         report=REPORT_FILE,
         examples=add_examples(trained.splits, trained.recipe, files),

@@ -18,6 +18,7 @@ from service.errors import ArtifactError
 DEFAULT_RATE = 0.01
 """The default false-alarm rate."""
 _TAIL = 0.1
+_MIN_TAIL = 10
 _CONFIDENCE = 1.96
 _MIN_SCALE = 1e-9
 
@@ -95,7 +96,8 @@ def find_quantile(ordered: Doubles, rate: float) -> float:
     """Return the score that a further image of the same distribution exceeds with probability rate.
 
     The conformal quantile (Vovk et al., Algorithmic Learning in a Random World, 2005); for rates
-    under 1 / (M + 1) an exponential tail, fitted to the largest tenth, continues the scores.
+    under 1 / (M + 1) an exponential tail continues the scores. It is fitted to the largest tenth, to
+    at least ten scores, and to at most the larger half.
 
     Args:
         ordered: (M,) scores, ascending.
@@ -105,7 +107,7 @@ def find_quantile(ordered: Doubles, rate: float) -> float:
     rank = math.ceil((1 - rate) * (count + 1))
     if rank <= count:
         return float(ordered[max(rank, 1) - 1])
-    tail = max(1, round(_TAIL * count))
+    tail = max(1, round(_TAIL * count), min(count // 2, _MIN_TAIL))
     start = ordered[max(count - tail - 1, 0)]
     excess = float((ordered[-tail:] - start).mean())
     return max(float(ordered[-1]), float(start + excess * math.log(tail / (count * rate))))
