@@ -14,11 +14,13 @@ from latentd_client.errors import ServiceError
 from latentd_client.operations import Invert, Space
 from latentd_client.request_body import EndsInput, ImageFile, ImageInput
 from latentd_client.results import (
+    DetectResult,
     EncodeResult,
     InterpolateResult,
     LatentMap,
     Prediction,
     ReconstructResult,
+    Region,
     SampleResult,
 )
 from latentd_client.torch_export import export_torch
@@ -26,6 +28,7 @@ from latentd_client.torch_export import export_torch
 __all__ = [
     "AsyncClient",
     "Client",
+    "DetectResult",
     "EncodeResult",
     "EndsInput",
     "ImageFile",
@@ -35,6 +38,7 @@ __all__ = [
     "LatentMap",
     "Prediction",
     "ReconstructResult",
+    "Region",
     "SampleResult",
     "ServiceError",
     "Space",

@@ -9,6 +9,7 @@ from training.commands.flags import add_assignments, add_folders, add_store, mak
 from training.errors import RunError
 from training.fitting.runs.run_folders import Run
 from training.importing.refit import refit_bundle
+from training.importing.refit_detectors import refit_detectors
 from training.recipe.parsing import override, parse_assignment, parse_recipe
 
 
@@ -24,6 +25,11 @@ def _make_parser() -> argparse.ArgumentParser:
         "and publish the next version. The networks stay as they are.",
     )
     parser.add_argument("name", help="the bundle's name")
+    parser.add_argument(
+        "--detectors",
+        action="store_true",
+        help="fit the detectors of anomalies only, and keep all sample sources as they are",
+    )
     parser.add_argument("--dataset", metavar="FOLDER", help="the images, if they are a folder")
     add_assignments(parser)
     add_folders(parser)
@@ -40,12 +46,16 @@ def _refit(flags: argparse.Namespace) -> None:
     bundle = open_bundle(flags.store, flags.name, versions[0])
     assignments = [("name", flags.name)]
     assignments += [("data.dataset", flags.dataset)] if flags.dataset else []
-    members = {"flow": {}, **bundle.manifest.provenance.recipe}
+    added = {} if flags.detectors else {"flow": {}}
+    members = {**added, **bundle.manifest.provenance.recipe}
     members = override(members, [*assignments, *map(parse_assignment, flags.assignments)])
     sets = [word for text in flags.assignments for word in ("--set", text)]
-    command = shlex.join(["latentd", "refit", flags.name, *sets])
-    folder = flags.runs / f"{flags.name}-refit"
+    only = ["--detectors"] if flags.detectors else []
+    command = shlex.join(["latentd", "refit", flags.name, *only, *sets])
+    folder = flags.runs / (f"{flags.name}-detectors" if only else f"{flags.name}-refit")
     first = bundle.manifest.provenance.command.split("; ")[0]
     run = Run(folder, parse_recipe(members), f"{first}; {command}", str(flags.data_root))
-    print(f"fitting sources of {bundle.name}@{bundle.version}; run folder: {folder}")
-    print_bundle(refit_bundle(bundle, run, flags.store, print), flags.store)
+    subject = "detectors" if only else "sources"
+    print(f"fitting {subject} of {bundle.name}@{bundle.version}; run folder: {folder}")
+    refit_parts = refit_detectors if only else refit_bundle
+    print_bundle(refit_parts(bundle, run, flags.store, print), flags.store)

@@ -12,6 +12,7 @@ from service.artifact.specs import ANOMALY_MAPS, FLOWS, NetworkName
 from service.artifact.tensor_files import read_reference_errors, read_tensors
 from service.errors import ArtifactError
 from training.data.datasets import read_data
+from training.data.splits import Splits
 from training.errors import RunError
 from training.evaluation.metrics import Evaluation
 from training.files import replace_bytes
@@ -51,19 +52,28 @@ def refit_bundle(
     run = start_run(run, fresh=False)
     splits = read_data(run.recipe, Path(run.data_root), run.folder)
     report_summary(splits, report_progress)
+    check_images(bundle, splits)
+    run = pin_digest(run, splits.digest())
+    _copy_samplers(bundle, run.folder)
+    networks, evaluation = load_networks(bundle), _read_evaluation(bundle)
+    fitted = FittedRun(
+        run, run.recipe, splits, networks, _CPU, report_progress, evaluation=evaluation
+    )
+    return publish_networks(complete_run(fitted), _list_published(bundle), store)
+
+
+def check_images(bundle: Bundle, splits: Splits) -> None:
+    """Check that the images are those that a bundle was trained on.
+
+    Raises:
+        RunError: they are others.
+    """
     expected = bundle.manifest.provenance.dataset_digest
     if splits.digest() != expected:
         raise RunError(
             f"expected the images that {bundle.name}@{bundle.version} was trained on "
             f"(digest {expected[:12]}), got {splits.digest()[:12]}; set --data-root or --dataset"
         )
-    run = pin_digest(run, expected)
-    _copy_samplers(bundle, run.folder)
-    networks, evaluation = _load_networks(bundle), _read_evaluation(bundle)
-    fitted = FittedRun(
-        run, run.recipe, splits, networks, _CPU, report_progress, evaluation=evaluation
-    )
-    return publish_networks(complete_run(fitted), _list_published(bundle), store)
 
 
 def _copy_samplers(bundle: Bundle, folder: Path) -> None:
@@ -84,7 +94,12 @@ def _copy_samplers(bundle: Bundle, folder: Path) -> None:
             replace_bytes(path, content)
 
 
-def _load_networks(bundle: Bundle) -> NetworkSet:
+def load_networks(bundle: Bundle) -> NetworkSet:
+    """Return the networks of a bundle, run from their ONNX graphs.
+
+    Raises:
+        ArtifactError: a network has no ONNX graph.
+    """
     manifest = bundle.manifest
     modules: dict[NetworkName, OnnxNetwork] = {}
     for name, spec in manifest.networks.items():

@@ -31,6 +31,7 @@ from service.artifact.samplers import ClassKernelDensity, KernelDensity, StoredS
 from service.artifact.specs import GraphFormat, NetworkName, SpaceName
 from service.artifact.store import describe_content
 from service.artifact.tensor_files import write_reference_errors
+from training.anomaly.detectors import FittedDetectors
 from training.data.splits import Splits
 from training.evaluation.trained_run import TrainedRun
 from training.files import explain_full_disk
@@ -46,6 +47,7 @@ from training.publishing.export import (
     list_flows,
     list_sources,
 )
+from training.recipe.schema import Recipe
 from training.report.page import REPORT_FILE, draw_plots, make_page
 from training.sampling.samplers import sampler_file
 from training.sampling.source_quality import choose_source
@@ -91,11 +93,9 @@ def publish_networks(
         ArtifactError: the bundle would be invalid.
     """
     forms = trained.recipe.formats
-    further = [
-        *list_flows(trained.samplers.values()),
-        *list_detector_networks(trained.detectors.modules, _choose_probes(trained.splits)),
-    ]
-    exported = exported | {source.name: _export(source, forms) for source in further}
+    flows = list_flows(trained.samplers.values())
+    exported = exported | {source.name: _export(source, forms) for source in flows}
+    exported |= export_detector_networks(trained.detectors, trained.splits, trained.recipe)
     files: dict[str, bytes] = {}
     for network in exported.values():
         files |= network.files
@@ -126,6 +126,14 @@ def publish_networks(
             (folder / name).write_bytes(content)
         write_manifest(folder, manifest)
         return publish(folder, store, trained.recipe.name)
+
+
+def export_detector_networks(
+    detectors: FittedDetectors, splits: Splits, recipe: Recipe
+) -> dict[NetworkName, PublishedNetwork]:
+    """Export the networks that only detectors use."""
+    sources = list_detector_networks(detectors.modules, _choose_probes(splits))
+    return {source.name: _export(source, recipe.formats) for source in sources}
 
 
 def find_published(trained: TrainedRun, store: Store) -> Bundle | None:

@@ -96,8 +96,8 @@ def find_quantile(ordered: Doubles, rate: float) -> float:
     """Return the score that a further image of the same distribution exceeds with probability rate.
 
     The conformal quantile (Vovk et al., Algorithmic Learning in a Random World, 2005); for rates
-    under 1 / (M + 1) an exponential tail continues the scores. It is fitted to the largest tenth, to
-    at least ten scores, and to at most the larger half.
+    under 1 / (M + 1) an exponential tail continues the scores. It is fitted to the largest tenth,
+    to at least ten scores, and to at most the larger half.
 
     Args:
         ordered: (M,) scores, ascending.
