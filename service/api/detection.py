@@ -42,8 +42,8 @@ class DetectParameters(schemas.ImageParameters):
     """A detector of the model; omitted, the default."""
     threshold: Annotated[float, Field(allow_inf_nan=False)] | None = None
     """The score over which an image is an anomaly; not together with `false_alarm_rate`."""
-    false_alarm_rate: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Share of normal images over the threshold; omitted, 0.01."""
+    false_alarm_rate: Annotated[float, Field(ge=1e-6, lt=1)] | None = None
+    """Share of normal images over the threshold, from 1e-6; omitted, 0.01."""
     heatmap: Heatmap = "none"
     """Also returns the scores of all places: PNG files (black 0, white 4) or 1 x H x W floats."""
 
