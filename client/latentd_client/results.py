@@ -38,6 +38,36 @@ class ReconstructResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Region:
+    """A box around connected places over the threshold, in pixels of the model's images."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+    score: float
+    """The largest score in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class DetectResult:
+    """Anomalies of images."""
+
+    scores: Floats
+    """(N,): 0 for a typical normal image, 1 at the threshold of a false-alarm rate of 1 %."""
+    is_anomaly: NDArray[np.bool_]
+    """(N,) whether the score is over the threshold."""
+    percentiles: Floats
+    """(N,) percentage of held-out normal images with at most this score."""
+    threshold: float
+    method: str
+    heatmaps: Floats | None
+    """(N, 1, H, W) the score of each place, with `heatmap=True`."""
+    regions: list[list[Region]] | None
+    """The strongest regions of each image, with `heatmap=True`."""
+
+
+@dataclass(frozen=True, slots=True)
 class SampleResult:
     """Generated images."""
 
@@ -116,6 +146,25 @@ def read_reconstruction(response: dict[str, Any]) -> ReconstructResult:
         images=to_floats(response["images"]),
         mse=to_floats(response["mse"]),
         anomaly_percentile=to_floats(response["anomaly_percentile"]),
+    )
+
+
+def read_detections(response: dict[str, Any]) -> DetectResult:
+    """Read the response of `detect`."""
+    found = response["detections"]
+    has_maps = "heatmaps" in response
+    return DetectResult(
+        scores=to_floats([each["score"] for each in found]),
+        is_anomaly=np.array([each["is_anomaly"] for each in found], np.bool_),
+        percentiles=to_floats([each["percentile"] for each in found]),
+        threshold=response["threshold"],
+        method=response["method"],
+        heatmaps=to_floats(response["heatmaps"]) if has_maps else None,
+        regions=(
+            [[Region(**region) for region in each["regions"]] for each in found]
+            if has_maps
+            else None
+        ),
     )
 
 

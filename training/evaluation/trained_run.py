@@ -8,6 +8,7 @@ from importlib import metadata
 from service.artifact import Provenance
 from service.artifact.maps import LatentMap
 from service.artifact.specs import SpaceName
+from training.anomaly.detectors import FittedDetectors
 from training.data.splits import Splits
 from training.evaluation.metrics import Evaluation
 from training.evaluation.robustness import Robustness
@@ -32,6 +33,7 @@ class TrainedRun:
     splits: Splits
     networks: NetworkSet
     samplers: dict[str, FittedSampler]
+    detectors: FittedDetectors
     evaluation: Evaluation
     maps: dict[SpaceName, LatentMap]
     robustness: Robustness

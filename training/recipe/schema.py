@@ -312,6 +312,14 @@ class MapRecipe(Section):
     """t-SNE's effective number of neighbours."""
 
 
+class DetectionRecipe(Section):
+    """The detectors of anomalies."""
+
+    steps: Annotated[int, Field(ge=1, le=1_000_000)] = 300
+    """Optimizer steps of the network that marks made-up defects, 12 images each; fewer for images
+    over 256 x 256 pixels."""
+
+
 class Recipe(Section):
     """A bundle's whole training. A network is trained only if its section is present."""
 
@@ -336,6 +344,7 @@ class Recipe(Section):
     density: DensityRecipe = DensityRecipe()
     samplers: SamplersRecipe = SamplersRecipe()
     map: MapRecipe = MapRecipe()
+    detection: DetectionRecipe = DetectionRecipe()
 
     @model_validator(mode="after")
     def _check_time(self) -> Self:

@@ -27,6 +27,7 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "encode": (GREY,),
     "decode": (np.full((2, LATENT_SIZE), 0.5),),
     "reconstruct": (GREY,),
+    "detect": (GREY,),
     "denoise": (GREY,),
     "classify": (GREY,),
     "sample": (3,),
@@ -59,6 +60,22 @@ def test_every_operation_accepts_and_returns_arrays(latentd: Client) -> None:
     assert reconstructed.images == pytest.approx(GREY)
     assert reconstructed.mse == pytest.approx(np.zeros(2))
     assert reconstructed.anomaly_percentile.shape == (2,)
+
+
+def test_detection_has_scores_and_heatmaps(latentd: Client) -> None:
+    """Scores, decisions and, on request, the score of each place and the regions are arrays."""
+    images = np.stack([np.full((1, 8, 6), value, np.float32) for value in (0.2, 0.8)])
+
+    plain = latentd.detect(images)
+    found = latentd.detect(images, method="segmentation", threshold=0.3, heatmap=True)
+
+    assert plain.scores == pytest.approx([0.2, 0.8], abs=1e-4)
+    assert plain.is_anomaly.tolist() == [False, True]
+    assert (plain.heatmaps, plain.regions) == (None, None)
+    assert found.heatmaps is not None
+    assert found.heatmaps.shape == (2, 1, 8, 6)
+    assert (found.threshold, found.method) == (0.3, "segmentation")
+    assert [len(regions) for regions in found.regions or ()] == [0, 1]
 
 
 def test_pil_images_are_converted_by_the_service(latentd: Client) -> None:
