@@ -10,7 +10,8 @@ PAGE = ROOT / "docs" / "importing.md"
 RECORD = Path(__file__).with_name("rows.json")
 BEGIN, END = "<!-- table of benchmarks/import -->", "<!-- end of the table -->"
 _HEAD = (
-    "| model | images | code | sources | codes differ by | images differ by | import | CPU time | date |",
+    "| model | images | code | sources | codes differ by | images differ by | import | CPU time "
+    "| date |",
     "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
 )
 
