@@ -46,7 +46,7 @@ def _refit(flags: argparse.Namespace) -> None:
     bundle = open_bundle(flags.store, flags.name, versions[0])
     assignments = [("name", flags.name)]
     assignments += [("data.dataset", flags.dataset)] if flags.dataset else []
-    added = {} if flags.detectors else {"flow": {}}
+    added: dict[str, object] = {} if flags.detectors else {"flow": {}}
     members = {**added, **bundle.manifest.provenance.recipe}
     members = override(members, [*assignments, *map(parse_assignment, flags.assignments)])
     sets = [word for text in flags.assignments for word in ("--set", text)]
