@@ -59,8 +59,9 @@ def describe_detection(fitted: FittedDetectors) -> list[str]:
     if "test_auroc" not in quality:
         return []
     auroc, f1, alarms = (quality[f"test_{name}"] for name in ("auroc", "f1", "false_alarms"))
-    return [
+    sentence = (
         f"The detector {fitted.default} separates {auroc.count - alarms.count} defects from "
         f"{alarms.count} test images with an AUROC of {auroc.value:.3f}; at its threshold F1 is "
         f"{f1.value:.2f} with {alarms.value:.0f} % false alarms."
-    ]
+    )
+    return [sentence]
