@@ -24,31 +24,32 @@ _HEADERS = {
     "anomaly": """# Anomalies
 
 How well the detectors of `detect` separate what does not belong. `python -m benchmarks.anomaly.run`
-writes this page from the records in [docs/anomaly](anomaly/); do not edit it. The numbers are AUROCs:
-the probability that an anomaly has a higher score than a normal image; 0.5 is chance. *default* is
-the method that the bundle would use, chosen by made-up defects of held-out normal images. The test
-images choose nothing.
+writes this page from the records in [docs/anomaly](anomaly/); do not edit it. The numbers are
+AUROCs: the probability that an anomaly has a higher score than a normal image; 0.5 is chance.
+*default* is the method that the bundle would use, chosen by made-up defects of held-out normal
+images. The test images choose nothing. The autoencoder is PCA with 32 numbers, at which the default
+recipe starts.
 
 ## Out of the box
 
-```
-tiles/train/good/*.png                     # normal images only
-tiles/test/good/*.png                      # optional: test images,
-tiles/test/crack/*.png                     # and real defects of any kinds
+```text
+tiles/train/good/*.png    normal images only
+tiles/test/good/*.png     optional: test images,
+tiles/test/crack/*.png    and real defects of any kinds
 ```
 
 `latentd train tiles` (MVTec's layout; a flat folder of normal images works too) fits four detectors
 and their best combination, calibrates them on held-out normal images, and publishes them with the
-networks; a run of `latentd import` does the same. With real defects, the log and `quality` in
-`GET /v1/models` have their AUROC, average precision, F1 and false alarms. `latentd refit NAME --detectors`
-adds detectors to an older bundle. A recipe's `detection.steps` is the length of the training of
-the segmenter, the only detector that is trained; 0.2 seconds a step at 128 x 128 pixels on one core.
+networks; `latentd import` does the same. With real defects, the report and `quality` in
+`GET /v1/models` have their AUROC, average precision, F1 and false alarms. `latentd refit NAME
+--detectors` adds detectors to an older bundle. A recipe's `detection.steps` is the length of the
+training of the segmenter, the only detector that is trained by gradient steps.
 
 [The API](api.md#detection-of-anomalies) describes methods, scores and heat maps,
 [Monitoring](monitoring.md) thresholds and drift.
 
-For comparison: Deep SVDD (Ruff et al., Deep One-Class Classification, ICML 2018) has a mean AUROC of
-0.948 on MNIST with one class normal, over the same ten protocols.
+For comparison: Deep SVDD (Ruff et al., Deep One-Class Classification, ICML 2018) has a mean AUROC
+of 0.948 on MNIST with one class normal, over the same ten protocols.
 """,
     "performance": """# Performance
 

@@ -10,8 +10,7 @@ PAGE = ROOT / "docs" / "importing.md"
 RECORD = Path(__file__).with_name("rows.json")
 BEGIN, END = "<!-- table of benchmarks/import -->", "<!-- end of the table -->"
 _HEAD = (
-    "| model | images | code | sources | codes differ by | images differ by | import | CPU time "
-    "| date |",
+    "| model | images | code | sources | codes differ | images differ | import | CPU time | date |",
     "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
 )
 

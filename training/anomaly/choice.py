@@ -71,17 +71,27 @@ def compare(
         runner: Runs the networks.
         seed: The recipe's seed.
     """
-    defects, masks = {}, {}
+    made = make_defects(images, seed, IMAGES)
+    defects = {
+        kind: {name: runner.detect(each, [name], changed) for name, each in detectors.items()}
+        for kind, (changed, _) in made.items()
+    }
+    return Comparison(normal, defects, {kind: masks for kind, (_, masks) in made.items()})
+
+
+def make_defects(images: Floats, seed: int, count: int) -> dict[str, tuple[Floats, Mask]]:
+    """Return some of the images (N, C, H, W) with each kind of defect.
+
+    Returns:
+        By kind of defect `count` images and the places of the defects, (count, H, W).
+    """
+    found = {}
     for kind, add in {**LOCAL, **GLOBAL}.items():
-        rng = make_rng(seed, "validation defects", kind)
-        pairs = rng.integers(len(images), size=(IMAGES, 2))
+        rng = make_rng(seed, "made-up defects", kind)
+        pairs = rng.integers(len(images), size=(count, 2))
         made = [add(rng, images[first], images[second]) for first, second in pairs]
-        changed = np.stack([image for image, _ in made])
-        masks[kind] = np.stack([mask for _, mask in made])
-        defects[kind] = {
-            name: runner.detect(detector, [name], changed) for name, detector in detectors.items()
-        }
-    return Comparison(normal, defects, masks)
+        found[kind] = np.stack([image for image, _ in made]), np.stack([mask for _, mask in made])
+    return found
 
 
 def measure_auroc(normal: Floats, anomalous: Floats) -> float:

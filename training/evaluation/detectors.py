@@ -51,3 +51,17 @@ def _describe(
         name: Metric(value=value, unit=unit, split="test", count=counts.get(name, images))
         for name, (value, unit) in values.items()
     }
+
+
+def describe_detection(fitted: FittedDetectors) -> list[str]:
+    """Return how well the default detector finds real defects; empty without any."""
+    quality = fitted.specs[fitted.default].quality
+    if "test_auroc" not in quality:
+        return []
+    auroc, f1, alarms = (quality[f"test_{name}"] for name in ("auroc", "f1", "false_alarms"))
+    sentence = (
+        f"The detector {fitted.default} separates {auroc.count - alarms.count} defects from "
+        f"{alarms.count} test images with an AUROC of {auroc.value:.3f}; at its threshold F1 is "
+        f"{f1.value:.2f} with {alarms.value:.0f} % false alarms."
+    )
+    return [sentence]

@@ -16,7 +16,7 @@ from training.anomaly.choice import Comparison, measure_pixels
 from training.anomaly.detectors import FittedDetectors, fit_detectors
 from training.anomaly.statistics import choose_neighbours, fit_patch_density
 from training.data.splits import Defects, LabelledImages, Pixels, Splits
-from training.evaluation.detectors import measure_detectors
+from training.evaluation.detectors import describe_detection, measure_detectors
 from training.fitting.network_set import NetworkSet
 from training.networks.layers import fold_batch_norms
 from training.networks.segmenter import Segmenter
@@ -99,6 +99,8 @@ def test_default_detector_finds_real_defects(fitted: FittedDetectors, splits: Sp
     assert quality["test_false_alarms"].value <= 10
     assert (quality["test_false_alarms"].count, quality["test_auroc"].count) == (30, 40)
     assert quality["validation_auroc"].split == "validation"
+    (sentence,) = describe_detection(measured)
+    assert "separates 10 defects from 30 test images with an AUROC of" in sentence
 
 
 def test_heat_map_shows_the_defect(fitted: FittedDetectors) -> None:
@@ -202,3 +204,12 @@ def test_neighbours_fit_into_the_bundle() -> None:
 
     assert chosen.nbytes <= 384 * 1024
     assert chosen.dtype == np.uint8
+
+
+def test_nothing_is_said_without_real_defects(fitted: FittedDetectors, splits: Splits) -> None:
+    """Normal test images alone give false alarms, and no separation."""
+    measured = measure_detectors(fitted, dataclasses.replace(splits, defects=None))
+
+    assert describe_detection(measured) == []
+    assert "test_auroc" not in measured.specs[measured.default].quality
+    assert "test_false_alarms" in measured.specs[measured.default].quality
