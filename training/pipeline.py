@@ -11,10 +11,12 @@ import torch
 from service.artifact import Bundle, Metric, Store
 from service.artifact.maps import LatentMap
 from service.artifact.specs import SpaceName
+from training.anomaly.detectors import fit_detectors
 from training.baseline.measure import Baseline, fit_baseline
 from training.data.datasets import read_data
 from training.data.splits import LabelledImages, Splits
 from training.errors import RunError
+from training.evaluation.detectors import measure_detectors
 from training.evaluation.latent_maps import fit_latent_map
 from training.evaluation.metrics import Evaluation, evaluate_networks
 from training.evaluation.robustness import Robustness, measure_robustness
@@ -26,6 +28,7 @@ from training.fitting.network_set import NetworkSet, encode_images, fit_networks
 from training.fitting.runs.checkpoints import is_finished
 from training.fitting.runs.continuation import continue_run
 from training.fitting.runs.run_folders import (
+    DETECTORS_FOLDER,
     MAP_FILE,
     QUALITY_FILE,
     ROBUSTNESS_FILE,
@@ -197,19 +200,22 @@ def load_run(run: Run, device: torch.device, report_progress: Callable[[str], No
 
 
 def complete_run(fitted: FittedRun) -> TrainedRun:
-    """Fit the missing samplers and maps, and measure on the test images."""
-    recipe, folder = fitted.recipe, fitted.run.folder / SAMPLERS_FOLDER
-    likeliest = fit_samplers(recipe, fitted.splits, fitted.networks, folder, fitted.report_progress)
+    """Fit the missing samplers, detectors and maps, and measure on the test images."""
+    recipe, folder, splits = fitted.recipe, fitted.run.folder, fitted.splits
+    networks, report_progress = fitted.networks, fitted.report_progress
+    likeliest = fit_samplers(recipe, splits, networks, folder / SAMPLERS_FOLDER, report_progress)
+    detectors = fit_detectors(recipe, splits, networks, folder / DETECTORS_FOLDER, report_progress)
     evaluation = fitted.evaluate()
     quality = _measure_samplers(fitted, likeliest)
     return TrainedRun(
         fitted.run,
         recipe,
-        fitted.splits,
-        fitted.networks,
+        splits,
+        networks,
         set_bandwidths(likeliest, quality.bandwidths),
+        measure_detectors(detectors, splits),
         replace(evaluation, metrics={**evaluation.metrics, **quality.floor}),
-        {space: _fit_map(fitted, space) for space in fitted.networks.spaces},
+        {space: _fit_map(fitted, space) for space in networks.spaces},
         _measure_robustness(fitted),
         quality.sources,
     )

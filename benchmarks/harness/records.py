@@ -36,6 +36,7 @@ _DOCS = Path(__file__).parents[2] / "docs"
 RELIABILITY = _DOCS / "reliability"
 PERFORMANCE = _DOCS / "performance"
 SCALE = _DOCS / "scale"
+ANOMALY = _DOCS / "anomaly"
 _COMPARE = {"<=": operator.le, ">=": operator.ge}
 
 

@@ -14,11 +14,14 @@ from latentd_client.errors import ServiceError
 from latentd_client.operations import Invert, Space
 from latentd_client.request_body import EndsInput, ImageFile, ImageInput
 from latentd_client.results import (
+    DetectResult,
     EncodeResult,
+    Examples,
     InterpolateResult,
     LatentMap,
     Prediction,
     ReconstructResult,
+    Region,
     SampleResult,
 )
 from latentd_client.torch_export import export_torch
@@ -26,8 +29,10 @@ from latentd_client.torch_export import export_torch
 __all__ = [
     "AsyncClient",
     "Client",
+    "DetectResult",
     "EncodeResult",
     "EndsInput",
+    "Examples",
     "ImageFile",
     "ImageInput",
     "InterpolateResult",
@@ -35,6 +40,7 @@ __all__ = [
     "LatentMap",
     "Prediction",
     "ReconstructResult",
+    "Region",
     "SampleResult",
     "ServiceError",
     "Space",

@@ -18,13 +18,16 @@ from latentd_client.operations import (
 )
 from latentd_client.request_body import EndsInput, ImageInput
 from latentd_client.results import (
+    DetectResult,
     EncodeResult,
+    Examples,
     Floats,
     InterpolateResult,
     LatentMap,
     Prediction,
     ReconstructResult,
     SampleResult,
+    read_examples,
     read_map,
 )
 
@@ -86,6 +89,14 @@ class Client:
         """
         return read_map(self._get(f"v1/models/{quote(name, '@')}/maps/{space}"))
 
+    def get_examples(self, name: str) -> Examples:
+        """Return a few test images of a model.
+
+        Args:
+            name: `name` or `name@version`.
+        """
+        return read_examples(self._get(f"v1/models/{quote(name, '@')}/examples"))
+
     def preprocess(
         self, images: ImageInput, *, invert: Invert = False, model: str | None = None
     ) -> Floats:
@@ -145,6 +156,39 @@ class Client:
             model: `name` or `name@version`; None for the client's model.
         """
         return self._send(operations.RECONSTRUCT, images, model, space=space, invert=invert)
+
+    def detect(
+        self,
+        images: ImageInput,
+        *,
+        method: str | None = None,
+        threshold: float | None = None,
+        false_alarm_rate: float | None = None,
+        heatmap: bool = False,
+        invert: Invert = False,
+        model: str | None = None,
+    ) -> DetectResult:
+        """Measure how unlike the training images each image is.
+
+        Args:
+            images: One or more images.
+            method: A detector of the model; None for its default.
+            threshold: The score over which an image is an anomaly; not with `false_alarm_rate`.
+            false_alarm_rate: The share of normal images over the threshold; None for 0.01.
+            heatmap: Whether to return the score of each place and the strongest regions.
+            invert: Whether to invert the images; "auto" inverts images with a light border.
+            model: `name` or `name@version`; None for the client's model.
+        """
+        return self._send(
+            operations.DETECT,
+            images,
+            model,
+            method=method,
+            threshold=threshold,
+            false_alarm_rate=false_alarm_rate,
+            heatmap="array" if heatmap else None,
+            invert=invert,
+        )
 
     def denoise(
         self, images: ImageInput, *, invert: Invert = False, model: str | None = None

@@ -75,6 +75,9 @@ DECODE: Operation[ArrayLike, results.Floats] = Operation(
 RECONSTRUCT: Operation[ImageInput, results.ReconstructResult] = Operation(
     "reconstruct", request_body.pack_images, results.read_reconstruction, query=_ARRAYS
 )
+DETECT: Operation[ImageInput, results.DetectResult] = Operation(
+    "detect", request_body.pack_images, results.read_detections
+)
 DENOISE: Operation[ImageInput, results.Floats] = Operation(
     "denoise", request_body.pack_images, results.to_floats, accept=NPY
 )

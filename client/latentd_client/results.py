@@ -3,11 +3,14 @@
 Letters in shapes: N images, C channels, H height, W width, L latent size.
 """
 
+import base64
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from PIL import Image
 
 Floats: TypeAlias = NDArray[np.float32]
 
@@ -32,6 +35,36 @@ class ReconstructResult:
     """(N,) mean squared error per pixel."""
     anomaly_percentile: Floats
     """(N,) percentage of the test set with an error at most as large; near 100 is an anomaly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A box around connected places over the threshold, in pixels of the model's images."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+    score: float
+    """The largest score in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class DetectResult:
+    """Anomalies of images."""
+
+    scores: Floats
+    """(N,): 0 for a typical normal image, 1 at the threshold of a false-alarm rate of 1 %."""
+    is_anomaly: NDArray[np.bool_]
+    """(N,) whether the score is over the threshold."""
+    percentiles: Floats
+    """(N,) percentage of held-out normal images with at most this score."""
+    threshold: float
+    method: str
+    heatmaps: Floats | None
+    """(N, 1, H, W) the score of each place, with `heatmap=True`."""
+    regions: list[list[Region]] | None
+    """The strongest regions of each image, with `heatmap=True`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +116,16 @@ class LatentMap:
     """(N, 2) by name: `pca` and `tsne`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """A few test images of a model."""
+
+    images: Floats
+    """(N, C, H, W) in [0, 1]."""
+    labels: NDArray[np.int64] | None
+    """(N,) class indices; None for a data set without classes."""
+
+
 def to_floats(numbers: ArrayLike) -> Floats:
     """Return nested numbers or an array as float32."""
     return np.asarray(numbers, np.float32)
@@ -103,6 +146,25 @@ def read_reconstruction(response: dict[str, Any]) -> ReconstructResult:
         images=to_floats(response["images"]),
         mse=to_floats(response["mse"]),
         anomaly_percentile=to_floats(response["anomaly_percentile"]),
+    )
+
+
+def read_detections(response: dict[str, Any]) -> DetectResult:
+    """Read the response of `detect`."""
+    found = response["detections"]
+    has_maps = "heatmaps" in response
+    return DetectResult(
+        scores=to_floats([each["score"] for each in found]),
+        is_anomaly=np.array([each["is_anomaly"] for each in found], np.bool_),
+        percentiles=to_floats([each["percentile"] for each in found]),
+        threshold=response["threshold"],
+        method=response["method"],
+        heatmaps=to_floats(response["heatmaps"]) if has_maps else None,
+        regions=(
+            [[Region(**region) for region in each["regions"]] for each in found]
+            if has_maps
+            else None
+        ),
     )
 
 
@@ -144,4 +206,15 @@ def read_map(response: dict[str, Any]) -> LatentMap:
         latents=to_floats(response["latents"]),
         labels=None if labels is None else np.array(labels, np.int64),
         projections={name: to_floats(points) for name, points in response["projections"].items()},
+    )
+
+
+def read_examples(response: dict[str, Any]) -> Examples:
+    """Read a model's examples, base64 PNG files."""
+    labels = response["labels"]
+    pictures = [Image.open(BytesIO(base64.b64decode(text))) for text in response["images"]]
+    pixels = np.stack([np.atleast_3d(np.asarray(picture)) for picture in pictures])
+    return Examples(
+        images=pixels.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255),
+        labels=None if labels is None else np.array(labels, np.int64),
     )

@@ -37,6 +37,17 @@ class SourceInfo(Schema):
     """Metrics of its samples by an independent judge network; may be empty."""
 
 
+class DetectorInfo(Schema):
+    """A detector of anomalies of a bundle."""
+
+    name: str
+    kind: str
+    members: list[str]
+    """The detectors that the kind `combined` joins."""
+    quality: dict[str, Metric]
+    """How well it separates normal images from defects."""
+
+
 class ModelInfo(Schema):
     """A model: a loaded bundle."""
 
@@ -58,6 +69,9 @@ class ModelInfo(Schema):
     networks: dict[str, NetworkInfo]
     sources: list[SourceInfo]
     default_source: str | None
+    detectors: list[DetectorInfo]
+    default_detector: str | None
+    """The method of `detect`, or null."""
     maps: list[str]
     """Latent spaces with a map."""
     report: str | None

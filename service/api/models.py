@@ -15,6 +15,7 @@ from fastapi.responses import HTMLResponse
 from service.api.engine import Engine, get_context, get_engine
 from service.api.handler import name_model
 from service.api.model_info import (
+    DetectorInfo,
     ExampleList,
     MapInfo,
     ModelInfo,
@@ -24,7 +25,7 @@ from service.api.model_info import (
     SpaceInfo,
 )
 from service.api.openapi import FILE_RESPONSES, NOT_FOUND
-from service.artifact import NetworkSpec, SpaceSpec
+from service.artifact import DetectorSpec, NetworkSpec, SpaceSpec
 from service.artifact.examples import Examples
 from service.artifact.maps import LatentMap
 from service.artifact.tensor_files import Floats
@@ -152,6 +153,8 @@ def describe_model(engine: Engine, model: Model) -> ModelInfo:
             for name, spec in manifest.samplers.items()
         ],
         default_source=manifest.find_default_source(class_conditional=False),
+        detectors=[_describe_detector(*item) for item in manifest.detectors.items()],
+        default_detector=manifest.default_detector,
         maps=list(manifest.maps),
         report=manifest.report and f"{router.prefix}/{model.reference}/report",
         examples=manifest.examples and f"{router.prefix}/{model.reference}/examples",
@@ -162,6 +165,11 @@ def describe_model(engine: Engine, model: Model) -> ModelInfo:
 
 def _describe_space(space: SpaceSpec) -> SpaceInfo:
     return SpaceInfo(latent_size=space.latent_size, shape=space.shape or (space.latent_size,))
+
+
+def _describe_detector(name: str, spec: DetectorSpec) -> DetectorInfo:
+    members = [*spec.members]
+    return DetectorInfo(name=name, kind=spec.kind, members=members, quality=spec.quality)
 
 
 def _describe_network(model: Model, network: NetworkSpec) -> NetworkInfo:

@@ -11,6 +11,7 @@ import numpy as np
 from fastapi import Response
 
 from service.api import schemas
+from service.api.detection import DETECT
 from service.api.operation import Call, Operation
 from service.artifact import SPACE_NETWORKS, Manifest
 from service.codecs.npy import MEDIA_TYPE as NPY
@@ -218,6 +219,7 @@ OPERATIONS: tuple[Operation[Any], ...] = (
         run=_reconstruct,
         example={},
     ),
+    DETECT,
     Operation(
         name="denoise",
         summary="Remove noise from images",

@@ -3,6 +3,7 @@
 from service.artifact.manifest import Manifest
 from service.artifact.specs import (
     SPACE_NETWORKS,
+    DetectorSpec,
     GraphFile,
     ImageSpec,
     Metric,
@@ -28,6 +29,7 @@ from service.artifact.store import (
 __all__ = [
     "SPACE_NETWORKS",
     "Bundle",
+    "DetectorSpec",
     "Fingerprint",
     "GraphFile",
     "ImageSpec",

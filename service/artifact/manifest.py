@@ -12,9 +12,12 @@ import jiter
 from pydantic import Field, ValidationError, model_validator
 
 from service.artifact.specs import (
+    ANOMALY_MAPS,
     DECODERS,
+    DETECTOR_NETWORKS,
     FLOWS,
     SPACE_NETWORKS,
+    DetectorSpec,
     FileEntry,
     FileName,
     ImageSpec,
@@ -32,12 +35,13 @@ from service.artifact.specs import (
 from service.errors import ArtifactError
 
 SCHEMA_VERSION: Literal[2] = 2
-"""The version that is written. Version 1 lacks the optional `shape`, `max_batch`, `codes` and
-`examples`."""
+"""The version that is written. Version 1 lacks the optional `shape`, `max_batch`, `codes`,
+`examples`, `detectors` and `default_detector`."""
 MAX_MANIFEST_BYTES = 256 * 1024
 
 _QUALITY_METRIC = "validation_frechet"
 """The distance by which samplers are compared; lower is better."""
+_MAP_RANK = 2
 _ENCODER_OUTPUTS: dict[SpaceName, int] = {"autoencoder": 1, "vae": 2}
 
 
@@ -51,6 +55,10 @@ class Manifest(StrictModel):
     spaces: dict[SpaceName, SpaceSpec]
     samplers: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")], SamplerSpec]
     default_source: str | None = None
+    detectors: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")], DetectorSpec] = Field(
+        default_factory=dict
+    )
+    default_detector: str | None = None
     maps: dict[SpaceName, FileName] = Field(default_factory=dict)
     """The latent map of each space that has one."""
     report: FileName | None = None
@@ -84,6 +92,12 @@ class Manifest(StrictModel):
         distances = {name: metric.value for name, metric in qualities.items() if metric}
         return min(distances, key=distances.__getitem__, default=conditional[0])
 
+    def list_detector_networks(self, name: str) -> tuple[NetworkName, ...]:
+        """Return the networks that a detector of the bundle runs, in order."""
+        spec = self.detectors[name]
+        kinds = [self.detectors[member].kind for member in spec.members] or [spec.kind]
+        return tuple(dict.fromkeys(network for k in kinds for network in DETECTOR_NETWORKS[k]))
+
     def latent_size(self, space: SamplerSpace) -> int:
         """Return the number of values in a latent that the decoder of `space` takes."""
         return self.networks[DECODERS[space]].input.shape[0]
@@ -95,6 +109,7 @@ class Manifest(StrictModel):
             *self._network_problems(),
             *self._flow_problems(),
             *self._sampler_problems(),
+            *self._detector_problems(),
             *(f"{file} is not in files" for file in self._named_files() if file not in self.files),
         ]
         if problems:
@@ -107,6 +122,7 @@ class Manifest(StrictModel):
             yield from (graph.file for graph in network.formats.values())
         for sampler in self.samplers.values():
             yield from (file for file in (sampler.file, sampler.codes) if file is not None)
+        yield from (detector.file for detector in self.detectors.values())
         yield from self.maps.values()
         yield from (file for file in (self.report, self.examples) if file is not None)
 
@@ -144,6 +160,8 @@ class Manifest(StrictModel):
                 network.outputs[0].shape != self.image.shape
             ):
                 yield f"{name} needs an output of shape {self.image.shape}"
+            if name in ANOMALY_MAPS and len(network.outputs[0].shape) != _MAP_RANK:
+                yield f"{name} needs an output of shape (h, w), has {network.outputs[0].shape}"
         classifier = self.networks.get("classifier")
         classes = len(self.classes or ())
         if classifier and classifier.outputs[0].shape != (classes,):
@@ -172,6 +190,21 @@ class Manifest(StrictModel):
                     yield f"sampler {name!r} needs the {network}, which is missing"
         if self.default_source is not None and self.default_source not in self.samplers:
             yield f"default_source {self.default_source!r} is not a sampler"
+
+    def _detector_problems(self) -> Iterator[str]:
+        for name, detector in self.detectors.items():
+            wrong = [m for m in detector.members if m not in self._list_single_detectors()]
+            if wrong:
+                yield f"detector {name!r} has members that are no single detectors: {wrong}"
+                continue
+            for network in self.list_detector_networks(name):
+                if network not in self.networks:
+                    yield f"detector {name!r} needs the {network}, which is missing"
+        if self.default_detector not in {None, *self.detectors}:
+            yield f"default_detector {self.default_detector!r} is not a detector"
+
+    def _list_single_detectors(self) -> set[str]:
+        return {name for name, spec in self.detectors.items() if not spec.members}
 
 
 def parse_manifest(content: bytes) -> Manifest:

@@ -19,6 +19,8 @@ NetworkName: TypeAlias = Literal[
     "generator",
     "flow",
     "vae_flow",
+    "patch_density",
+    "segmenter",
 ]
 GraphFormat: TypeAlias = Literal["onnx", "torchscript"]
 """The stored forms of a network. The backend of a form is the module `service.runtimes.<form>`."""
@@ -41,6 +43,17 @@ FLOWS: dict[SpaceName, NetworkName] = {"autoencoder": "flow", "vae": "vae_flow"}
 
 Its input is noise of N(0, I) beside a one-hot class, or the noise alone without classes (K = 0).
 """
+
+ANOMALY_MAPS: frozenset[NetworkName] = frozenset({"patch_density", "segmenter"})
+"""Networks from images (N, C, H, W) to anomaly maps (N, h, w)."""
+
+DETECTOR_NETWORKS: dict[str, tuple[NetworkName, ...]] = {
+    "reconstruction": ("encoder", "decoder"),
+    "neighbours": (),
+    "patches": ("patch_density",),
+    "segmentation": ("segmenter",),
+}
+"""The networks that run for each kind of detector, in order; `combined` runs its members'."""
 
 FileName: TypeAlias = Annotated[
     str, Field(pattern=r"^[a-z0-9][a-z0-9_]*(\.[a-z0-9_]+)+$", max_length=64)
@@ -156,6 +169,26 @@ class SamplerSpec(StrictModel):
     def _check_flow(self) -> Self:
         if self.kind == "flow" and self.space == "gan":
             raise ValueError("a sampler of kind 'flow' needs a latent space, has the space 'gan'")
+        return self
+
+
+class DetectorSpec(StrictModel):
+    """A detector of anomalies. `kind` selects the class that reads `file`."""
+
+    kind: Literal["reconstruction", "neighbours", "patches", "segmentation", "combined"]
+    file: FileName
+    members: tuple[str, ...] = ()
+    """The detectors that the kind `combined` takes the maximum of."""
+    quality: dict[str, Metric] = {}
+    """How well it separates normal images from defects, and what its threshold is worth."""
+
+    @model_validator(mode="after")
+    def _check_members(self) -> Self:
+        if (self.kind == "combined") != bool(self.members):
+            raise ValueError(
+                f"expected members for the kind 'combined' only, got {self.members} for "
+                f"{self.kind!r}"
+            )
         return self
 
 

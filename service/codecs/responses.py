@@ -101,15 +101,20 @@ def respond_images(
         return respond_npy(images)
     if media_type == PNG:
         return Response(write_png(_arrange_grid(images)), media_type=PNG)
-    encoded: list[str] | NDArray[np.generic] | orjson.Fragment
-    if encoding == "png":
-        encoded = []
-        for image in images:
-            encoded.append(encode_png(image))
-            yield_to_loop()
-    else:
-        encoded = to_json_parts(np.ascontiguousarray(images))
-    return respond_json({"images": encoded, **(members or {})})
+    return respond_json({"images": encode_images(images, encoding), **(members or {})})
+
+
+def encode_images(
+    images: Floats, encoding: Encoding
+) -> list[str] | NDArray[np.generic] | orjson.Fragment:
+    """Return images (N, C, H, W) as a member of a JSON response."""
+    if encoding == "array":
+        return to_json_parts(np.ascontiguousarray(images))
+    encoded = []
+    for image in images:
+        encoded.append(encode_png(image))
+        yield_to_loop()
+    return encoded
 
 
 def write_png(image: NDArray[np.floating]) -> bytes:

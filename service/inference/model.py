@@ -1,4 +1,4 @@
-"""A model: a loaded bundle with its networks, samplers and reference errors."""
+"""A model: a loaded bundle with its networks, samplers, detectors and reference errors."""
 
 import math
 import time
@@ -9,12 +9,14 @@ import numpy as np
 from opentelemetry.context import Context
 
 from service.artifact import Bundle, Manifest, NetworkSpec, SpaceSpec
+from service.artifact.detectors import Detector
 from service.artifact.examples import Examples
 from service.artifact.maps import LatentMap
 from service.artifact.samplers import Sampler
 from service.artifact.specs import GraphFormat, NetworkName, SpaceName
 from service.artifact.tensor_files import read_reference_errors
 from service.errors import ArtifactError, InvalidInputError, LatentdError, Violation
+from service.inference.detectors import load_detectors
 from service.inference.sampling import load_sampler
 from service.observability.metrics import observe_inference
 from service.observability.tracing import trace_run
@@ -44,6 +46,7 @@ class Model:
     """Name of the backend in the Open Inference Protocol."""
     networks: Mapping[NetworkName, Network]
     samplers: Mapping[str, Sampler]
+    detectors: Mapping[str, Detector]
     errors: Mapping[SpaceName, Floats]
     seconds: Mapping[NetworkName, float]
     """Seconds per image, measured during warm-up."""
@@ -136,6 +139,7 @@ def load_model(bundle: Bundle, runtime: Runtime) -> Model:
             platform=runtime.platform,
             networks=networks,
             samplers={name: load_sampler(bundle, spec) for name, spec in manifest.samplers.items()},
+            detectors=load_detectors(bundle),
             errors={
                 name: read_reference_errors(bundle.read(space.reference))
                 for name, space in manifest.spaces.items()

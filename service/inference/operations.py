@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.artifact import SPACE_NETWORKS
+from service.artifact.detectors import Measurement, run_networks
 from service.artifact.specs import DECODERS, NetworkName, SamplerSpace, SpaceName
 from service.inference.model import Model
 from service.runtimes import Floats
@@ -153,3 +154,10 @@ def interpolate(ends: Floats, steps: int, space: SpaceName) -> Steps[Generation]
     latents = (1 - weights) * ends[0] + weights * ends[1]
     images = yield from decode(latents, space)
     return Generation(latents, images)
+
+
+def detect(model: Model, images: Floats, method: str) -> Steps[Measurement]:
+    """Measure how unlike the training images each image (N, C, H, W) is, in standard scores."""
+    networks = model.manifest.list_detector_networks(method)
+    outputs = yield from run_networks(networks, images)
+    return model.detectors[method].detect(images, outputs)

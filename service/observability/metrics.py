@@ -10,6 +10,7 @@ other processes if the environment variable `FOLDER_VARIABLE` is set.
 
 import contextlib
 import os
+from collections.abc import Iterable
 from functools import cache, partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
@@ -23,6 +24,7 @@ FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 """The variable with the folder that workers share; see `service.observability.exposition`."""
 MODEL_INFO_NAME = "latentd_model_info"
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_PERCENTILES = (5, 25, 50, 75, 95, 99, 100)
 
 if FOLDER_VARIABLE in os.environ:
     allocate_files()  # before any metric creates one
@@ -30,7 +32,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series pe
 REGISTRY = CollectorRegistry()
 _Counter = partial(Counter, registry=REGISTRY)
 _Gauge = partial(Gauge, registry=REGISTRY)
-_Histogram = partial(Histogram, registry=REGISTRY, buckets=_SECONDS)
+_Histogram = partial(Histogram, registry=REGISTRY)
 REQUESTS = _Counter(
     "latentd_requests_total",
     "Requests served, by operation and HTTP status.",
@@ -40,6 +42,7 @@ REQUEST_SECONDS = _Histogram(
     "latentd_request_seconds",
     "Seconds from the request line to the end of the response, by operation.",
     ["operation"],
+    buckets=_SECONDS,
 )
 IN_FLIGHT = _Gauge(
     "latentd_in_flight", "Requests in progress, including the scrape.", multiprocess_mode="livesum"
@@ -58,6 +61,13 @@ INFERENCE_SECONDS = _Histogram(
     "latentd_inference_seconds",
     "Seconds of network runs, observed once per request of a batch.",
     ["model", "network", "backend"],
+    buckets=_SECONDS,
+)
+ANOMALY_PERCENTILE = _Histogram(
+    "latentd_anomaly_percentile",
+    "Percentiles of detected images among held-out normal images; even without drift.",
+    ["model"],
+    buckets=_PERCENTILES,
 )
 MODEL_INFO = _Gauge(
     MODEL_INFO_NAME,
@@ -83,6 +93,7 @@ _requests = cache(REQUESTS.labels)
 _request_seconds = cache(REQUEST_SECONDS.labels)
 _images = cache(IMAGES.labels)
 _inference_seconds = cache(INFERENCE_SECONDS.labels)
+_anomaly_percentile = cache(ANOMALY_PERCENTILE.labels)
 
 
 def count_request(operation: str, status: int, seconds: float) -> None:
@@ -99,6 +110,12 @@ def count_images(operation: str, model: str, count: int) -> None:
 def observe_inference(model: str, network: str, backend: str, seconds: float) -> None:
     """Observe the duration of a network run."""
     _inference_seconds(model, network, backend).observe(seconds)
+
+
+def observe_percentiles(model: str, percentiles: Iterable[float]) -> None:
+    """Observe the percentile of each image that a detector of a bundle measured."""
+    for percentile in percentiles:
+        _anomaly_percentile(model).observe(percentile)
 
 
 def count_error(kind: str) -> None:

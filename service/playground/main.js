@@ -8,6 +8,7 @@ import { Session } from "./session.js";
 import { ClassifyPanel } from "./panels/classify.js";
 import { CodePanel } from "./panels/code.js";
 import { DenoisePanel } from "./panels/denoise.js";
+import { DetectPanel } from "./panels/detect.js";
 import { ExamplesPanel } from "./panels/examples.js";
 import { GeneratePanel } from "./panels/generate.js";
 import { InputPanel } from "./panels/input.js";
@@ -19,7 +20,7 @@ const session = new Session(new Api(new URL(".", document.baseURI)));
 const input = new InputPanel(session);
 const examples = new ExamplesPanel(session);
 const line = new LinePanel(session);
-for (const PanelOfImage of [ClassifyPanel, ReconstructPanel, DenoisePanel, CodePanel, MapPanel, GeneratePanel]) {
+for (const PanelOfImage of [ClassifyPanel, ReconstructPanel, DenoisePanel, DetectPanel, CodePanel, MapPanel, GeneratePanel]) {
   new PanelOfImage(session);
 }
 setUpMenu(session, (index, png) => line.setEnd(index, png));
@@ -46,6 +47,7 @@ function showModel() {
   const lacking = [
     ...(operations.includes("classify") ? [] : ["a classifier"]),
     ...(operations.includes("denoise") ? [] : ["a denoiser"]),
+    ...(operations.includes("detect") ? [] : ["detectors"]),
     ...(sources.length ? [] : ["sample sources"]),
     ...("vae" in session.model.spaces ? [] : ["a VAE"]),
     ...(session.model.maps?.length ? [] : ["a latent map"]),

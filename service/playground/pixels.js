@@ -60,3 +60,24 @@ export function mapError(before, after) {
   }
   return new ImageData(rgba, width, height);
 }
+
+/**
+ * Lay the places over a threshold on a picture, in red.
+ * @param {Pixels} pixels
+ * @param {number[][]} heat the score of each pixel
+ * @param {number} threshold places over it are marked, the more the higher they are
+ * @returns {ImageData}
+ */
+export function paintHeat(pixels, heat, threshold) {
+  const { channels, height, width, data } = pixels;
+  const rgba = new Uint8ClampedArray(4 * width * height);
+  for (let i = 0; i < width * height; i++) {
+    const over = heat[Math.floor(i / width)][i % width] - threshold;
+    const weight = over > 0 ? Math.min(0.85, 0.35 + over / 2) : 0;
+    for (let c = 0; c < 3; c++) {
+      rgba[4 * i + c] = (1 - weight) * data[channels * i + (channels === 1 ? 0 : c)] + weight * [255, 60, 40][c];
+    }
+    rgba[4 * i + 3] = 255;
+  }
+  return new ImageData(rgba, width, height);
+}

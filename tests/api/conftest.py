@@ -25,7 +25,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_bundle(folder, "full", image=IMAGE)
     write_bundle(folder, "full", image=IMAGE)
     write_bundle(folder, "colour", image=COLOUR)
-    write_bundle(folder, "bare", without=frozenset({"denoiser", "classes", "vae", "gan", "extras"}))
+    write_bundle(
+        folder,
+        "bare",
+        without=frozenset({"denoiser", "classes", "vae", "gan", "extras", "detectors"}),
+    )
     return folder
 
 

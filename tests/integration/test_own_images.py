@@ -10,7 +10,8 @@ from service.artifact import list_bundles
 from tests.support.written_images import write_images
 from training.commands.train import train
 
-QUICK = ["--device", "cpu", "--epochs", "1", "--set", "density.search_codes=50"]
+FEW = ["--set", "density.search_codes=50", "--set", "detection.steps=20"]
+QUICK = ["--device", "cpu", "--epochs", "1", *FEW]
 
 
 @pytest.fixture

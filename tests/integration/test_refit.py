@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from service.artifact import open_bundle
+from service.artifact.specs import ANOMALY_MAPS
 from service.artifact.tensor_files import read_reference_errors, read_tensors
 from service.inference import operations
 from service.inference.model import load_model
@@ -129,3 +130,33 @@ def test_a_missing_bundle_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixt
     """The error names the bundle and the store."""
     assert refit(["absent", "--store", str(tmp_path)]) == 1
     assert "has no bundle 'absent'" in capsys.readouterr().err
+
+
+def test_detectors_are_added_to_a_bundle_without_any(digits_store: Path, tmp_path: Path) -> None:
+    """An older bundle gains the operation `detect`; its other parts and their files stay."""
+    store = tmp_path / "store"
+    shutil.copytree(digits_store, store)
+    manifest = open_bundle(store, "digits", 1).manifest
+    networks = {k: v for k, v in manifest.networks.items() if k not in ANOMALY_MAPS}
+    without = {"networks": networks, "detectors": {}, "default_detector": None}
+    older = manifest.model_copy(update=without).model_dump_json()
+    (store / "digits" / "1" / "manifest.json").write_text(older)
+    flags = ["--store", str(store), "--runs", str(tmp_path / "runs"), "--device", "cpu"]
+
+    assert refit(["digits", "--detectors", *flags, "--set", "detection.steps=5"]) == 0
+
+    before, after = (open_bundle(store, "digits", version) for version in (1, 2))
+    assert before.manifest.samplers == after.manifest.samplers
+    assert before.manifest.metrics == after.manifest.metrics
+    assert after.manifest.networks.keys() - before.manifest.networks.keys() == ANOMALY_MAPS
+    for name in before.manifest.files.keys() & after.manifest.files.keys():
+        if "detector" not in name and not name.startswith(("segmenter", "patch_density")):
+            assert before.read(name) == after.read(name)
+    assert "; latentd refit digits --detectors" in after.manifest.provenance.command
+    model = load_model(after, open_runtime("onnx", 1))
+    images = np.random.default_rng(0).random((3, 1, 8, 8), np.float32)
+    found = run_alone(
+        model, operations.detect(model, images, after.manifest.default_detector or "")
+    )
+    assert found.scores.shape == (3,)
+    assert (found.scores > 1).all()  # noise is no digit

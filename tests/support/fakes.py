@@ -12,6 +12,7 @@ import numpy as np
 
 from service.artifact import (
     Bundle,
+    DetectorSpec,
     GraphFile,
     ImageSpec,
     Manifest,
@@ -25,6 +26,12 @@ from service.artifact import (
     stage,
     write_manifest,
 )
+from service.artifact.detectors import (
+    Calibration,
+    NeighbourDetector,
+    ReconstructionDetector,
+    SegmentationDetector,
+)
 from service.artifact.examples import Examples
 from service.artifact.maps import LatentMap
 from service.artifact.samplers import FlowNoise, KernelDensity
@@ -35,6 +42,9 @@ from service.errors import ArtifactError
 from service.runtimes import Device, DeviceChoice, Floats, Network
 
 LATENT_SIZE = 4
+MAP_SHAPE = (4, 3)
+NORMAL_SCORES = np.linspace(0, 0.5, 99, dtype=np.float32)
+"""The mean of an image is its score by `segmentation`, and an image under 0.5 is normal."""
 NOISE_SIZE = 3
 CLASSES = ("dark", "grey", "light")
 IMAGE = ImageSpec(channels=1, height=8, width=6, background=(0.0,))
@@ -108,7 +118,8 @@ def write_bundle(
 ) -> Bundle:
     """Publish a fake bundle without the parts in `without`.
 
-    Parts are network names, `vae`, `gan`, `classes`, and `extras` (the maps and the report).
+    Parts are network names, `vae`, `gan`, `classes`, `detectors`, and `extras` (the maps and the
+    report).
 
     Args:
         store: The models store.
@@ -154,6 +165,9 @@ def write_bundle(
         samplers["gan-filtered"] = SamplerSpec(kind="gan-filtered", space="autoencoder")
     if "classes" in without:
         networks.pop("classifier", None)
+    detectors = {} if "detectors" in without else _make_detectors()
+    if not detectors:
+        networks.pop("segmenter")
     maps = {} if "extras" in without else dict.fromkeys(spaces, "map.safetensors")
     manifest = Manifest(
         image=image,
@@ -162,6 +176,8 @@ def write_bundle(
         spaces=spaces,
         samplers=samplers,
         default_source="kde",
+        detectors=detectors,
+        default_detector="combined" if detectors else None,
         maps=maps,
         report="report.html" if maps else None,
         examples="examples.safetensors" if maps else None,
@@ -191,6 +207,7 @@ def _make_networks(image: ImageSpec) -> dict[str, NetworkSpec]:
         "vae_encoder": (images, (means, log_variances)),
         "vae_decoder": (latents, (images,)),
         "generator": (noise, (images,)),
+        "segmenter": (images, (TensorSpec(name="anomaly_map", shape=MAP_SHAPE),)),
     }
     return {network: _make_network(network, *specs) for network, specs in tensors.items()}
 
@@ -228,12 +245,41 @@ def _make_files(image: ImageSpec) -> dict[str, bytes]:
     )
     return {
         **graphs,
+        **_make_detector_files(image),
         "kde.safetensors": density.to_bytes(),
         "errors.safetensors": write_reference_errors(REFERENCE_ERRORS),
         "map.safetensors": make_map().to_bytes(),
         "report.html": REPORT,
         "examples.safetensors": make_examples(image).to_bytes(),
     }
+
+
+def _make_detectors() -> dict[str, DetectorSpec]:
+    singles = {
+        kind: DetectorSpec(kind=kind, file=f"{kind}.safetensors")
+        for kind in ("segmentation", "neighbours", "reconstruction")
+    }
+    members = ("segmentation", "reconstruction")
+    combined = DetectorSpec(
+        kind="combined",
+        file="combined.safetensors",
+        members=members,
+        quality={"validation_auroc": Metric(value=0.9, unit="", split="validation", count=9)},
+    )
+    return {**singles, "combined": combined}
+
+
+def _make_detector_files(image: ImageSpec) -> dict[str, bytes]:
+    calibration = Calibration(NORMAL_SCORES, centre=0.0, scale=1.0)
+    black = np.zeros((1, image.channels * image.height * image.width), np.uint8)
+    zeros = np.zeros((image.height, image.width), np.float32)
+    detectors = {
+        "segmentation": SegmentationDetector(calibration),
+        "neighbours": NeighbourDetector(calibration, black),
+        "reconstruction": ReconstructionDetector(calibration, zeros, zeros + 1),
+        "combined": calibration,
+    }
+    return {f"{name}.safetensors": each.to_bytes() for name, each in detectors.items()}
 
 
 def make_examples(image: ImageSpec) -> Examples:

@@ -9,6 +9,7 @@ from training.commands.flags import add_assignments, add_folders, add_store, mak
 from training.errors import RunError
 from training.fitting.runs.run_folders import Run
 from training.importing.refit import RETRAINABLE, refit_bundle
+from training.importing.refit_detectors import refit_detectors
 from training.recipe.parsing import (
     Members,
     override,
@@ -40,6 +41,11 @@ def _make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--recipe", help="packaged recipe or TOML file (default: the recipe called NAME)"
     )
+    parser.add_argument(
+        "--detectors",
+        action="store_true",
+        help="fit the detectors of anomalies only, and keep all sample sources as they are",
+    )
     parser.add_argument("--dataset", metavar="FOLDER", help="the images, if they are a folder")
     add_assignments(parser)
     add_folders(parser)
@@ -56,16 +62,24 @@ def _refit(flags: argparse.Namespace) -> None:
     bundle = open_bundle(flags.store, flags.name, versions[0])
     assignments = [("name", flags.name)]
     assignments += [("data.dataset", flags.dataset)] if flags.dataset else []
+    if flags.detectors and flags.networks:
+        raise RunError("--detectors keeps the networks: run it after --networks")
     members = _choose_members(bundle, flags)
     members = override(members, [*assignments, *map(parse_assignment, flags.assignments)])
     sets = [word for text in flags.assignments for word in ("--set", text)]
     networks = ["--networks", *flags.networks] if flags.networks else []
-    command = shlex.join(["latentd", "refit", flags.name, *networks, *sets])
-    folder = flags.runs / f"{flags.name}-refit"
+    only = ["--detectors"] if flags.detectors else []
+    command = shlex.join(["latentd", "refit", flags.name, *only, *networks, *sets])
+    folder = flags.runs / (f"{flags.name}-detectors" if only else f"{flags.name}-refit")
     first = bundle.manifest.provenance.command.split("; ")[0]
     run = Run(folder, parse_recipe(members), f"{first}; {command}", str(flags.data_root))
-    print(f"fitting sources of {bundle.name}@{bundle.version}; run folder: {folder}")
-    print_bundle(refit_bundle(bundle, run, flags.store, flags.networks, print), flags.store)
+    subject = "detectors" if only else "sources"
+    print(f"fitting {subject} of {bundle.name}@{bundle.version}; run folder: {folder}")
+    if flags.detectors:
+        published = refit_detectors(bundle, run, flags.store, print)
+    else:
+        published = refit_bundle(bundle, run, flags.store, flags.networks, print)
+    print_bundle(published, flags.store)
 
 
 def _choose_members(bundle: Bundle, flags: argparse.Namespace) -> Members:
@@ -76,6 +90,8 @@ def _choose_members(bundle: Bundle, flags: argparse.Namespace) -> Members:
         RunError: the recipe lacks a section to train.
     """
     members = bundle.manifest.provenance.recipe
+    if flags.detectors:
+        return members
     if not flags.networks and flags.recipe is None:
         return {"flow": {}, **members}
     source = flags.recipe or flags.name

@@ -8,7 +8,9 @@ from importlib import metadata
 from service.artifact import Provenance
 from service.artifact.maps import LatentMap
 from service.artifact.specs import SpaceName
+from training.anomaly.detectors import FittedDetectors
 from training.data.splits import Splits
+from training.evaluation.detectors import describe_detection
 from training.evaluation.metrics import Evaluation
 from training.evaluation.robustness import Robustness
 from training.evaluation.verdict import describe_verdict
@@ -32,6 +34,7 @@ class TrainedRun:
     splits: Splits
     networks: NetworkSet
     samplers: dict[str, FittedSampler]
+    detectors: FittedDetectors
     evaluation: Evaluation
     maps: dict[SpaceName, LatentMap]
     robustness: Robustness
@@ -41,16 +44,19 @@ class TrainedRun:
     """Where imported networks come from, in place of a recipe; None for trained networks."""
 
     def describe_verdict(self) -> list[str]:
-        """Return the comparison with the baseline in plain words; empty for imported networks."""
-        if "pca_mse" not in self.evaluation.metrics:
-            return []
-        recipe = self.recipe
-        return describe_verdict(
-            self.evaluation.metrics,
-            recipe,
-            len(self.splits.train),
-            is_pca=is_plain(self.networks.autoencoder.decoder),
-        )
+        """Return what was reached in plain words: networks against the baseline, and defects.
+
+        Imported networks have no baseline.
+        """
+        sentences = []
+        if "pca_mse" in self.evaluation.metrics:
+            sentences = describe_verdict(
+                self.evaluation.metrics,
+                self.recipe,
+                len(self.splits.train),
+                is_pca=is_plain(self.networks.autoencoder.decoder),
+            )
+        return [*sentences, *describe_detection(self.detectors)]
 
     def describe_provenance(self) -> Provenance:
         """Return the information needed to repeat the run."""

@@ -13,7 +13,7 @@ import torch
 from safetensors.numpy import save
 
 from service.artifact import SPACE_NETWORKS, Bundle, Store
-from service.artifact.specs import FLOWS, NetworkName
+from service.artifact.specs import ANOMALY_MAPS, FLOWS, NetworkName
 from service.artifact.tensor_files import read_reference_errors, read_tensors
 from service.errors import ArtifactError
 from training.data.datasets import read_data
@@ -91,15 +91,10 @@ def refit_bundle(
     run = start_run(run, fresh=False)
     splits = read_data(run.recipe, Path(run.data_root), run.folder)
     report_summary(splits, report_progress)
-    expected = bundle.manifest.provenance.dataset_digest
-    if splits.digest() != expected:
-        raise RunError(
-            f"expected the images that {bundle.name}@{bundle.version} was trained on "
-            f"(digest {expected[:12]}), got {splits.digest()[:12]}; set --data-root or --dataset"
-        )
-    run = pin_digest(run, expected)
+    check_images(bundle, splits)
+    run = pin_digest(run, splits.digest())
     _copy_samplers(bundle, run, retrained)
-    networks = _retrain(_load_networks(bundle), run, splits, retrained)
+    networks = _retrain(load_networks(bundle), run, splits, retrained)
     evaluation = _evaluate(bundle, networks, run, splits, retrained)
     fitted = FittedRun(
         run, run.recipe, splits, networks, _CPU, report_progress, evaluation=evaluation
@@ -109,6 +104,20 @@ def refit_bundle(
     names = [name for section in retrained for name in RETRAINABLE[section]]
     exported = _list_published(bundle) | export_networks(trained, names)
     return publish_networks(trained, exported, store)
+
+
+def check_images(bundle: Bundle, splits: Splits) -> None:
+    """Check that the images are those that a bundle was trained on.
+
+    Raises:
+        RunError: they are others.
+    """
+    expected = bundle.manifest.provenance.dataset_digest
+    if splits.digest() != expected:
+        raise RunError(
+            f"expected the images that {bundle.name}@{bundle.version} was trained on "
+            f"(digest {expected[:12]}), got {splits.digest()[:12]}; set --data-root or --dataset"
+        )
 
 
 def _retrain(
@@ -180,7 +189,12 @@ def _list_outdated(bundle: Bundle, recipe: Recipe) -> set[str]:
     return outdated
 
 
-def _load_networks(bundle: Bundle) -> NetworkSet:
+def load_networks(bundle: Bundle) -> NetworkSet:
+    """Return the networks of a bundle, run from their ONNX graphs.
+
+    Raises:
+        ArtifactError: a network has no ONNX graph.
+    """
     manifest = bundle.manifest
     modules: dict[NetworkName, OnnxNetwork] = {}
     for name, spec in manifest.networks.items():
@@ -217,12 +231,12 @@ def _read_evaluation(bundle: Bundle) -> Evaluation:
 
 
 def _list_published(bundle: Bundle) -> dict[NetworkName, PublishedNetwork]:
-    """Return the bundle's networks, without flows, which the run exports."""
+    """Return the bundle's networks, without those of flows and detectors, which the run exports."""
     manifest = bundle.manifest
     encoders = {pair[0]: space for space, pair in SPACE_NETWORKS.items()}
     published = {}
     for name, spec in manifest.networks.items():
-        if name not in FLOWS.values():
+        if name not in FLOWS.values() and name not in ANOMALY_MAPS:
             files = {graph.file: bundle.read(graph.file) for graph in spec.formats.values()}
             shape = manifest.spaces[encoders[name]].shape if name in encoders else None
             published[name] = PublishedNetwork(spec, files, shape)

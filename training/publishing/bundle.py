@@ -31,6 +31,7 @@ from service.artifact.samplers import ClassKernelDensity, KernelDensity, StoredS
 from service.artifact.specs import GraphFormat, NetworkName, SpaceName
 from service.artifact.store import describe_content
 from service.artifact.tensor_files import write_reference_errors
+from training.anomaly.detectors import FittedDetectors
 from training.data.splits import Splits
 from training.evaluation.trained_run import TrainedRun
 from training.files import explain_full_disk
@@ -42,9 +43,11 @@ from training.publishing.export import (
     SUFFIXES,
     ExportSource,
     export_graphs,
+    list_detector_networks,
     list_flows,
     list_sources,
 )
+from training.recipe.schema import Recipe
 from training.report.page import REPORT_FILE, draw_plots, make_page
 from training.sampling.samplers import sampler_file
 from training.sampling.source_quality import choose_source
@@ -97,7 +100,7 @@ def publish_networks(
 
     Args:
         trained: The run.
-        exported: The graphs of its networks, without those of its flows.
+        exported: The graphs of its networks, without those of its flows and detectors.
         store: The models store.
 
     Raises:
@@ -106,12 +109,14 @@ def publish_networks(
     forms = trained.recipe.formats
     flows = list_flows(trained.samplers.values())
     exported = exported | {source.name: _export(source, forms) for source in flows}
+    exported |= export_detector_networks(trained.detectors, trained.splits, trained.recipe)
     files: dict[str, bytes] = {}
     for network in exported.values():
         files |= network.files
     networks = {name: network.spec for name, network in exported.items()}
     spaces = _describe_spaces(trained, exported, files)
     samplers = _describe_samplers(trained, files)
+    files |= trained.detectors.list_files()
     provenance = trained.describe_provenance()
     files[REPORT_FILE] = make_page(trained, provenance, draw_plots(trained))
     manifest = Manifest(
@@ -121,6 +126,8 @@ def publish_networks(
         spaces=spaces,
         samplers=samplers,
         default_source=_choose_default(trained),
+        detectors=trained.detectors.specs,
+        default_detector=trained.detectors.default,
         maps=_describe_maps(trained, files),
         report=REPORT_FILE,
         examples=add_examples(trained.splits, trained.recipe, files),
@@ -133,6 +140,14 @@ def publish_networks(
             (folder / name).write_bytes(content)
         write_manifest(folder, manifest)
         return publish(folder, store, trained.recipe.name)
+
+
+def export_detector_networks(
+    detectors: FittedDetectors, splits: Splits, recipe: Recipe
+) -> dict[NetworkName, PublishedNetwork]:
+    """Export the networks that only detectors use."""
+    sources = list_detector_networks(detectors.modules, _choose_probes(splits))
+    return {source.name: _export(source, recipe.formats) for source in sources}
 
 
 def find_published(trained: TrainedRun, store: Store) -> Bundle | None:

@@ -9,7 +9,7 @@ import io
 import logging
 import warnings
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, get_args
 
@@ -48,6 +48,8 @@ _OUTPUTS: dict[NetworkName, tuple[str, ...]] = {
     "generator": ("images",),
     "flow": ("latents",),
     "vae_flow": ("latents",),
+    "patch_density": ("anomaly_map",),
+    "segmenter": ("anomaly_map",),
 }
 _TAKES_LATENTS = frozenset(DECODERS.values())
 
@@ -126,6 +128,13 @@ def list_flows(samplers: Iterable[FittedSampler]) -> list[ExportSource]:
             flow = sampler.source.flow.cpu()
             sources.append(ExportSource(FLOWS[sampler.space], flow, torch.from_numpy(noise)))
     return sources
+
+
+def list_detector_networks(
+    modules: Mapping[NetworkName, nn.Module], images: Tensor
+) -> list[ExportSource]:
+    """Return the networks that only detectors use, with test images as inputs."""
+    return [ExportSource(name, module.cpu(), images) for name, module in modules.items()]
 
 
 def export_graphs(

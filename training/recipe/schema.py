@@ -70,8 +70,9 @@ class DataRecipe(Section):
     min_per_class: Annotated[int, Field(ge=1, le=1_000_000)] = 5
     """Smallest accepted number of training images of a class."""
     examples: Annotated[int, Field(ge=0, le=100)] = 32
-    """Test images that the bundle contains for the playground, at most 1 MiB; 0 for private data.
-    Unlike those above, this holds for every data set."""
+    """Test images that the bundle contains for the playground, at most 1 MiB. 0 for private data:
+    then the report shows no images of the data either. Unlike those above, this holds for every
+    data set."""
 
 
 class FitRecipe(Section):
@@ -311,6 +312,14 @@ class MapRecipe(Section):
     """t-SNE's effective number of neighbours."""
 
 
+class DetectionRecipe(Section):
+    """The detectors of anomalies."""
+
+    steps: Annotated[int, Field(ge=1, le=1_000_000)] = 300
+    """Optimizer steps of the network that marks made-up defects, 12 images each; fewer for images
+    over 256 x 256 pixels."""
+
+
 class Recipe(Section):
     """A bundle's whole training. A network is trained only if its section is present."""
 
@@ -335,6 +344,7 @@ class Recipe(Section):
     density: DensityRecipe = DensityRecipe()
     samplers: SamplersRecipe = SamplersRecipe()
     map: MapRecipe = MapRecipe()
+    detection: DetectionRecipe = DetectionRecipe()
 
     @model_validator(mode="after")
     def _check_time(self) -> Self:

@@ -14,6 +14,7 @@ from PIL import Image
 from service.artifact import Provenance
 from training.evaluation.trained_run import TrainedRun
 from training.files import replace_bytes
+from training.report.anomaly_plots import draw_detection
 from training.report.context import Plot, ReportContext
 from training.report.latent_plots import draw_spaces
 from training.report.network_plots import draw_networks
@@ -40,7 +41,12 @@ def draw_plots(trained: TrainedRun) -> list[Plot]:
     """Return all plots of a run, in the order of the page."""
     context = ReportContext(trained)
     with use_fonts(trained.splits.classes or ()):
-        return [*draw_networks(context), *draw_spaces(context), *draw_sources(context)]
+        return [
+            *draw_networks(context),
+            *draw_detection(context),
+            *draw_spaces(context),
+            *draw_sources(context),
+        ]
 
 
 def make_page(trained: TrainedRun, provenance: Provenance, plots: Sequence[Plot]) -> bytes:
@@ -64,6 +70,8 @@ def make_page(trained: TrainedRun, provenance: Provenance, plots: Sequence[Plot]
         quality_units={
             name: metric.unit for values in quality.values() for name, metric in values.items()
         },
+        detectors={name: spec.quality for name, spec in trained.detectors.specs.items()},
+        default_detector=trained.detectors.default,
         renamed=_list_renamed(splits.classes or ()),
         plots=[_describe_plot(plot) for plot in plots],
         provenance=_describe_provenance(provenance),

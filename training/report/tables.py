@@ -119,8 +119,8 @@ def _describe(bundle: Bundle) -> str:
 ## {bundle.name}, version {bundle.version}
 
 Images of {shape}; latent sizes: {spaces}; {size:.1f} MB; maximum difference of an exported graph
-from PyTorch: {parity:.1e}. Created on {provenance.created:%Y-%m-%d} with seed {provenance.seed} by
-`{provenance.command}`.
+from its original: {parity:.1e}. Created on {provenance.created:%Y-%m-%d} with seed
+{provenance.seed} by `{provenance.command}`.
 
 | metric | value | unit | split | images |
 | --- | --- | --- | --- | --- |

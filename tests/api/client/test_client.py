@@ -22,10 +22,12 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "list_models": (),
     "get_model": ("full",),
     "get_map": ("full",),
+    "get_examples": ("full",),
     "preprocess": (GREY,),
     "encode": (GREY,),
     "decode": (np.full((2, LATENT_SIZE), 0.5),),
     "reconstruct": (GREY,),
+    "detect": (GREY,),
     "denoise": (GREY,),
     "classify": (GREY,),
     "sample": (3,),
@@ -60,6 +62,22 @@ def test_every_operation_accepts_and_returns_arrays(latentd: Client) -> None:
     assert reconstructed.anomaly_percentile.shape == (2,)
 
 
+def test_detection_has_scores_and_heatmaps(latentd: Client) -> None:
+    """Scores, decisions and, on request, the score of each place and the regions are arrays."""
+    images = np.stack([np.full((1, 8, 6), value, np.float32) for value in (0.2, 0.8)])
+
+    plain = latentd.detect(images)
+    found = latentd.detect(images, method="segmentation", threshold=0.3, heatmap=True)
+
+    assert plain.scores == pytest.approx([0.2, 0.8], abs=1e-4)
+    assert plain.is_anomaly.tolist() == [False, True]
+    assert (plain.heatmaps, plain.regions) == (None, None)
+    assert found.heatmaps is not None
+    assert found.heatmaps.shape == (2, 1, 8, 6)
+    assert (found.threshold, found.method) == (0.3, "segmentation")
+    assert [len(regions) for regions in found.regions or ()] == [0, 1]
+
+
 def test_pil_images_are_converted_by_the_service(latentd: Client) -> None:
     """Mode and size of an image need not be those of the model."""
     light = Image.new("RGBA", (60, 80), (255, 255, 255, 255))
@@ -90,6 +108,17 @@ def test_interpolation_includes_both_ends(latentd: Client) -> None:
     line = latentd.interpolate([[0.0] * LATENT_SIZE, [1.0] * LATENT_SIZE], steps=5)
 
     assert line.images[:, 0, 0, 0] == pytest.approx(np.linspace(0, 1, 5))
+
+
+@pytest.mark.parametrize(("name", "channels"), [("full", 1), ("colour", 3)])
+def test_examples_are_what_the_networks_receive(latentd: Client, name: str, channels: int) -> None:
+    """The images can be sent to any operation, and have labels."""
+    examples = latentd.get_examples(name)
+
+    assert examples.images.shape[:2] == (3, channels)
+    assert latentd.preprocess(examples.images, model=name) == pytest.approx(examples.images)
+    assert examples.labels is not None
+    assert examples.labels.tolist() == [0, 1, 2]
 
 
 def test_models_and_maps_are_described(latentd: Client) -> None:

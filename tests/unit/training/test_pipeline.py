@@ -20,6 +20,7 @@ from training.sampling.source_quality import choose_source
 CPU = torch.device("cpu")
 
 
+FEW = [("density.search_codes", 50), ("detection.steps", 5)]
 TINY_FLOW = [("flow.epochs", 1), ("flow.pairs", 64), ("flow.distillation_epochs", 1)]
 
 
@@ -32,11 +33,7 @@ def make_recipe() -> Recipe:
         for name in ("autoencoder", "denoiser", "vae")
         for key, value in tiny.items()
     ]
-    return parse_recipe(
-        override(
-            members, [*changes, *TINY_FLOW, ("classifier.epochs", 1), ("density.search_codes", 50)]
-        )
-    )
+    return parse_recipe(override(members, [*changes, *TINY_FLOW, ("classifier.epochs", 1), *FEW]))
 
 
 def make_run(folder: Path) -> Run:

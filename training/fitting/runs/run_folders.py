@@ -1,8 +1,9 @@
 """Run folders, `<runs>/<name>/`: the settings and the state of one training run.
 
 A run folder contains run.json (recipe, command, data root), one map per latent space,
-robustness.json, quality.json, `samplers/` with one file per fitted source, and one folder per
-network with checkpoint.pt and history.json; the folders of flows are in `samplers/`.
+robustness.json, quality.json, `samplers/` with one file per fitted source, `detectors/` with the
+weights of the segmenter, and one folder per network with checkpoint.pt and history.json; the
+folders of flows are in `samplers/`.
 """
 
 import json
@@ -18,6 +19,7 @@ from training.recipe.schema import NETWORKS, Recipe
 
 RUN_FILE = "run.json"
 SAMPLERS_FOLDER = "samplers"
+DETECTORS_FOLDER = "detectors"
 MAP_FILE = "{space}_map.safetensors"
 ROBUSTNESS_FILE = "robustness.json"
 QUALITY_FILE = "quality.json"

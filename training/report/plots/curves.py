@@ -155,3 +155,31 @@ def draw_histograms(real: NDArray[np.float32], drawn: NDArray[np.float32]) -> Fi
         handles, labels, fontsize=SMALL, frameon=False, ncols=2, loc="outside upper right"
     )
     return figure
+
+
+def draw_separation(
+    rates: tuple[NDArray[np.float64], NDArray[np.float64]],
+    precisions: tuple[NDArray[np.float64], NDArray[np.float64]],
+    point: tuple[float, float, float],
+) -> Figure:
+    """Plot a ROC curve beside precision against recall.
+
+    Args:
+        rates: The false-alarm rates (N,) and the recalls (N,).
+        precisions: The recalls (M,) and the precisions (M,).
+        point: False-alarm rate, recall and precision of the threshold, which a dot marks.
+    """
+    figure = new_figure(8, 3.4)
+    first, second = figure.subplots(1, 2)
+    false_alarms, recall, precision = point
+    for axes, (x, y), dot in (
+        (first, rates, (false_alarms, recall)),
+        (second, precisions, (recall, precision)),
+    ):
+        axes.plot(x, y, color=colour_of(0), lw=1.4)
+        axes.plot(*dot, "o", color=colour_of(2))
+        axes.set_xlim(-0.02, 1.02)
+        axes.set_ylim(-0.02, 1.02)
+    tidy(first, "ROC", "false-alarm rate", "recall")
+    tidy(second, "precision and recall", "recall", "precision")
+    return figure

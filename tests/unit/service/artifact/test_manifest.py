@@ -145,6 +145,58 @@ def test_unsafe_file_name_is_rejected(members: Members, file: str) -> None:
         parse_manifest(dump(members))
 
 
+def test_bundles_without_detectors_are_valid(members: Members) -> None:
+    """Bundles from before detectors exist are read as bundles that have none."""
+    del members["detectors"], members["default_detector"]
+
+    manifest = parse_manifest(dump(members))
+
+    assert (manifest.detectors, manifest.default_detector) == ({}, None)
+
+
+def test_a_combined_detector_runs_the_networks_of_its_members(bundle: Bundle) -> None:
+    """Each network is listed once, in the order of the members."""
+    list_networks = bundle.manifest.list_detector_networks
+
+    assert list_networks("combined") == ("segmenter", "encoder", "decoder")
+    assert list_networks("neighbours") == ()
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "reason"),
+    [
+        ("detectors.segmentation.kind", "spline", "'reconstruction', 'neighbours'"),
+        ("detectors.segmentation.members", ["neighbours"], "members for the kind 'combined' only"),
+        ("detectors.combined.members", [], "members for the kind 'combined' only"),
+        ("detectors.combined.members", ["none"], r"no single detectors: \['none'\]"),
+        ("detectors.combined.members", ["combined"], "no single detectors"),
+        ("detectors.segmentation.file", "other.safetensors", "is not in files"),
+        ("default_detector", "none", "default_detector 'none' is not a detector"),
+        ("networks.segmenter.outputs.0.shape", [1, 4, 3], r"needs an output of shape \(h, w\)"),
+    ],
+)
+def test_invalid_detectors_are_rejected(
+    members: Members, place: str, value: object, reason: str
+) -> None:
+    """Detectors name existing members, networks and files."""
+    *path, last = place.split(".")
+    inner: Any = members
+    for part in path:
+        inner = inner[int(part) if isinstance(inner, list) else part]
+    inner[last] = value
+
+    with pytest.raises(ArtifactError, match=reason):
+        parse_manifest(dump(members))
+
+
+def test_a_detector_needs_its_network(members: Members) -> None:
+    """A detector whose network is missing is named."""
+    del members["networks"]["segmenter"]
+
+    with pytest.raises(ArtifactError, match="detector 'segmentation' needs the segmenter"):
+        parse_manifest(dump(members))
+
+
 def test_oversized_manifest_is_rejected() -> None:
     """A manifest over the limit is rejected before it is parsed."""
     with pytest.raises(ArtifactError, match="larger"):
@@ -205,7 +257,7 @@ def test_nan_is_rejected(members: Members) -> None:
 
 def test_only_the_autoencoder_is_required(tmp_path: Any) -> None:  # noqa: ANN401 - a path
     """A bundle without VAE, GAN, denoiser and classes is valid."""
-    absent = frozenset({"vae", "classes", "denoiser", "gan"})
+    absent = frozenset({"vae", "classes", "denoiser", "gan", "detectors"})
 
     bundle = write_bundle(tmp_path, "bare", without=absent)
 

@@ -1,0 +1,1 @@
+"""Detectors of anomalies: their fit, calibration, choice and evaluation."""
