@@ -11,7 +11,7 @@
 from latentd_client.async_client import AsyncClient
 from latentd_client.client import Client
 from latentd_client.errors import ServiceError
-from latentd_client.operations import Invert, Space
+from latentd_client.operations import Heatmap, Invert, Space
 from latentd_client.request_body import EndsInput, ImageFile, ImageInput
 from latentd_client.results import (
     DetectResult,
@@ -33,6 +33,7 @@ __all__ = [
     "EncodeResult",
     "EndsInput",
     "Examples",
+    "Heatmap",
     "ImageFile",
     "ImageInput",
     "InterpolateResult",

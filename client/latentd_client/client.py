@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from latentd_client import operations
 from latentd_client.operations import (
+    Heatmap,
     Input,
     Invert,
     Operation,
@@ -164,7 +165,7 @@ class Client:
         method: str | None = None,
         threshold: float | None = None,
         false_alarm_rate: float | None = None,
-        heatmap: bool = False,
+        heatmap: Heatmap = "none",
         invert: Invert = False,
         model: str | None = None,
     ) -> DetectResult:
@@ -175,7 +176,7 @@ class Client:
             method: A detector of the model; None for its default.
             threshold: The score over which an image is an anomaly; not with `false_alarm_rate`.
             false_alarm_rate: The share of normal images over the threshold; None for 0.01.
-            heatmap: Whether to return the score of each place and the strongest regions.
+            heatmap: "array" also returns the score of each place and the strongest regions.
             invert: Whether to invert the images; "auto" inverts images with a light border.
             model: `name` or `name@version`; None for the client's model.
         """
@@ -186,7 +187,7 @@ class Client:
             method=method,
             threshold=threshold,
             false_alarm_rate=false_alarm_rate,
-            heatmap="array" if heatmap else None,
+            heatmap=heatmap,
             invert=invert,
         )
 

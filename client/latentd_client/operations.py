@@ -15,6 +15,7 @@ from latentd_client.request_body import NPY, Body, EndsInput, ImageInput
 
 Space: TypeAlias = Literal["autoencoder", "vae"]
 Invert: TypeAlias = bool | Literal["auto"]
+Heatmap: TypeAlias = Literal["none", "array"]
 Input = TypeVar("Input")
 Result = TypeVar("Result")
 

@@ -62,9 +62,9 @@ class DetectResult:
     threshold: float
     method: str
     heatmaps: Floats | None
-    """(N, 1, H, W) the score of each place, with `heatmap=True`."""
+    """(N, 1, H, W) the score of each place, with `heatmap="array"`."""
     regions: list[list[Region]] | None
-    """The strongest regions of each image, with `heatmap=True`."""
+    """The strongest regions of each image, with `heatmap="array"`."""
 
 
 @dataclass(frozen=True, slots=True)

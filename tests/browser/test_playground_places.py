@@ -20,6 +20,8 @@ from tests.support.servers import run_server
 
 COLOUR = ImageSpec(channels=3, height=12, width=20, background=(1.0, 0.9, 0.2))
 TEXT, KEY = make_key("visitor", frozenset({INFER}))
+_READ_HEAT = """() => [...document.querySelector("#heat-map").getContext("2d")
+    .getImageData(2, 2, 1, 1).data].slice(0, 3)"""
 SCRIBBLE = [[(0.2, 0.2), (0.8, 0.8)]]
 
 
@@ -119,6 +121,47 @@ def test_minimal_bundle_hides_panels(visit: Opener, store: Path) -> None:
         wait_until_idle(page)
         assert read_image(page, "#reconstruction img").shape == (8, 6)
         assert page.locator(".error:visible").count() == 0
+
+
+def test_anomalies_are_marked_over_the_threshold(visit: Opener, store: Path) -> None:
+    """The slider marks the places over it in red without a request, and decides the verdict."""
+    with (
+        serve(store, default_model="full") as address,
+        visit(address) as page,
+    ):
+        with page.expect_response("**/v1/detect?*heatmap=array*"):
+            page.locator("#examples .thumb").last.click()
+        wait_until_idle(page)
+        requests: list[str] = []
+        page.on("request", lambda request: requests.append(request.url))
+
+        expect(page.locator("#anomaly-score")).to_have_text("1")
+        page.locator("#anomaly-threshold").fill("2")
+        unmarked = page.evaluate(_READ_HEAT)
+        expect(page.locator("#anomaly-verdict")).to_have_text("belongs")
+        page.locator("#anomaly-threshold").fill("0.5")
+        marked = page.evaluate(_READ_HEAT)
+        expect(page.locator("#anomaly-verdict")).to_have_text("does not belong")
+
+        assert unmarked == [255, 255, 255]
+        assert marked[0] == 255
+        assert marked[1] < 150
+        assert requests == []
+        least = page.locator("#least-normal .picture")
+        expect(least).to_have_count(1)
+        assert least.get_attribute("aria-label") == "Picture with the score 1: send or save"
+
+
+def test_a_bundle_without_detectors_hides_the_panel(visit: Opener, tmp_path: Path) -> None:
+    """The panel is hidden, and the page lists the detectors as missing."""
+    write_bundle(tmp_path, "older", without=frozenset({"detectors"}))
+    with (
+        serve(tmp_path) as address,
+        visit(address) as page,
+    ):
+        wait_until_idle(page)
+        expect(page.locator("#detect")).to_be_hidden()
+        expect(page.locator("#lacks")).to_contain_text("detectors")
 
 
 def test_older_version_can_be_selected(visit: Opener, store: Path) -> None:

@@ -32,6 +32,7 @@ from service.artifact.detectors import (
     ReconstructionDetector,
     SegmentationDetector,
 )
+from service.artifact.detectors.neighbours import reduce_images
 from service.artifact.examples import Examples
 from service.artifact.maps import LatentMap
 from service.artifact.samplers import FlowNoise, KernelDensity
@@ -271,7 +272,7 @@ def _make_detectors() -> dict[str, DetectorSpec]:
 
 def _make_detector_files(image: ImageSpec) -> dict[str, bytes]:
     calibration = Calibration(NORMAL_SCORES, centre=0.0, scale=1.0)
-    black = np.zeros((1, image.channels * image.height * image.width), np.uint8)
+    black = reduce_images(np.zeros((1, *image.shape), np.float32)).astype(np.uint8)
     zeros = np.zeros((image.height, image.width), np.float32)
     detectors = {
         "segmentation": SegmentationDetector(calibration),

@@ -67,7 +67,7 @@ def test_detection_has_scores_and_heatmaps(latentd: Client) -> None:
     images = np.stack([np.full((1, 8, 6), value, np.float32) for value in (0.2, 0.8)])
 
     plain = latentd.detect(images)
-    found = latentd.detect(images, method="segmentation", threshold=0.3, heatmap=True)
+    found = latentd.detect(images, method="segmentation", threshold=0.3, heatmap="array")
 
     assert plain.scores == pytest.approx([0.2, 0.8], abs=1e-4)
     assert plain.is_anomaly.tolist() == [False, True]

@@ -114,7 +114,7 @@ def test_accept_selects_the_heatmap_alone(client: httpx.Client) -> None:
         (409, "?method=neighbours&heatmap=png", "no heat map"),
         (409, "?model=bare", "full@2"),
         (422, "?threshold=0.5&false_alarm_rate=0.1", "both"),
-        (422, "?false_alarm_rate=0", "greater than or equal to 1e-06"),
+        (422, "?false_alarm_rate=0", "greater than or equal to 0.000001"),
         (422, "?false_alarm_rate=1", "less than 1"),
         (422, "?threshold=nan", "finite"),
         (422, "?heatmap=jpeg", "'none', 'png' or 'array'"),

@@ -63,13 +63,13 @@ def test_description_has_tensors_and_checksums(client: httpx.Client) -> None:
     assert networks["encoder"]["input"] == {"name": "images", "shape": [1, 8, 6]}
     assert networks["vae_encoder"]["outputs"][1]["name"] == "log_variances"
     files = [file for network in networks.values() for file in network["formats"].values()]
-    assert len(files) == 14
+    assert len(files) == 16
     assert all(len(file["sha256"]) == 64 and file["bytes"] > 0 for file in files)
 
 
 @pytest.mark.parametrize(
     ("model", "missing"),
-    [("full", set()), ("colour", set()), ("bare", {"denoise", "classify"})],
+    [("full", set()), ("colour", set()), ("bare", {"denoise", "classify", "detect"})],
 )
 def test_listed_operations_are_the_available_ones(
     client: httpx.Client, model: str, missing: set[str]

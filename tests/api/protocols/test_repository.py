@@ -23,7 +23,9 @@ ENCODE = {"images": [to_base64(make_png(77))]}
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A read-only store with one bundle that has few networks."""
     folder = tmp_path_factory.mktemp("published")
-    write_bundle(folder, "bare", without=frozenset({"denoiser", "classes", "vae", "gan"}))
+    write_bundle(
+        folder, "bare", without=frozenset({"denoiser", "classes", "vae", "gan", "detectors"})
+    )
     return folder
 
 

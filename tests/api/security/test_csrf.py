@@ -20,7 +20,9 @@ LOAD = "/v2/repository/models/bare/load"
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with one bundle."""
     folder = tmp_path_factory.mktemp("store")
-    write_bundle(folder, "bare", without=frozenset({"denoiser", "classes", "vae", "gan"}))
+    write_bundle(
+        folder, "bare", without=frozenset({"denoiser", "classes", "vae", "gan", "detectors"})
+    )
     return folder
 
 
