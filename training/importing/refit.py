@@ -20,11 +20,20 @@ from training.data.datasets import read_data
 from training.data.splits import Splits
 from training.errors import RunError
 from training.evaluation.metrics import Evaluation, evaluate_networks
+from training.evaluation.robustness import measure_robustness
 from training.files import replace_bytes
 from training.fitting.examples import Examples
 from training.fitting.network_set import NetworkSet, fit_network
-from training.fitting.runs.run_folders import MAP_FILE, SAMPLERS_FOLDER, Run, pin_digest, start_run
+from training.fitting.runs.run_folders import (
+    MAP_FILE,
+    ROBUSTNESS_FILE,
+    SAMPLERS_FOLDER,
+    Run,
+    pin_digest,
+    start_run,
+)
 from training.fitting.tasks import FitContext
+from training.importing.images import limit_images
 from training.importing.networks import (
     ImportedAutoencoder,
     ImportedClassifier,
@@ -48,6 +57,7 @@ RETRAINABLE: dict[str, tuple[NetworkName, ...]] = {
     "gan": ("generator",),
 }
 """The recipe sections that are trained on images alone, and the networks of each."""
+_ROBUSTNESS_IMAGES = 1000
 _METRICS = {"denoiser": "denoise_mse", "vae": "vae_"}
 """How the names of a section's metrics begin."""
 _KINDS = {"density": ("kde", "class-kde", "pca-kde"), "samplers": ("gmm",)}
@@ -89,6 +99,7 @@ def refit_bundle(
     fitted = FittedRun(
         run, run.recipe, splits, networks, _CPU, report_progress, evaluation=evaluation
     )
+    _measure_robustness(fitted)
     trained = complete_run(fitted)
     names = [name for section in retrained for name in RETRAINABLE[section]]
     exported = _list_published(bundle) | export_networks(trained, names)
@@ -119,6 +130,16 @@ def _retrain(
     context = FitContext(run.recipe, run.folder, _CPU, training, validation)
     trained: dict[str, Any] = {name: fit_network(name, context) for name in retrained}
     return replace(networks, **trained, epochs={**networks.epochs, **context.epochs})
+
+
+def _measure_robustness(fitted: FittedRun) -> None:
+    """Measure for the report with a sample of the test images, unless it is measured."""
+    path, images = fitted.run.folder / ROBUSTNESS_FILE, fitted.splits.test
+    if path.exists():
+        return
+    fitted.report_progress("measuring robustness to noise and occlusion")
+    few = limit_images(images, min(len(images), _ROBUSTNESS_IMAGES), fitted.recipe.seed, "refit")
+    measure_robustness(fitted.networks, few, fitted.recipe.seed, _CPU).write(path)
 
 
 def _evaluate(

@@ -34,7 +34,7 @@ Quality: TypeAlias = dict[str, Metric]
 """Metrics of one source, by name."""
 Split: TypeAlias = Literal["train", "validation", "test"]
 
-MAX_IMAGES = 10_000
+MAX_IMAGES = 5000
 """Maximum number of samples per source, and of real images to compare them with."""
 MIN_MEMORISATION = 0.85
 """Samples with a lower `validation_memorisation` count as copies of training images."""
