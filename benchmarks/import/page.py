@@ -10,8 +10,8 @@ PAGE = ROOT / "docs" / "importing.md"
 RECORD = Path(__file__).with_name("rows.json")
 BEGIN, END = "<!-- table of benchmarks/import -->", "<!-- end of the table -->"
 _HEAD = (
-    "| model | images | code | sources | codes differ by | images differ by | import | date |",
-    "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    "| model | images | code | sources | codes differ | images differ | import | CPU time | date |",
+    "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
 )
 
 
@@ -32,4 +32,4 @@ def _write_row(peer: Any, row: Mapping[str, Any]) -> str:  # noqa: ANN401 - a `p
     code = f"{row['codes']:.1e} of {row['largest_code']:.3g}"
     differs = f"{max(row['images'], row['both']):.1e}"
     cells = (title, row["image"], row["code"], str(row["sources"]), code, differs)
-    return f"| {' | '.join(cells)} | {row['seconds']} s | {row['date']} |"
+    return f"| {' | '.join(cells)} | {row['seconds']} s | {row['cpu_seconds']} s | {row['date']} |"

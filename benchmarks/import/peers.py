@@ -12,6 +12,7 @@ The scripts need keras, pythae, diffusers, pytorch-lightning and skl2onnx in the
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -104,7 +105,7 @@ def make(name: str, folder: Path, python: str) -> dict[str, object]:
     arguments = json.loads((own / "arguments.json").read_text())
     files = [str(own / word) if (own / word).exists() else word for word in arguments]
     store = ["--data", str(own / "images.npz"), "--store", str(folder / "store")]
-    start = time.perf_counter()
+    start, used = time.perf_counter(), _child_seconds()
     imported = subprocess.run(  # noqa: S603 - this project's command
         [sys.executable, "-m", "training", "import", name, *files, *store],
         capture_output=True,
@@ -115,9 +116,18 @@ def make(name: str, folder: Path, python: str) -> dict[str, object]:
     if imported.returncode:
         return {"error": imported.stderr.strip().splitlines()[-1]}
     (own / "import.log").write_text(imported.stdout)
-    result: dict[str, object] = {"seconds": round(time.perf_counter() - start)}
+    result: dict[str, object] = {
+        "seconds": round(time.perf_counter() - start),
+        "cpu_seconds": round(_child_seconds() - used),
+    }
     record.write_text(json.dumps(result))
     return result
+
+
+def _child_seconds() -> float:
+    """Return the CPU time of all child processes that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from latentd_client.request_body import EndsInput, ImageFile, ImageInput
 from latentd_client.results import (
     DetectResult,
     EncodeResult,
+    Examples,
     InterpolateResult,
     LatentMap,
     Prediction,
@@ -31,6 +32,7 @@ __all__ = [
     "DetectResult",
     "EncodeResult",
     "EndsInput",
+    "Examples",
     "Heatmap",
     "ImageFile",
     "ImageInput",

@@ -22,12 +22,14 @@ from latentd_client.request_body import EndsInput, ImageInput
 from latentd_client.results import (
     DetectResult,
     EncodeResult,
+    Examples,
     Floats,
     InterpolateResult,
     LatentMap,
     Prediction,
     ReconstructResult,
     SampleResult,
+    read_examples,
     read_map,
 )
 
@@ -88,6 +90,14 @@ class AsyncClient:
             space: The latent space.
         """
         return read_map(await self._get(f"v1/models/{quote(name, '@')}/maps/{space}"))
+
+    async def get_examples(self, name: str) -> Examples:
+        """Return a few test images of a model.
+
+        Args:
+            name: `name` or `name@version`.
+        """
+        return read_examples(await self._get(f"v1/models/{quote(name, '@')}/examples"))
 
     async def preprocess(
         self, images: ImageInput, *, invert: Invert = False, model: str | None = None

@@ -21,12 +21,14 @@ from latentd_client.request_body import EndsInput, ImageInput
 from latentd_client.results import (
     DetectResult,
     EncodeResult,
+    Examples,
     Floats,
     InterpolateResult,
     LatentMap,
     Prediction,
     ReconstructResult,
     SampleResult,
+    read_examples,
     read_map,
 )
 
@@ -87,6 +89,14 @@ class Client:
             space: The latent space.
         """
         return read_map(self._get(f"v1/models/{quote(name, '@')}/maps/{space}"))
+
+    def get_examples(self, name: str) -> Examples:
+        """Return a few test images of a model.
+
+        Args:
+            name: `name` or `name@version`.
+        """
+        return read_examples(self._get(f"v1/models/{quote(name, '@')}/examples"))
 
     def preprocess(
         self, images: ImageInput, *, invert: Invert = False, model: str | None = None

@@ -3,11 +3,14 @@
 Letters in shapes: N images, C channels, H height, W width, L latent size.
 """
 
+import base64
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from PIL import Image
 
 Floats: TypeAlias = NDArray[np.float32]
 
@@ -113,6 +116,16 @@ class LatentMap:
     """(N, 2) by name: `pca` and `tsne`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """A few test images of a model."""
+
+    images: Floats
+    """(N, C, H, W) in [0, 1]."""
+    labels: NDArray[np.int64] | None
+    """(N,) class indices; None for a data set without classes."""
+
+
 def to_floats(numbers: ArrayLike) -> Floats:
     """Return nested numbers or an array as float32."""
     return np.asarray(numbers, np.float32)
@@ -193,4 +206,15 @@ def read_map(response: dict[str, Any]) -> LatentMap:
         latents=to_floats(response["latents"]),
         labels=None if labels is None else np.array(labels, np.int64),
         projections={name: to_floats(points) for name, points in response["projections"].items()},
+    )
+
+
+def read_examples(response: dict[str, Any]) -> Examples:
+    """Read a model's examples, base64 PNG files."""
+    labels = response["labels"]
+    pictures = [Image.open(BytesIO(base64.b64decode(text))) for text in response["images"]]
+    pixels = np.stack([np.atleast_3d(np.asarray(picture)) for picture in pictures])
+    return Examples(
+        images=pixels.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255),
+        labels=None if labels is None else np.array(labels, np.int64),
     )

@@ -55,9 +55,6 @@ DETECTOR_NETWORKS: dict[str, tuple[NetworkName, ...]] = {
 }
 """The networks that run for each kind of detector, in order; `combined` runs its members'."""
 
-MAX_NEAR_COPIES = 2.0
-"""Percentage of `near_copies` from which a source counts as copying training images."""
-
 FileName: TypeAlias = Annotated[
     str, Field(pattern=r"^[a-z0-9][a-z0-9_]*(\.[a-z0-9_]+)+$", max_length=64)
 ]
@@ -199,14 +196,15 @@ def is_copying(quality: Mapping[str, Metric]) -> bool:
     """Return whether the measured samples of a source are too near to training images.
 
     They are if their distance to the nearest training image (`validation_memorisation`) is under
-    the source's `memorisation_limit`, or if more than `MAX_NEAR_COPIES` percent of them are nearer
-    than 99 % of the validation images. A source without these metrics is not.
+    the source's `memorisation_limit`, or if the percentage of them that is nearer than 99 % of the
+    validation images (`validation_near_copies`) is over its `near_copies_limit`. A source without
+    these metrics is not.
     """
-    if "memorisation_limit" not in quality:
+    if "near_copies_limit" not in quality:
         return False
     return (
         quality["validation_memorisation"].value < quality["memorisation_limit"].value
-        or quality["validation_near_copies"].value > MAX_NEAR_COPIES
+        or quality["validation_near_copies"].value > quality["near_copies_limit"].value
     )
 
 

@@ -30,6 +30,9 @@ from service.server.request_head import (
 )
 from service.server.uvicorn_internals import ConnectionProtocol, ServerState
 
+MAX_ACCEPTED = 16
+"""Connections that are accepted in one turn of the event loop, about 50 us each. asyncio accepts as
+many as its listener's backlog, so the server gives it this number and then enlarges the backlog."""
 _LINGER_SECONDS = 2.0
 """Time for a client to finish sending after it got its response. Closing at once would reset the
 connection, and the client could lose the response (RFC 9112, section 9.6)."""
@@ -68,7 +71,14 @@ class Config(uvicorn.Config):
         **options: Any,  # noqa: ANN401 - as uvicorn
     ) -> None:
         """Configure connections with limits, and no WebSockets; `options` are uvicorn's."""
-        super().__init__(application, http=BoundedProtocol, ws="none", access_log=False, **options)
+        super().__init__(
+            application,
+            http=BoundedProtocol,
+            ws="none",
+            access_log=False,
+            backlog=MAX_ACCEPTED,
+            **options,
+        )
         self.timeouts = timeouts
         self.connection_limit = connection_limit or ConnectionLimit(math.inf)
 

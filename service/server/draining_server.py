@@ -24,6 +24,8 @@ CHECK_SECONDS = 0.1
 REPLACED = signal.SIGUSR1
 """Stops a worker whose replacement is ready; the service stays ready, so it does not drain."""
 
+_BACKLOG = 2048
+"""Connections that may wait for the server; see `connection.MAX_ACCEPTED`."""
 _SWITCH_SECONDS = 0.001
 """Time after which the event loop may interrupt another thread; Python's default is 5 ms."""
 _YOUNG_OBJECTS = 20_000
@@ -50,6 +52,8 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, and check the connections from now on."""
         await super().startup(sockets)
+        for listener in sockets or []:
+            listener.listen(_BACKLOG)
         _tune_garbage_collector()
         sys.setswitchinterval(_SWITCH_SECONDS)
         loop = asyncio.get_running_loop()

@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import signal
+import socket
 import subprocess
 import sys
 import time
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import httpx
 
+from service.server.connection import MAX_ACCEPTED
 from tests.support.servers import TLS, wait_until
 from tests.support.service_process import ROOT, find_free_port
 
@@ -80,3 +83,22 @@ def test_a_blocked_worker_ends_with_its_supervisor() -> None:
         process.kill()
 
         wait_until(lambda: not any(Path(f"/proc/{pid}/fd").exists() for pid in pids), timeout=6)
+
+
+def test_many_connections_wait_for_a_busy_server() -> None:
+    """The backlog is larger than the number of connections that one turn of the loop accepts."""
+    waiting = 10 * MAX_ACCEPTED
+    with start(workers=1) as (process, base), contextlib.ExitStack() as stack:
+        port = int(base.rpartition(":")[2])
+        process.send_signal(signal.SIGSTOP)
+        try:
+            clients = [
+                stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
+                for _ in range(waiting)
+            ]
+            for client in clients:
+                client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        finally:
+            process.send_signal(signal.SIGCONT)
+
+        assert all(client.recv(12) == b"HTTP/1.1 200" for client in clients)

@@ -1,4 +1,4 @@
-"""`latentd refit`: further sample sources for a published bundle."""
+"""`latentd refit`: further sample sources, or new networks, for a published bundle."""
 
 import shutil
 from pathlib import Path
@@ -8,6 +8,7 @@ import pytest
 
 from service.artifact import open_bundle
 from service.artifact.specs import ANOMALY_MAPS
+from service.artifact.tensor_files import read_reference_errors, read_tensors
 from service.inference import operations
 from service.inference.model import load_model
 from service.inference.operations import run_alone
@@ -68,6 +69,51 @@ def test_backends_draw_the_same_from_a_flow(store: Path, source: str) -> None:
 
     assert np.abs(first.latents - second.latents).max() <= 1e-4
     assert np.abs(first.images - second.images).max() <= 1 / 255
+
+
+def test_a_retrained_network_replaces_its_space(store: Path, tmp_path: Path) -> None:
+    """The VAE, its sources and its metrics change; all other networks and metrics are the same.
+
+    A density with other settings is fitted again too.
+    """
+    other = tmp_path / "store"
+    shutil.copytree(store, other)
+    flags = ["--store", str(other), "--runs", str(tmp_path / "runs"), "--device", "cpu"]
+    values = ["vae.epochs=1", "density.max_codes=50"]
+    values.append('samplers.sources=["kde", "vae-gmm", "prior"]')
+    sets = [word for value in values for word in ("--set", value)]
+
+    assert refit(["digits", "--networks", "vae", *flags, *sets]) == 0
+
+    before, after = (open_bundle(other, "digits", version) for version in (1, 3))
+    same = {
+        name
+        for name, spec in before.manifest.networks.items()
+        if before.read(spec.formats["onnx"].file)
+        == after.read(after.manifest.networks[name].formats["onnx"].file)
+    }
+    assert before.manifest.networks.keys() - same == {"vae_encoder", "vae_decoder"}
+    metrics = before.manifest.metrics, after.manifest.metrics
+    changed = {name for name in metrics[0] if metrics[0][name] != metrics[1][name]}
+    assert changed == {"vae_mse", "vae_ssim", "vae_elbo", "vae_kl"}
+    errors = read_reference_errors(after.read(after.manifest.spaces["vae"].reference))
+    assert errors.mean() == pytest.approx(metrics[1]["vae_mse"].value)
+    assert len(read_tensors(after.read("kde.safetensors"))["codes"]) == 50
+    assert before.read("vae_gmm.safetensors") != after.read("vae_gmm.safetensors")
+    assert after.manifest.provenance.epochs["vae"] == 1
+    assert "; latentd refit digits --networks vae --set" in after.manifest.provenance.command
+
+
+def test_a_recipe_without_the_section_is_rejected(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The error names the missing section, the recipe and the flag that chooses another."""
+    flags = ["--store", str(store), "--runs", str(tmp_path)]
+
+    assert refit(["digits", "--networks", "gan", *flags]) == 1
+    error = capsys.readouterr().err
+    assert "in the recipe digits, it lacks gan; choose another with --recipe" in error
+    assert not list(tmp_path.iterdir())
 
 
 def test_other_images_are_rejected(

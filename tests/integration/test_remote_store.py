@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.artifact import list_bundles, publish, stage
+from service.artifact import list_bundles, open_bundle, publish, stage
 from tests.support.requirements import require_module
 from tests.support.s3_server import BUCKET, S3Server, run_s3_server
 from tests.support.servers import TLS, wait_until
@@ -106,7 +106,8 @@ def test_no_request_fails_while_the_store_changes_and_ends(s3: S3Server, tmp_pat
     """
     cache, log = tmp_path / "cache", tmp_path / "log"
     copy = cache / "mnist" / "2" / "decoder.onnx"
-    decoder = (ROOT / "models_store" / "mnist" / "2" / "decoder.onnx").read_bytes()
+    shipped = ROOT / "models_store"
+    decoder = open_bundle(shipped, "mnist", list_bundles(shipped)["mnist"][0]).read("decoder.onnx")
     publish_mnist()
     with serve(cache, log) as service:
         load = Load(service)

@@ -228,7 +228,7 @@ def test_a_timed_training_of_a_folder(tmp_path: Path, capsys: pytest.CaptureFixt
     manifest = open_bundle(tmp_path / "store", "tints", 1).manifest
     errors = [manifest.metrics[f"{name}_mse"].value for name in ("reconstruction", "pca")]
     assert status == 0
-    assert "training takes at most 0.02 minutes" in printed
+    assert "training takes about 0.02 minutes" in printed
     assert "The autoencoder is" in printed
     assert "logistic regression on PCA codes" in printed
     assert (tmp_path / "runs" / "tints" / "autoencoder" / "preview.png").exists()
@@ -264,7 +264,7 @@ def test_a_dry_run_says_the_time(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
     printed = capsys.readouterr().out
     assert status == 0
-    assert "training takes at most 0.02 minutes" in printed
+    assert "training takes about 0.02 minutes" in printed
     assert "autoencoder: " in printed
     assert not (tmp_path / "runs").exists()
 

@@ -79,7 +79,7 @@ def describe_plan(recipe: Recipe) -> list[str]:
             f"{_count_steps(getattr(recipe, name)):,} steps for the {name}"
             for name in divide_time(recipe)
         )
-        lines.append(f"training takes at most {recipe.minutes:g} minutes: {steps}")
+        lines.append(f"training takes about {recipe.minutes:g} minutes: {steps}")
     return lines
 
 

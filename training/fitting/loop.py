@@ -117,7 +117,7 @@ def _run_epoch(
     """Train for one epoch and measure the validation loss."""
     network, optimizer, number = state.network, state.optimizer, state.progress.epoch
     generator = make_generator(job.device, job.seed, job.name, "epoch", number)
-    order = _draw_order(len(training), job.recipe.epoch_images, generator, job.device)
+    order = draw_order(len(training), job.recipe.epoch_images, generator, job.device)
     batches = split_batches(order, job.recipe.batch_size)
     steps = job.recipe.epochs * len(batches)
     started, total, rate = time.perf_counter(), 0.0, 0.0
@@ -138,7 +138,7 @@ def _run_epoch(
     return Epoch(total / len(order), validation_loss, rate, seconds)
 
 
-def _draw_order(
+def draw_order(
     count: int, images: int | None, generator: torch.Generator, device: torch.device
 ) -> Tensor:
     """Return the indices of an epoch: one random pass, or the first `images` of repeated passes."""

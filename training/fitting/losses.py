@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.data.augmentation import augment
-from training.networks.autoencoders import Decoder, VariationalAutoencoder
+from training.networks.autoencoders import AnyDecoder, AnyVariationalEncoder, VariationalAutoencoder
 from training.networks.classifiers import Classifier, ImageClassifier, JudgeNetwork
 from training.networks.residual import ResidualDecoder
 from training.recipe.schema import AugmentedRecipe, DenoiserRecipe, VaeRecipe
@@ -118,9 +118,11 @@ def weigh_classes(labels: Tensor) -> Tensor:
 def _augment(
     network: nn.Module, images: Tensor, recipe: AugmentedRecipe, generator: torch.Generator
 ) -> Tensor:
-    """Return images, augmented in training; without augmentation no random number is drawn."""
-    if not network.training:
-        return images
+    return augment_images(images, recipe, generator) if network.training else images
+
+
+def augment_images(images: Tensor, recipe: AugmentedRecipe, generator: torch.Generator) -> Tensor:
+    """Return augmented images; without augmentation no random number is drawn."""
     flip = recipe.flip is True
     return augment(images, recipe.shift, generator, flip=flip, edge=True)
 
@@ -169,14 +171,22 @@ def measure_bound(
     report 000 uses, and not a density. The Gaussian one is a density: it can exceed 1 per pixel,
     and its logarithm can be positive.
     """
-    means, log_variances = network.encoder(images)  # (N, L) each
-    noise = torch.randn(means.shape, generator=generator, device=means.device)  # (N, L)
-    latents = means + (0.5 * log_variances).exp() * noise  # (N, L)
+    latents, divergences = encode_randomly(network.encoder, images, generator)
     if likelihood == "bernoulli":
         log_likelihood = _bernoulli(network.decoder, latents, images)
     else:
         log_likelihood = _gaussian(network.decoder(latents), images, network.log_scale)
-    return Bound(log_likelihood, _divergence(means, log_variances))
+    return Bound(log_likelihood, divergences)
+
+
+def encode_randomly(
+    encoder: AnyVariationalEncoder, images: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Return a latent z drawn from q(z | x), (N, L), and KL(q(z | x) || N(0, I)), (N,)."""
+    means, log_variances = encoder(images)  # (N, L) each
+    noise = torch.randn(means.shape, generator=generator, device=means.device)  # (N, L)
+    latents = means + (0.5 * log_variances).exp() * noise  # (N, L)
+    return latents, _divergence(means, log_variances)
 
 
 def _divergence(means: Tensor, log_variances: Tensor) -> Tensor:
@@ -185,7 +195,7 @@ def _divergence(means: Tensor, log_variances: Tensor) -> Tensor:
     return 0.5 * terms.sum(dim=1)
 
 
-def _bernoulli(decoder: Decoder | ResidualDecoder, latents: Tensor, images: Tensor) -> Tensor:
+def _bernoulli(decoder: AnyDecoder, latents: Tensor, images: Tensor) -> Tensor:
     if isinstance(decoder, ResidualDecoder):
         raise TypeError("the Bernoulli likelihood requires a decoder with logits")
     # From logits, because the logarithm of a sigmoid that rounds to 0 or 1 is infinite.

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from service.artifact.specs import SpaceName
+from training.fitting.adversarial.gan import fit_gan
+from training.fitting.adversarial.vae import fit_sharp_vae
 from training.fitting.examples import Examples
-from training.fitting.gan import fit_gan
 from training.fitting.loop import fit
 from training.fitting.losses import augmented_loss, classification_loss, weigh_classes
 from training.fitting.preview import PREVIEW_FILE, write_preview
@@ -71,8 +72,10 @@ def fit_networks(context: FitContext) -> NetworkSet:
     )
 
 
-def fit_network(name: str, context: FitContext) -> None:
-    """Train one network. A classifier needs the autoencoder, whose epochs are not reported.
+def fit_network(name: str, context: FitContext) -> nn.Module | None:
+    """Train one network, and return it; None if the recipe has no such section.
+
+    A classifier needs the autoencoder, whose epochs are not reported.
 
     Raises:
         RecipeError: the recipe has a classifier, but the images are unlabelled.
@@ -80,9 +83,8 @@ def fit_network(name: str, context: FitContext) -> None:
     """
     if name == "classifier":
         autoencoder = _fit_autoencoder(replace(context, on_epoch=None))
-        _fit_classifier(context, autoencoder.encoder)
-    else:
-        _FITS[name](context)
+        return _fit_classifier(context, autoencoder.encoder)
+    return _FITS[name](context)
 
 
 @torch.no_grad()
@@ -123,7 +125,11 @@ def _fit_denoiser(context: FitContext) -> Autoencoder | None:
 
 
 def _fit_vae(context: FitContext) -> VariationalAutoencoder | None:
-    return cast("VariationalAutoencoder | None", fit_task("vae", context))
+    recipe = context.recipe.vae
+    if recipe is None or not recipe.is_sharp:
+        return cast("VariationalAutoencoder | None", fit_task("vae", context))
+    network = cast("Task", make_task("vae", context)).network
+    return fit_sharp_vae(cast("VariationalAutoencoder", network), recipe, context)
 
 
 def _fit_classifier(
@@ -173,4 +179,5 @@ _FITS: dict[str, Callable[[FitContext], nn.Module | None]] = {
     "autoencoder": _fit_autoencoder,
     "denoiser": _fit_denoiser,
     "vae": _fit_vae,
+    "gan": _fit_gan,
 }

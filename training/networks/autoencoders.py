@@ -26,6 +26,7 @@ from training.networks.residual import (
     start_autoencoder,
     start_variational,
 )
+from training.networks.resizing import ResizeDecoder
 from training.recipe.schema import AutoencoderRecipe, VaeRecipe
 
 _LOG_VARIANCE_RANGE = (-12.0, 6.0)  # keeps exp(log_variance) and its loss finite in float32
@@ -119,6 +120,7 @@ class Decoder(nn.Module):
         return images
 
 
+AnyDecoder: TypeAlias = Decoder | ResizeDecoder | ResidualDecoder
 AnyEncoder: TypeAlias = Encoder | ResidualEncoder
 AnyVariationalEncoder: TypeAlias = VariationalEncoder | ResidualVariationalEncoder
 
@@ -127,7 +129,7 @@ class Autoencoder(nn.Module):
     """An encoder and a decoder. A denoiser is one whose targets differ from its inputs."""
 
     encoder: AnyEncoder
-    decoder: Decoder | ResidualDecoder
+    decoder: AnyDecoder
 
     def __init__(
         self, image: Shape, recipe: AutoencoderRecipe, subspace: Subspace | None = None
@@ -148,7 +150,7 @@ class Autoencoder(nn.Module):
             return
         plan = plan_layers(image, recipe)
         self.encoder = Encoder(plan)
-        self.decoder = Decoder(plan)
+        self.decoder = ResizeDecoder(plan) if recipe.architecture == "resize" else Decoder(plan)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the reconstructions."""
@@ -160,7 +162,7 @@ class VariationalAutoencoder(nn.Module):
     """A variational encoder, a decoder and a pixel scale (Kingma and Welling, 2014)."""
 
     encoder: AnyVariationalEncoder
-    decoder: Decoder | ResidualDecoder
+    decoder: AnyDecoder
 
     def __init__(self, image: Shape, recipe: VaeRecipe, subspace: Subspace | None = None) -> None:
         """Create both parts; arguments as for `Autoencoder`."""
@@ -176,7 +178,7 @@ class VariationalAutoencoder(nn.Module):
             return
         plan = plan_layers(image, recipe)
         self.encoder = VariationalEncoder(plan)
-        self.decoder = Decoder(plan)
+        self.decoder = ResizeDecoder(plan) if recipe.architecture == "resize" else Decoder(plan)
 
     @property
     def latent_size(self) -> int:

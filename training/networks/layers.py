@@ -23,8 +23,8 @@ Shape: TypeAlias = tuple[int, int, int]
 
 KERNEL = 3
 STRIDE = 2
-_CHANNELS = {"seed": (8, 16, 32), "conv": (16, 32, 64)}
-_HIDDEN = {"seed": (64,), "conv": (128,)}
+_CHANNELS = {"seed": (8, 16, 32), "conv": (16, 32, 64), "resize": (32, 64, 128)}
+_HIDDEN: dict[str, tuple[int, ...]] = {"seed": (64,), "conv": (128,), "resize": ()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Publication of a trained run as a bundle: graphs, samplers, report and manifest."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,10 +73,24 @@ def publish_bundle(trained: TrainedRun, store: Store) -> Bundle:
         ExportError: a graph differs from eager PyTorch.
         ArtifactError: the bundle would be invalid.
     """
+    return publish_networks(trained, export_networks(trained), store)
+
+
+def export_networks(
+    trained: TrainedRun, names: Collection[NetworkName] | None = None
+) -> dict[NetworkName, PublishedNetwork]:
+    """Export the networks of a run with these names, or all, without those of its flows.
+
+    Raises:
+        ExportError: a graph differs from eager PyTorch.
+    """
     sources = list_sources(trained.networks, _choose_probes(trained.splits))
     forms = trained.recipe.formats
-    exported = {source.name: _export(source, forms) for source in sources}
-    return publish_networks(trained, exported, store)
+    return {
+        source.name: _export(source, forms)
+        for source in sources
+        if names is None or source.name in names
+    }
 
 
 def publish_networks(

@@ -70,8 +70,9 @@ class DataRecipe(Section):
     min_per_class: Annotated[int, Field(ge=1, le=1_000_000)] = 5
     """Smallest accepted number of training images of a class."""
     examples: Annotated[int, Field(ge=0, le=100)] = 32
-    """Test images that the bundle contains for the playground, at most 1 MiB; 0 for private data.
-    Unlike those above, this holds for every data set."""
+    """Test images that the bundle contains for the playground, at most 1 MiB. 0 for private data:
+    then the report shows no images of the data either. Unlike those above, this holds for every
+    data set."""
 
 
 class FitRecipe(Section):
@@ -114,15 +115,17 @@ class AugmentedRecipe(FitRecipe):
 class AutoencoderRecipe(AugmentedRecipe):
     """A convolutional encoder and the decoder that mirrors it."""
 
-    architecture: Literal["seed", "conv", "residual"] = "conv"
+    architecture: Literal["seed", "conv", "resize", "residual"] = "conv"
     """`seed`: the network of the source reports; `conv`: wider, with batch normalisation;
+    `resize`: a decoder without transposed convolutions, which leave a pattern in sharp images;
     `residual`: starts as PCA and learns what PCA leaves, for images of any size."""
     channels: Annotated[tuple[Width, ...], Field(min_length=1, max_length=6)] | None = None
     """Output channels of each stride-2 convolution; None: 8, 16, 32 for `seed`, 16, 32, 64 for
-    `conv`. `residual` uses one number, its channels at the first resolution; None: 32."""
+    `conv`, 32, 64, 128 for `resize`. `residual` uses one number, its channels at the first
+    resolution; None: 32."""
     hidden: Width | Annotated[tuple[Width, ...], Field(max_length=4)] | None = None
     """Units of each dense layer between convolutions and latents, in the encoder's order; [] for
-    none; None: 64 for `seed`, 128 for `conv`. `residual` has none."""
+    none; None: 64 for `seed`, 128 for `conv`, none for `resize`. `residual` has none."""
     latent_size: LatentSize = 16
     """Dimensions of the latent space, 1 to 1024."""
     explained_variance: Annotated[float, Field(gt=0, lt=1)] | None = None
@@ -146,11 +149,28 @@ class VaeRecipe(AutoencoderRecipe):
     """Distribution of a pixel given its mean; `gaussian` learns one scale for all pixels."""
     beta: Annotated[float, Field(gt=0, le=100)] = 1.0
     """Factor of the KL divergence in the loss; 1 gives the evidence lower bound."""
+    feature_weight: Annotated[float, Field(ge=0, le=100)] = 0.0
+    """Weight of differences in the features of a classifier, relative to the squared error of the
+    pixels, 0 to 100; 0: none. It needs classes."""
+    discriminator_weight: Annotated[float, Field(ge=0, le=100)] = 0.0
+    """Weight of a patch discriminator, relative to both errors, 0 to 100; 0: none."""
+    discriminator_start: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    """Share of the steps before the discriminator is switched on, [0, 1)."""
+
+    @property
+    def is_sharp(self) -> bool:
+        """Whether more than the evidence lower bound is trained; `patience` is unused then."""
+        return self.feature_weight > 0 or self.discriminator_weight > 0
 
     @model_validator(mode="after")
     def _check_likelihood(self) -> Self:
         if self.architecture == "residual" and self.likelihood != "gaussian":
             raise ValueError("the architecture residual requires likelihood gaussian")
+        if self.is_sharp and (self.likelihood != "gaussian" or self.architecture == "residual"):
+            raise ValueError(
+                "feature_weight and discriminator_weight require likelihood gaussian and "
+                f"architecture seed, conv or resize, got {self.likelihood} and {self.architecture}"
+            )
         return self
 
 
@@ -325,6 +345,15 @@ class Recipe(Section):
     samplers: SamplersRecipe = SamplersRecipe()
     map: MapRecipe = MapRecipe()
     detection: DetectionRecipe = DetectionRecipe()
+
+    @model_validator(mode="after")
+    def _check_time(self) -> Self:
+        if self.minutes is not None and self.vae is not None and self.vae.is_sharp:
+            raise ValueError(
+                "vae.feature_weight and vae.discriminator_weight require epochs, got minutes; "
+                "remove minutes"
+            )
+        return self
 
 
 NETWORKS = ("autoencoder", "denoiser", "vae", "classifier", "gan", "flow", "judge")

@@ -65,6 +65,11 @@ class ReportContext:
         """The pixels of `shown`, (N, C, H, W) in [0, 1]."""
         return (self.shown.pixels / 255).astype(np.float32)
 
+    @property
+    def shows_images(self) -> bool:
+        """Whether the report may contain images of the data set; not for private data."""
+        return self.trained.recipe.data.examples > 0
+
     def name_class(self, index: int) -> str:
         """Return the name of a class, or its index without class names."""
         return self.classes[index] if self.classes else str(index)

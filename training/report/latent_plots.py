@@ -73,14 +73,17 @@ def _draw_map(context: ReportContext, space: Space) -> Plot:
     points = space.map
     title, projection = ("latents", points.codes) if space.is_plane else ("PCA", points.pca)
     panels = {title: (projection, points.labels), "t-SNE": (points.tsne, points.labels)}
+    classes, colours = "", ""
+    if context.classes is not None:
+        classes = " The projections do not use the classes; the label of a class is at its median."
+        colours = ", coloured by class"
     return make_plot(
         draw_scatters(panels, context.classes),
         f"map_{space.name}",
         f"Latent map of the {space.title}",
         f"Latents of {len(points.codes):,} training images, with {points.latent_size} dimensions, "
-        "projected to two dimensions. Each dot is an image. The projections do not use the "
-        "classes; the label of a class is at its median.",
-        f"Two scatter plots, {title} and t-SNE, coloured by class.",
+        f"projected to two dimensions. Each dot is an image.{classes}",
+        f"Two scatter plots, {title} and t-SNE{colours}.",
     )
 
 
@@ -103,7 +106,7 @@ def _draw_untrained(context: ReportContext, space: Space) -> Plot | None:
         "Before and after training",
         "Latents of the same training images from the autoencoder with its random initial weights, "
         "and with its trained weights. Each panel has its own scale.",
-        "Two scatter plots: classes overlap before training and are separated after it.",
+        "Two scatter plots of latents, before and after training.",
     )
 
 
@@ -149,7 +152,7 @@ def _draw_path(context: ReportContext, space: Space) -> list[Plot]:
             f"path_{space.name}",
             f"Path across the {space.title}'s latent plane",
             f"{_POINTS} points {direction}, over the latents of {len(latents):,} training images.",
-            "Scatter plot of latents coloured by class, with numbered stars on a line.",
+            "Scatter plot of latents, with numbered stars on a line.",
         ),
         make_plot(
             draw_image_grid(space.decode(points)[None], columns=numbers),
@@ -162,6 +165,8 @@ def _draw_path(context: ReportContext, space: Space) -> list[Plot]:
 
 
 def _draw_interpolation(context: ReportContext, spaces: list[Space]) -> Plot | None:
+    if not context.shows_images:
+        return None
     rows, labels = [], []
     for first, second, name in _choose_pairs(context):
         for space in spaces:
@@ -183,7 +188,7 @@ def _draw_interpolation(context: ReportContext, spaces: list[Space]) -> Plot | N
 
 
 def _choose_pairs(context: ReportContext) -> list[Pair]:
-    """Return pairs of test images of two classes, first the ankle boot and the sneaker if any."""
+    """Return pairs of test images, of two classes if any; the ankle boot and sneaker first."""
     images, labels = context.originals, context.shown.labels
     count = len(images)
     pairs = [(a, b) for a, b in ((0, 1), (3, 8), (4, 9)) if b < count]

@@ -67,7 +67,9 @@ def _list_losses(epochs: list[dict[str, float]]) -> dict[str, list[float]]:
     }
 
 
-def _draw_reconstructions(context: ReportContext) -> Plot:
+def _draw_reconstructions(context: ReportContext) -> Plot | None:
+    if not context.shows_images:
+        return None
     networks, originals = context.trained.networks, context.originals
     rows, notes = {"original": originals}, [""] * len(originals)
     for name, network in (("autoencoder", networks.autoencoder), ("VAE", networks.vae)):
@@ -76,19 +78,20 @@ def _draw_reconstructions(context: ReportContext) -> Plot:
             errors = np.square(rows[name] - originals).mean(axis=(1, 2, 3))
             notes = [f"{note}\n{error:.4f}" for note, error in zip(notes, errors, strict=True)]
     notes = [note.strip() for note in notes]
+    shown = "test images" if context.classes is None else "test image of each class"
     return make_plot(
         draw_image_grid(np.stack([*rows.values()]), [*rows], notes=notes),
         "reconstructions",
         "Reconstructions",
-        "The first test image of each class and its reconstructions. Below each column: the mean "
-        "squared error of each network, in the order of the rows.",
+        f"The first {shown}, with reconstructions. Below each column: the mean squared error of "
+        "each network, in the order of the rows.",
         f"Rows of images: {', '.join(rows)}, with the error of each reconstruction.",
     )
 
 
 def _draw_denoising(context: ReportContext) -> Plot | None:
     network = context.trained.networks.denoiser
-    if network is None:
+    if network is None or not context.shows_images:
         return None
     clean = torch.from_numpy(context.originals)
     rows = {"clean": context.originals}

@@ -4,9 +4,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from service.artifact import Bundle, Metric, list_bundles, open_bundle
-from service.artifact.specs import MAX_NEAR_COPIES
 from training.sampling.quality_metrics import MIN_CONFIDENCE, NEIGHBOURS
-from training.sampling.reference_images import MIN_MEMORISATION, RECONSTRUCTION_SHARE
+from training.sampling.reference_images import (
+    MAX_NEAR_COPIES,
+    MIN_MEMORISATION,
+    RECONSTRUCTION_MARGIN,
+    RECONSTRUCTION_SHARE,
+)
 
 _BUNDLES_HEAD = """\
 # The bundles
@@ -39,10 +43,13 @@ are test images.
 The last row of a bundle, *training images*, has the values of an ideal source. They are slightly
 too good, because the judge was trained on these images. **Bold** is the bundle's default source:
 the one with the lowest Frechet distance to the *validation* images, among those that do not copy:
-at most {MAX_NEAR_COPIES:g} % near copies, and a memorisation of at least {MIN_MEMORISATION:g}, or
-{RECONSTRUCTION_SHARE:g} times that of reconstructions where this is lower. The choice compares with
-validation images only. A bundle whose manifest has no `memorisation_limit` was published with an
-older rule, a memorisation of at least 0.5.
+a memorisation of at least {MIN_MEMORISATION:g}, or {RECONSTRUCTION_SHARE:g} times that of
+reconstructions of held-out images where this is lower, and at most {MAX_NEAR_COPIES:g} % near
+copies, or {RECONSTRUCTION_MARGIN:g} times those of these reconstructions where this is higher:
+smooth images are nearer to all images, and no sample can be further away than a reconstruction. The
+manifest has the limits of each source (`memorisation_limit`, `near_copies_limit`). The choice
+compares with validation images only. A bundle without these limits was published with an older
+rule, a memorisation of at least 0.5.
 
 """
 _COLUMNS = {
@@ -111,8 +118,8 @@ def _describe(bundle: Bundle) -> str:
 ## {bundle.name}, version {bundle.version}
 
 Images of {shape}; latent sizes: {spaces}; {size:.1f} MB; maximum difference of an exported graph
-from PyTorch: {parity:.1e}. Created on {provenance.created:%Y-%m-%d} with seed {provenance.seed} by
-`{provenance.command}`.
+from its original: {parity:.1e}. Created on {provenance.created:%Y-%m-%d} with seed
+{provenance.seed} by `{provenance.command}`.
 
 | metric | value | unit | split | images |
 | --- | --- | --- | --- | --- |

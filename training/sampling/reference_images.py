@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Self, TypeAlias
+from typing import Literal, NamedTuple, Self, TypeAlias
 
 import numpy as np
 import torch
@@ -41,8 +41,29 @@ MIN_MEMORISATION = 0.85
 RECONSTRUCTION_SHARE = 0.95
 """Share of the `validation_memorisation` of reconstructions that is enough, if it is lower: a
 decoder's smooth images are nearer to all images."""
+MAX_NEAR_COPIES = 2.0
+"""Samples with higher `validation_near_copies`, in percent, count as copies of training images."""
+RECONSTRUCTION_MARGIN = 1.05
+"""Multiple of the `validation_near_copies` of reconstructions that is allowed, if it is higher."""
 
 _MAX_NEAREST = 2000  # the cost is this number times the number of training images
+
+
+class CopyLimits(NamedTuple):
+    """The limits beyond which the samples of a space count as copies of training images."""
+
+    memorisation: float = MIN_MEMORISATION
+    """The lowest `validation_memorisation`."""
+    near_copies: float = MAX_NEAR_COPIES
+    """The highest `validation_near_copies`, in percent."""
+
+    @classmethod
+    def of_reconstructions(cls, copies: Memorisation) -> Self:
+        """Return the limits of a space whose reconstructions of validation images measure so."""
+        return cls(
+            min(MIN_MEMORISATION, RECONSTRUCTION_SHARE * copies.ratio),
+            max(MAX_NEAR_COPIES, RECONSTRUCTION_MARGIN * 100 * copies.near),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +82,8 @@ class ReferenceImages:
     """Distances of validation images to their nearest training images."""
     accuracy: float
     """The judge's accuracy on test images, in percent."""
-    limits: Mapping[SpaceName, float] = field(default_factory=dict)
-    """The lowest `validation_memorisation` of each space that does not count as copying."""
+    limits: Mapping[SpaceName, CopyLimits] = field(default_factory=dict)
+    """The limits of each space; others have the usual ones."""
 
     @property
     def count(self) -> int:
@@ -83,7 +104,7 @@ class ReferenceImages:
             judge: The judge.
             splits: The images.
             seed: The recipe's seed.
-            autoencoders: For each space a network that reconstructs images, for its limit.
+            autoencoders: For each space a network that reconstructs images, for its limits.
 
         Raises:
             TrainingError: there are too few validation or test images.
@@ -105,8 +126,7 @@ class ReferenceImages:
         limits = {}
         for space, network in (autoencoders or {}).items():
             nearest = measure_nearest(_run(network, few_validation), splits.train.pixels)
-            ratio = compare_nearest(nearest, typical).ratio
-            limits[space] = min(MIN_MEMORISATION, RECONSTRUCTION_SHARE * ratio)
+            limits[space] = CopyLimits.of_reconstructions(compare_nearest(nearest, typical))
         return cls(
             judge,
             splits.train.pixels,
@@ -139,10 +159,11 @@ class ReferenceImages:
 
     def _describe_copies(self, nearest: Floats, space: SamplerSpace) -> Quality:
         copies = compare_nearest(nearest, self.validation_nearest)
-        limit = MIN_MEMORISATION if space == "gan" else self.limits.get(space, MIN_MEMORISATION)
+        limits = CopyLimits() if space == "gan" else self.limits.get(space, CopyLimits())
         return {
             **_describe("validation_", copies, "validation", len(nearest)),
-            "memorisation_limit": _metric(limit, "ratio", "validation", len(nearest)),
+            "memorisation_limit": _metric(limits.memorisation, "ratio", "validation", len(nearest)),
+            "near_copies_limit": _metric(limits.near_copies, "percent", "validation", len(nearest)),
         }
 
     def measure_floor(self, splits: Splits, seed: int) -> Quality:

@@ -27,8 +27,9 @@ class SampleQuality(BaseModel):
     """`recognisable`, `classes`, `frechet`, `density`, `coverage`, `precision` and `recall` against
     the test images, `memorisation` and `near_copies` against the training images, all defined in
     `sampling.quality_metrics`. `validation_frechet`, `validation_memorisation`,
-    `validation_near_copies` and `memorisation_limit` choose the default source: the same with
-    validation images in place of test images, and the limit of the source's space."""
+    `validation_near_copies`, `memorisation_limit` and `near_copies_limit` choose the default
+    source: the same with validation images in place of test images, and the limits of the source's
+    space."""
     bandwidths: dict[str, float] = {}
     """The chosen bandwidth of each kernel density, and the chosen spread of each flow."""
     floor: Quality
@@ -37,7 +38,7 @@ class SampleQuality(BaseModel):
 
     def covers(self, names: Iterable[str]) -> bool:
         """Return whether exactly the sources `names` are measured, with all current metrics."""
-        is_current = all("memorisation_limit" in quality for quality in self.sources.values())
+        is_current = all("near_copies_limit" in quality for quality in self.sources.values())
         return is_current and self.sources.keys() == set(names)
 
 

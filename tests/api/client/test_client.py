@@ -22,6 +22,7 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "list_models": (),
     "get_model": ("full",),
     "get_map": ("full",),
+    "get_examples": ("full",),
     "preprocess": (GREY,),
     "encode": (GREY,),
     "decode": (np.full((2, LATENT_SIZE), 0.5),),
@@ -107,6 +108,17 @@ def test_interpolation_includes_both_ends(latentd: Client) -> None:
     line = latentd.interpolate([[0.0] * LATENT_SIZE, [1.0] * LATENT_SIZE], steps=5)
 
     assert line.images[:, 0, 0, 0] == pytest.approx(np.linspace(0, 1, 5))
+
+
+@pytest.mark.parametrize(("name", "channels"), [("full", 1), ("colour", 3)])
+def test_examples_are_what_the_networks_receive(latentd: Client, name: str, channels: int) -> None:
+    """The images can be sent to any operation, and have labels."""
+    examples = latentd.get_examples(name)
+
+    assert examples.images.shape[:2] == (3, channels)
+    assert latentd.preprocess(examples.images, model=name) == pytest.approx(examples.images)
+    assert examples.labels is not None
+    assert examples.labels.tolist() == [0, 1, 2]
 
 
 def test_models_and_maps_are_described(latentd: Client) -> None:

@@ -135,6 +135,23 @@ def read_state(folder: Path, device: torch.device) -> dict[str, Any] | None:
     return state
 
 
+def read_weights(folder: Path) -> Weights | None:
+    """Return the weights that a finished training keeps; None without a checkpoint.
+
+    They are those of the best epoch, or an average.
+
+    Raises:
+        RunError: the checkpoint cannot be read.
+    """
+    state = read_state(folder, torch.device("cpu"))
+    if state is None:
+        return None
+    weights: Weights | None = state.get("average", state.get("best"))
+    if weights is None:
+        raise damaged_checkpoint(folder)
+    return weights
+
+
 def damaged_checkpoint(folder: Path) -> RunError:
     """Return the error for a checkpoint that cannot be read."""
     return RunError(f"{folder / CHECKPOINT_FILE} is damaged; start over with --fresh")

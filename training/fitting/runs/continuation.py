@@ -8,7 +8,7 @@ from torch import nn
 
 from training.errors import RunError
 from training.files import replace_file
-from training.fitting.runs.checkpoints import is_finished, read_checkpoint
+from training.fitting.runs.checkpoints import is_finished, read_weights
 from training.fitting.runs.run_folders import Run, read_run, start_run
 from training.recipe.schema import Recipe
 
@@ -78,7 +78,6 @@ def _archive(folder: Path) -> Path:
 
 
 def _copy_weights(source: Path, target: Path) -> None:
-    checkpoint = read_checkpoint(source, _CPU)
-    if checkpoint is not None and not (target / START_FILE).exists():
-        weights = checkpoint[0].best
+    weights = read_weights(source)
+    if weights is not None and not (target / START_FILE).exists():
         replace_file(target / START_FILE, lambda path: torch.save(weights, path))

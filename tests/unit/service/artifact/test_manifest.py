@@ -285,6 +285,7 @@ def make_quality(value: float, memorisation: float = 1.0, near_copies: float = 0
         "validation_memorisation": memorisation,
         "validation_near_copies": near_copies,
         "memorisation_limit": 0.85,
+        "near_copies_limit": 2.0,
     }
     return {
         name: {"value": number, "unit": "", "split": "validation", "count": 9}

@@ -19,7 +19,7 @@ def test_shipped_samplers_are_saved_identically(bundle: Bundle) -> None:
     """Every fitted sampler of a shipped bundle has the same bytes after reading and saving."""
     files = {spec.file: spec.kind for spec in bundle.manifest.samplers.values() if spec.file}
 
-    assert set(STORED_SAMPLERS) - set(files.values()) <= {"flow"}  # absent from older versions
+    assert set(STORED_SAMPLERS) == set(files.values())
     for file, kind in files.items():
         content = bundle.read(file)
         assert STORED_SAMPLERS[kind].from_bytes(content).to_bytes() == content, file

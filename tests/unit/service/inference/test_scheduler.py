@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import gc
+import os
+import sys
 import threading
 import time
 import weakref
@@ -537,3 +539,21 @@ def test_clients_share_the_threads(batching: Scheduler) -> None:
 
     assert order.index("polite") <= 1
     assert len(order) == 11
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="priorities of threads are Linux's")
+def test_the_event_loop_precedes_threads() -> None:
+    """Work on a thread has a lower priority than the event loop, which is unchanged."""
+
+    async def compare() -> tuple[int, int]:
+        other = await opened.call(lambda: os.getpriority(os.PRIO_PROCESS, 0), LONG)
+        return os.getpriority(os.PRIO_PROCESS, 0), other
+
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    opened = Scheduler(threads=1, max_queue=2)
+    opened.start()
+    loop, thread = asyncio.run(compare())
+    opened.close()
+
+    assert loop == before
+    assert thread > loop or thread == 19  # the lowest priority

@@ -36,14 +36,14 @@ def test_the_seed_network_has_the_reports_shapes() -> None:
     assert not plan.norm
 
 
-@pytest.mark.parametrize("architecture", ["seed", "conv"])
+@pytest.mark.parametrize("architecture", ["seed", "conv", "resize"])
 @pytest.mark.parametrize(
     "shape", [(1, 8, 8), (3, 32, 32), (3, 48, 64), (1, 30, 20), (1, 28, 28), (3, 5, 17)]
 )
 def test_reconstructions_have_the_shape_of_the_images(
     architecture: str, shape: tuple[int, int, int]
 ) -> None:
-    """Both architectures accept odd, oblong and small images."""
+    """All architectures accept odd, oblong and small images."""
     recipe = AutoencoderRecipe.model_validate({"architecture": architecture, "latent_size": 3})
     network = Autoencoder(shape, recipe).eval()
     images = torch.rand(2, *shape)

@@ -3,14 +3,19 @@
 import html.parser
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from service.artifact import Bundle, open_bundle
 from training.commands.report import report
-from training.report.page import REPORT_FILE
+from training.evaluation.trained_run import TrainedRun
+from training.fitting.runs.run_folders import read_run
+from training.pipeline import complete_run, load_run
+from training.report.page import REPORT_FILE, draw_plots
 
 MAX_BYTES = 1_200_000
 SECTIONS = {
@@ -119,3 +124,34 @@ def test_a_folder_without_a_run_is_rejected(
     assert report([str(tmp_path)]) == 1
 
     assert "not a run folder" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def trained(digits_run: Path) -> TrainedRun:
+    """Return the trained run."""
+    return complete_run(load_run(read_run(digits_run), torch.device("cpu"), lambda _: None))
+
+
+def test_private_images_are_not_in_the_report(trained: TrainedRun) -> None:
+    """With `data.examples` of 0 no plot shows images of the data set."""
+    data = trained.recipe.data.model_copy(update={"examples": 0})
+    private = replace(trained, recipe=trained.recipe.model_copy(update={"data": data}))
+
+    shown = {plot.name for plot in draw_plots(private)}
+
+    all_plots = {plot.name for plot in draw_plots(trained)}
+    assert all_plots - shown == {"reconstructions", "denoising", "interpolation"}
+
+
+def test_without_classes_no_text_mentions_them(trained: TrainedRun) -> None:
+    """Captions and text alternatives are true for images without classes."""
+    splits = replace(trained.splits, classes=None)
+    for name in ("train", "validation", "test"):
+        splits = replace(splits, **{name: replace(getattr(splits, name), labels=None)})
+    maps = {space: replace(found, labels=None) for space, found in trained.maps.items()}
+    sources = {name: found for name, found in trained.samplers.items() if "class" not in name}
+    unlabelled = replace(trained, splits=splits, maps=maps, samplers=sources)
+
+    texts = [text for plot in draw_plots(unlabelled) for text in (plot.text, plot.alt)]
+
+    assert not [text for text in texts if "class" in text]

@@ -43,6 +43,7 @@ class Spread:
             "validation_memorisation": 0.5 * min(spread, 1) if self.copies(spread) else 1.0,
             "validation_near_copies": 0.0,
             "memorisation_limit": 0.85,
+            "near_copies_limit": 2.0,
         }
         return {
             name: Metric(value=value, unit="", split="validation", count=1)

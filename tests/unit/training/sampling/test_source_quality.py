@@ -16,8 +16,11 @@ from training.data.splits import Splits
 from training.errors import TrainingError
 from training.recipe.schema import DataRecipe, JudgeRecipe, Recipe
 from training.sampling.judge import Judge, fit_judge
+from training.sampling.quality_metrics import compare_nearest, measure_nearest
 from training.sampling.reference_images import (
+    MAX_NEAR_COPIES,
     MIN_MEMORISATION,
+    RECONSTRUCTION_MARGIN,
     RECONSTRUCTION_SHARE,
     ReferenceImages,
 )
@@ -149,6 +152,7 @@ def test_metrics_name_their_split(quality: SampleQuality) -> None:
         "validation_memorisation",
         "validation_near_copies",
         "memorisation_limit",
+        "near_copies_limit",
     }
     assert splits["frechet"] == "test"
     assert splits["memorisation"] == "train"
@@ -180,6 +184,7 @@ def make_quality(
             "memorisation": 0.1,
             "validation_near_copies": near,
             "memorisation_limit": 0.85,
+            "near_copies_limit": 2.0,
         }.items()
     }
 
@@ -217,8 +222,8 @@ class Blur(torch.nn.Module):
         return (images + self.training_images[distances.argmin(dim=1)]) / 2
 
 
-def test_the_limit_is_lower_where_reconstructions_are_nearer(splits: Splits, judge: Judge) -> None:
-    """Reconstructions at half the distance halve the limit; a space without them has the usual."""
+def test_the_limits_follow_reconstructions_that_are_nearer(splits: Splits, judge: Judge) -> None:
+    """Reconstructions at half the distance change both; a space without them has the usual."""
     blur = Blur(splits.train.pixels)
     reference = ReferenceImages.compute(judge, splits, 0, {"autoencoder": blur})
     images = splits.validation.pixels.astype(np.float32) / 255
@@ -231,6 +236,12 @@ def test_the_limit_is_lower_where_reconstructions_are_nearer(splits: Splits, jud
     limits = {space: quality["memorisation_limit"].value for space, quality in qualities.items()}
     assert limits["autoencoder"] == pytest.approx(RECONSTRUCTION_SHARE / 2, rel=0.02)
     assert limits["vae"] == limits["gan"] == MIN_MEMORISATION
+    allowed = {space: quality["near_copies_limit"].value for space, quality in qualities.items()}
+    near = measure_nearest(blur(torch.from_numpy(images)).detach().numpy(), splits.train.pixels)
+    share = compare_nearest(near, reference.validation_nearest).near
+    assert share > 0.02
+    assert allowed["autoencoder"] == pytest.approx(RECONSTRUCTION_MARGIN * 100 * share)
+    assert allowed["vae"] == allowed["gan"] == MAX_NEAR_COPIES
     assert qualities["gan"]["validation_memorisation"].value == pytest.approx(1)
 
 
@@ -238,7 +249,7 @@ def test_older_measurements_do_not_cover_the_sources(quality: SampleQuality) -> 
     """Measurements without the current metrics, or of other sources, are made again."""
     sources = quality.sources
     older = {name: dict(metrics) for name, metrics in sources.items()}
-    older["noise"].pop("memorisation_limit")
+    older["noise"].pop("near_copies_limit")
 
     assert quality.covers(sources)
     assert not quality.covers([*sources, "another"])

@@ -2,13 +2,12 @@
 
 Goodfellow et al., Generative Adversarial Nets, 2014. N images of C x H x W pixels in [0, 1]; Z
 noise dimensions. A GAN lacks a validation loss to choose an epoch by. The bundle therefore contains
-a moving average of the generator's weights (Yazici et al., The Unusual Effectiveness of Averaging
-in GAN Training, 2019).
+a moving average of the generator's weights (`states.update_average`).
 """
 
 import copy
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +16,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
+from training.fitting.adversarial.states import load_states, update_average, write_states
 from training.fitting.examples import Examples, split_batches
 from training.fitting.loop import check_finite, open_progress_bar
 from training.fitting.optimizers import autocast, update_learning_rate
-from training.fitting.runs.checkpoints import (
-    damaged_checkpoint,
-    read_state,
-    write_history,
-    write_state,
-)
 from training.networks.gan import Discriminator, Generator
 from training.randomness import make_generator, seeded_globally
 from training.recipe.schema import GanRecipe
 
 _BETAS = (0.5, 0.999)
-_DECAY = 0.999  # of the moving average
 _REAL = 0.9  # one-sided label smoothing: Salimans et al., Improved Techniques, 2016
 
 
@@ -89,7 +82,7 @@ def fit_gan(
         RunError: the checkpoint cannot be read.
     """
     state = _start(recipe, training, seed, device)
-    _resume(state, folder, device)
+    state.history.extend(load_states(folder, device, state.stateful, GanEpoch))
     done = len(state.history)
     with open_progress_bar("gan", recipe, len(training), done, recipe.epochs) as bar:
         while len(state.history) < recipe.epochs:
@@ -97,7 +90,8 @@ def fit_gan(
             loss = epoch.generator_loss + epoch.discriminator_loss
             check_finite("gan", loss, len(state.history) + 1)
             state.history.append(epoch)
-            _write(state, folder, finished=len(state.history) == recipe.epochs)
+            finished = len(state.history) == recipe.epochs
+            write_states(folder, state.stateful, state.history, finished=finished)
             bar.set_postfix_str(
                 f"epoch {len(state.history)}, generator {epoch.generator_loss:.4g}, "
                 f"discriminator {epoch.discriminator_loss:.4g}",
@@ -140,7 +134,7 @@ def _run_epoch(
         noise = torch.randn(len(batch), recipe.noise_size, generator=rng, device=device)
         losses = _run_step(state, recipe, training.batch(batch)[0], noise)
         totals += losses * len(batch)
-        _update_average(state, step)
+        update_average(state.average, state.generator, step)
         bar.update()
     generator_loss, discriminator_loss = (totals / len(training)).tolist()
     seconds = round(time.perf_counter() - started, 2)
@@ -174,31 +168,3 @@ def _descend(loss: Tensor, network: nn.Module, optimizer: torch.optim.Optimizer)
     optimizer.zero_grad(set_to_none=True)
     loss.backward(inputs=list(network.parameters()))  # type: ignore[no-untyped-call]
     optimizer.step()
-
-
-@torch.no_grad()
-def _update_average(state: _State, step: int) -> None:
-    """Update the moving average, with a lower decay in the first steps."""
-    decay = min(_DECAY, (1 + step) / (10 + step))
-    pairs = zip(state.average.parameters(), state.generator.parameters(), strict=True)
-    for average, weights in pairs:
-        average.lerp_(weights, 1 - decay)
-
-
-def _write(state: _State, folder: Path, *, finished: bool) -> None:
-    history = [asdict(epoch) for epoch in state.history]
-    states = {name: part.state_dict() for name, part in state.stateful.items()}
-    write_state(folder, {**states, "history": history, "finished": finished})
-    write_history(folder, len(history), history)
-
-
-def _resume(state: _State, folder: Path, device: torch.device) -> None:
-    checkpoint = read_state(folder, device)
-    if checkpoint is None:
-        return
-    try:
-        for name, part in state.stateful.items():
-            part.load_state_dict(checkpoint[name])
-        state.history.extend(GanEpoch(**epoch) for epoch in checkpoint["history"])
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise damaged_checkpoint(folder) from error

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from training.errors import RunError, TrainingError
-from training.fitting import gan
+from training.fitting.adversarial import gan
+from training.fitting.adversarial.gan import fit_gan
 from training.fitting.examples import Examples
-from training.fitting.gan import fit_gan
 from training.fitting.runs.checkpoints import is_finished
 from training.networks.gan import Discriminator, Generator
 from training.recipe.schema import GanRecipe
