@@ -25,7 +25,7 @@ from service.artifact.detectors import (
 )
 from service.artifact.specs import DETECTOR_NETWORKS, NetworkName
 from training.anomaly.calibration import calibrate
-from training.anomaly.choice import IMAGES, Comparison, compare
+from training.anomaly.choice import Comparison, compare
 from training.anomaly.made_up import Floats
 from training.anomaly.runner import NetworkRunner
 from training.anomaly.segmentation import fit_segmenter
@@ -38,6 +38,8 @@ from training.recipe.schema import Recipe
 _TRAINING, _HELD_OUT, _REBUILT = 4000, 1000, 500
 _FEW, _KNOWN = 100, 300
 """With fewer held-out images than `_FEW`, `_KNOWN` training images take part in the calibration."""
+_MAX_BYTES, _MIN_IMAGES = 64 * 1024 * 1024, 20
+_CHUNK = 256
 _WEIGHTS_FILE = "segmenter.pt"
 _UNFITTED = Calibration(np.zeros(1, np.float32), 0.0, 1.0)
 
@@ -67,10 +69,15 @@ class FittedDetectors:
         return files
 
     def detect(self, name: str, pixels: Pixels) -> Measurement:
-        """Return the standard scores of images (N, C, H, W) uint8."""
+        """Return the standard scores of images (N, C, H, W) uint8 and of their places."""
         spec = self.specs[name]
         kinds = [self.specs[member].kind for member in spec.members] or [spec.kind]
         return self.runner.detect(self.detectors[name], kinds, to_floats(pixels))
+
+    def score(self, name: str, pixels: Pixels) -> Floats:
+        """Return the standard scores (N,) of many images (N, C, H, W) uint8."""
+        chunks = range(0, len(pixels), _CHUNK)
+        return np.concatenate([self.detect(name, pixels[n : n + _CHUNK]).scores for n in chunks])
 
 
 def fit_detectors(
@@ -127,8 +134,9 @@ def detector_file(name: str) -> str:
 
 
 def _draw(images: LabelledImages, count: int, seed: int) -> Pixels:
-    """Return at most `count` random images, in their order."""
-    order = make_rng(seed, "detectors", len(images)).permutation(len(images))[:count]
+    """Return at most `count` random images and 64 MiB, in their order."""
+    allowed = max(_MIN_IMAGES, min(count, _MAX_BYTES // images.pixels[0].nbytes))
+    order = make_rng(seed, "detectors", len(images)).permutation(len(images))[:allowed]
     return np.ascontiguousarray(images.pixels[np.sort(order)])
 
 
@@ -184,7 +192,6 @@ def _calibrate(
 
 def _describe(comparison: Comparison, kinds: tuple[str, ...]) -> DetectorSpec:
     """Return the specification of a detector, or of the maximum of several."""
-    count = IMAGES * len(comparison.defects)
     values = {
         "validation_auroc": comparison.separate(kinds),
         "validation_pixel_auroc": comparison.separate_pixels(kinds),
@@ -197,7 +204,7 @@ def _describe(comparison: Comparison, kinds: tuple[str, ...]) -> DetectorSpec:
             "file": detector_file(name),
             "members": () if is_single else kinds,
             "quality": {
-                key: Metric(value=value, unit="AUROC", split="validation", count=count)
+                key: Metric(value=value, unit="AUROC", split="validation", count=comparison.count)
                 for key, value in values.items()
                 if value is not None
             },
