@@ -24,7 +24,8 @@ from service.artifact.detectors import (
     StoredDetector,
 )
 from service.artifact.specs import DETECTOR_NETWORKS, NetworkName
-from training.anomaly.choice import IMAGES, Comparison, compare
+from training.anomaly.calibration import calibrate
+from training.anomaly.choice import Comparison, compare
 from training.anomaly.made_up import Floats
 from training.anomaly.runner import NetworkRunner
 from training.anomaly.segmentation import fit_segmenter
@@ -35,6 +36,10 @@ from training.randomness import make_rng
 from training.recipe.schema import Recipe
 
 _TRAINING, _HELD_OUT, _REBUILT = 4000, 1000, 500
+_FEW, _KNOWN = 100, 300
+"""With fewer held-out images than `_FEW`, `_KNOWN` training images take part in the calibration."""
+_MAX_BYTES, _MIN_IMAGES = 64 * 1024 * 1024, 20
+_CHUNK = 256
 _WEIGHTS_FILE = "segmenter.pt"
 _UNFITTED = Calibration(np.zeros(1, np.float32), 0.0, 1.0)
 
@@ -64,10 +69,15 @@ class FittedDetectors:
         return files
 
     def detect(self, name: str, pixels: Pixels) -> Measurement:
-        """Return the standard scores of images (N, C, H, W) uint8."""
+        """Return the standard scores of images (N, C, H, W) uint8 and of their places."""
         spec = self.specs[name]
         kinds = [self.specs[member].kind for member in spec.members] or [spec.kind]
         return self.runner.detect(self.detectors[name], kinds, to_floats(pixels))
+
+    def score(self, name: str, pixels: Pixels) -> Floats:
+        """Return the standard scores (N,) of many images (N, C, H, W) uint8."""
+        chunks = range(0, len(pixels), _CHUNK)
+        return np.concatenate([self.detect(name, pixels[n : n + _CHUNK]).scores for n in chunks])
 
 
 def fit_detectors(
@@ -101,7 +111,9 @@ def fit_detectors(
         }
     )
     held_out = to_floats(_draw(splits.validation, _HELD_OUT, seed))
-    fitted = _calibrate(_fit_statistics(pixels, runner, seed), runner, held_out, seed)
+    known = to_floats(pixels[: _KNOWN if len(held_out) < _FEW else 1])
+    unfitted = _fit_statistics(pixels, runner, seed)
+    fitted = _calibrate(unfitted, runner, held_out, known, seed)
     best = fitted.specs[fitted.default]
     members = f" of {', '.join(best.members)}" if best.members else ""
     separation = best.quality["validation_auroc"].value
@@ -122,8 +134,9 @@ def detector_file(name: str) -> str:
 
 
 def _draw(images: LabelledImages, count: int, seed: int) -> Pixels:
-    """Return at most `count` random images, in their order."""
-    order = make_rng(seed, "detectors", len(images)).permutation(len(images))[:count]
+    """Return at most `count` random images and 64 MiB, in their order."""
+    allowed = max(_MIN_IMAGES, min(count, _MAX_BYTES // images.pixels[0].nbytes))
+    order = make_rng(seed, "detectors", len(images)).permutation(len(images))[:allowed]
     return np.ascontiguousarray(images.pixels[np.sort(order)])
 
 
@@ -140,30 +153,45 @@ def _fit_statistics(pixels: Pixels, runner: NetworkRunner, seed: int) -> dict[st
 
 
 def _calibrate(
-    unfitted: dict[str, StoredDetector], runner: NetworkRunner, images: Floats, seed: int
+    unfitted: dict[str, StoredDetector],
+    runner: NetworkRunner,
+    held_out: Floats,
+    known: Floats,
+    seed: int,
 ) -> FittedDetectors:
-    """Calibrate detectors on held-out normal images; add the best maximum of several, if any."""
-    raw = runner.measure_raw(unfitted, images)
+    """Calibrate detectors, and add the best maximum of several, if any.
+
+    Args:
+        unfitted: The detectors by kind.
+        runner: Runs the networks.
+        held_out: Held-out normal images (N, C, H, W).
+        known: Training images (M, C, H, W), see `calibrate`.
+        seed: The recipe's seed.
+    """
+    raw, raw_known = (runner.measure_raw(unfitted, images) for images in (held_out, known))
     detectors: dict[str, Detector] = {
-        kind: replace(detector, calibration=Calibration.fit(raw[kind]))
+        kind: replace(detector, calibration=calibrate(raw[kind], raw_known[kind]))
         for kind, detector in unfitted.items()
     }
-    normal = {kind: each.calibration.standardise(raw[kind]) for kind, each in detectors.items()}
-    comparison = compare(detectors, normal, images, runner, seed)
-    specs = {kind: _describe(comparison, (kind,)) for kind in detectors}
+
+    def standardise(scores: dict[str, Floats]) -> dict[str, Floats]:
+        return {kind: each.calibration.standardise(scores[kind]) for kind, each in single.items()}
+
+    single = dict(detectors)
+    normal, trained = standardise(raw), standardise(raw_known)
+    comparison = compare(single, normal, held_out, runner, seed)
+    specs = {kind: _describe(comparison, (kind,)) for kind in single}
     chosen = comparison.choose()
     if len(chosen) == 1:
         return FittedDetectors(detectors, specs, chosen[0], runner)
-    calibration = Calibration.fit(np.max([normal[kind] for kind in chosen], axis=0))
-    members = [detectors[kind] for kind in chosen]
-    detectors[COMBINED] = CombinedDetector(calibration, members)
+    largest = [np.max([scores[kind] for kind in chosen], axis=0) for scores in (normal, trained)]
+    detectors[COMBINED] = CombinedDetector(calibrate(*largest), [single[kind] for kind in chosen])
     specs[COMBINED] = _describe(comparison, chosen)
     return FittedDetectors(detectors, specs, COMBINED, runner)
 
 
 def _describe(comparison: Comparison, kinds: tuple[str, ...]) -> DetectorSpec:
     """Return the specification of a detector, or of the maximum of several."""
-    count = IMAGES * len(comparison.defects)
     values = {
         "validation_auroc": comparison.separate(kinds),
         "validation_pixel_auroc": comparison.separate_pixels(kinds),
@@ -176,7 +204,7 @@ def _describe(comparison: Comparison, kinds: tuple[str, ...]) -> DetectorSpec:
             "file": detector_file(name),
             "members": () if is_single else kinds,
             "quality": {
-                key: Metric(value=value, unit="AUROC", split="validation", count=count)
+                key: Metric(value=value, unit="AUROC", split="validation", count=comparison.count)
                 for key, value in values.items()
                 if value is not None
             },

@@ -111,7 +111,7 @@ def test_the_command_writes_the_page_and_its_plots(
 
     page = Page((out / REPORT_FILE).read_text())
     files = {path.stem for path in out.glob("*.png")}
-    assert files == set(page.sections) - {"metrics", "quality", "provenance"}
+    assert files == set(page.sections) - {"metrics", "quality", "detectors", "provenance"}
     for path in out.glob("*.png"):
         assert Image.open(io.BytesIO(path.read_bytes())).size[0] > 150
     assert str(out / REPORT_FILE) in capsys.readouterr().out
