@@ -47,10 +47,9 @@ the one with the lowest Frechet distance to the *validation* images, among those
 a memorisation of at least {MIN_MEMORISATION:g}, or {RECONSTRUCTION_SHARE:g} times that of
 reconstructions of held-out images where this is lower, and at most {MAX_NEAR_COPIES:g} % near
 copies, or {RECONSTRUCTION_MARGIN:g} times those of these reconstructions where this is higher:
-smooth images are nearer to all images, and no sample can be further away than a reconstruction. The
-manifest has the limits of each source (`memorisation_limit`, `near_copies_limit`). The choice
-compares with validation images only. A bundle without these limits was published with an older
-rule, a memorisation of at least 0.5.
+smooth images are nearer to all images. The manifest has the limits of each source
+(`memorisation_limit`, `near_copies_limit`). The choice compares with validation images only. A
+bundle without these limits was published with an older rule, a memorisation of at least 0.5.
 
 """
 _COLUMNS = {
