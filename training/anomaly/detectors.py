@@ -108,7 +108,10 @@ def fit_detectors(
         }
     )
     held_out = to_floats(_draw(splits.validation, _HELD_OUT, seed))
-    fitted = _calibrate(_fit_statistics(pixels, runner, seed), runner, held_out, seed)
+    unfitted = _fit_statistics(pixels, runner, seed)
+    if recipe.data.examples == 0:
+        del unfitted["neighbours"]  # they are private images
+    fitted = _calibrate(unfitted, runner, held_out, seed)
     best = fitted.specs[fitted.default]
     members = f" of {', '.join(best.members)}" if best.members else ""
     separation = best.quality["validation_auroc"].value
