@@ -24,7 +24,6 @@ from service.artifact.detectors import (
     StoredDetector,
 )
 from service.artifact.specs import DETECTOR_NETWORKS, NetworkName
-from training.anomaly.calibration import calibrate
 from training.anomaly.choice import Comparison, compare
 from training.anomaly.made_up import Floats
 from training.anomaly.runner import NetworkRunner
@@ -36,8 +35,6 @@ from training.randomness import make_rng
 from training.recipe.schema import Recipe
 
 _TRAINING, _HELD_OUT, _REBUILT = 4000, 1000, 500
-_FEW, _KNOWN = 100, 300
-"""With fewer held-out images than `_FEW`, `_KNOWN` training images take part in the calibration."""
 _MAX_BYTES, _MIN_IMAGES = 64 * 1024 * 1024, 20
 _CHUNK = 256
 _WEIGHTS_FILE = "segmenter.pt"
@@ -111,9 +108,10 @@ def fit_detectors(
         }
     )
     held_out = to_floats(_draw(splits.validation, _HELD_OUT, seed))
-    known = to_floats(pixels[: _KNOWN if len(held_out) < _FEW else 1])
     unfitted = _fit_statistics(pixels, runner, seed)
-    fitted = _calibrate(unfitted, runner, held_out, known, seed)
+    if recipe.data.examples == 0:
+        del unfitted["neighbours"]  # they are private images
+    fitted = _calibrate(unfitted, runner, held_out, seed)
     best = fitted.specs[fitted.default]
     members = f" of {', '.join(best.members)}" if best.members else ""
     separation = best.quality["validation_auroc"].value
@@ -153,39 +151,23 @@ def _fit_statistics(pixels: Pixels, runner: NetworkRunner, seed: int) -> dict[st
 
 
 def _calibrate(
-    unfitted: dict[str, StoredDetector],
-    runner: NetworkRunner,
-    held_out: Floats,
-    known: Floats,
-    seed: int,
+    unfitted: dict[str, StoredDetector], runner: NetworkRunner, images: Floats, seed: int
 ) -> FittedDetectors:
-    """Calibrate detectors, and add the best maximum of several, if any.
-
-    Args:
-        unfitted: The detectors by kind.
-        runner: Runs the networks.
-        held_out: Held-out normal images (N, C, H, W).
-        known: Training images (M, C, H, W), see `calibrate`.
-        seed: The recipe's seed.
-    """
-    raw, raw_known = (runner.measure_raw(unfitted, images) for images in (held_out, known))
+    """Calibrate detectors on held-out normal images; add the best maximum of several, if any."""
+    raw = runner.measure_raw(unfitted, images)
     detectors: dict[str, Detector] = {
-        kind: replace(detector, calibration=calibrate(raw[kind], raw_known[kind]))
+        kind: replace(detector, calibration=Calibration.fit(raw[kind]))
         for kind, detector in unfitted.items()
     }
-
-    def standardise(scores: dict[str, Floats]) -> dict[str, Floats]:
-        return {kind: each.calibration.standardise(scores[kind]) for kind, each in single.items()}
-
-    single = dict(detectors)
-    normal, trained = standardise(raw), standardise(raw_known)
-    comparison = compare(single, normal, held_out, runner, seed)
-    specs = {kind: _describe(comparison, (kind,)) for kind in single}
+    normal = {kind: each.calibration.standardise(raw[kind]) for kind, each in detectors.items()}
+    comparison = compare(detectors, normal, images, runner, seed)
+    specs = {kind: _describe(comparison, (kind,)) for kind in detectors}
     chosen = comparison.choose()
     if len(chosen) == 1:
         return FittedDetectors(detectors, specs, chosen[0], runner)
-    largest = [np.max([scores[kind] for kind in chosen], axis=0) for scores in (normal, trained)]
-    detectors[COMBINED] = CombinedDetector(calibrate(*largest), [single[kind] for kind in chosen])
+    calibration = Calibration.fit(np.max([normal[kind] for kind in chosen], axis=0))
+    members = [detectors[kind] for kind in chosen]
+    detectors[COMBINED] = CombinedDetector(calibration, members)
     specs[COMBINED] = _describe(comparison, chosen)
     return FittedDetectors(detectors, specs, COMBINED, runner)
 

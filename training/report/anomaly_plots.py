@@ -23,6 +23,8 @@ def draw_detection(context: ReportContext) -> list[Plot]:
     """Return the plots of the bundle's default detector."""
     trained = context.trained
     defects = trained.splits.defects
+    if defects is None and not context.shows_images:
+        return []
     if defects is None:
         made = make_defects(to_floats(trained.splits.test.pixels[:_SHOWN]), trained.recipe.seed, 2)
         images = np.concatenate([found for found, _ in made.values()])[:_SHOWN]
@@ -31,11 +33,14 @@ def draw_detection(context: ReportContext) -> list[Plot]:
         title, text = "Made-up defects", "Test images with defects that were made up. "
         return [_draw_heat(context, title, text, pixels, kinds)]
     scores = trained.detectors.score(trained.detectors.default, defects.pixels)
+    curves = _draw_curves(context, scores)
+    if not context.shows_images:
+        return [curves]
     weakest = np.argsort(scores)[:_SHOWN]
     kinds = [defects.kinds[index] for index in weakest]
     title, text = "Weakest detections", "The defects with the lowest scores. "
     worst = _draw_heat(context, title, text, defects.pixels[weakest], kinds)
-    return [_draw_curves(context, scores), worst]
+    return [curves, worst]
 
 
 def _draw_heat(

@@ -232,3 +232,18 @@ def test_many_images_are_scored_in_chunks(fitted: FittedDetectors, splits: Split
 
     once = fitted.detect(fitted.default, splits.test.pixels).scores
     assert scores == pytest.approx(np.tile(once, 10), abs=1e-4)
+
+
+def test_private_images_are_not_in_the_bundle(
+    splits: Splits, networks: NetworkSet, tmp_path: Path
+) -> None:
+    """With `data.examples` of 0 no detector contains training images."""
+    data = RECIPE.data.model_copy(update={"examples": 0})
+    steps = RECIPE.detection.model_copy(update={"steps": 2})
+    recipe = RECIPE.model_copy(update={"data": data, "detection": steps})
+
+    private = fit_detectors(recipe, splits, networks, tmp_path / "detectors", lambda _: None)
+
+    kinds = {spec.kind for spec in private.specs.values()}
+    assert "neighbours" not in kinds
+    assert kinds >= {"segmentation", "patches", "reconstruction"}
