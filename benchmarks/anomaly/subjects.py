@@ -11,8 +11,9 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from service.artifact import ImageSpec
+from service.artifact.detectors import StoredDetector
 from service.artifact.detectors.combined import resize_maps
-from training.anomaly.detectors import FittedDetectors, fit_detectors
+from training.anomaly.detectors import FittedDetectors, fit_detectors, to_floats
 from training.baseline.components import fit_subspace
 from training.data.splits import LabelledImages, Pixels, Splits, hold_out
 from training.fitting.network_set import NetworkSet
@@ -58,12 +59,13 @@ def fit(normal: Pixels, seed: int) -> Iterator[FittedDetectors]:
 def measure(fitted: FittedDetectors, normal: Pixels, anomalous: Pixels) -> dict[str, float]:
     """Return the AUROC of images by each detector, and by `default`."""
     labels = np.repeat([0, 1], [len(normal), len(anomalous)])
-    images = np.concatenate([normal, anomalous])
-    found = {
-        name: float(roc_auc_score(labels, fitted.detect(name, images).scores))
-        for name in fitted.specs
-    }
-    return {"default": found[fitted.default], **found}
+    images = to_floats(np.concatenate([normal, anomalous]))
+    single = {n: d for n, d in fitted.detectors.items() if isinstance(d, StoredDetector)}
+    raw = fitted.runner.measure_raw(single, images)  # each network runs once
+    scores = {name: each.calibration.standardise(raw[name]) for name, each in single.items()}
+    members = fitted.specs[fitted.default].members or (fitted.default,)
+    scores["default"] = np.max([scores[name] for name in members], axis=0)
+    return {name: float(roc_auc_score(labels, each)) for name, each in scores.items()}
 
 
 def measure_pixels(fitted: FittedDetectors, images: Pixels, masks: np.ndarray) -> float:

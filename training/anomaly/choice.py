@@ -13,8 +13,9 @@ from training.anomaly.made_up import GLOBAL, LOCAL, Floats, Mask
 from training.anomaly.runner import NetworkRunner
 from training.randomness import make_rng
 
-IMAGES = 60
-"""Images of each kind of defect."""
+_IMAGES, _MIN_IMAGES = 60, 10
+_MAX_BYTES = 16 * 1024 * 1024
+"""Images of each kind of defect, fewer if they are large."""
 _PIXELS = 100_000
 
 
@@ -48,6 +49,11 @@ class Comparison:
             labels.append(masks.ravel())
         return measure_pixels(np.concatenate(scores), np.concatenate(labels))
 
+    @property
+    def count(self) -> int:
+        """Number of images with defects."""
+        return sum(len(masks) for masks in self.masks.values())
+
     def choose(self) -> tuple[str, ...]:
         """Return the detectors whose maximum separates best; of equally good ones the fewest."""
         names = [*self.normal]
@@ -71,7 +77,8 @@ def compare(
         runner: Runs the networks.
         seed: The recipe's seed.
     """
-    made = make_defects(images, seed, IMAGES)
+    count = max(_MIN_IMAGES, min(_IMAGES, _MAX_BYTES // images[0].nbytes))
+    made = make_defects(images, seed, count)
     defects = {
         kind: {name: runner.detect(each, [name], changed) for name, each in detectors.items()}
         for kind, (changed, _) in made.items()

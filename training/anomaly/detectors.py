@@ -24,7 +24,7 @@ from service.artifact.detectors import (
     StoredDetector,
 )
 from service.artifact.specs import DETECTOR_NETWORKS, NetworkName
-from training.anomaly.choice import IMAGES, Comparison, compare
+from training.anomaly.choice import Comparison, compare
 from training.anomaly.made_up import Floats
 from training.anomaly.runner import NetworkRunner
 from training.anomaly.segmentation import fit_segmenter
@@ -35,6 +35,8 @@ from training.randomness import make_rng
 from training.recipe.schema import Recipe
 
 _TRAINING, _HELD_OUT, _REBUILT = 4000, 1000, 500
+_MAX_BYTES, _MIN_IMAGES = 64 * 1024 * 1024, 20
+_CHUNK = 256
 _WEIGHTS_FILE = "segmenter.pt"
 _UNFITTED = Calibration(np.zeros(1, np.float32), 0.0, 1.0)
 
@@ -64,10 +66,15 @@ class FittedDetectors:
         return files
 
     def detect(self, name: str, pixels: Pixels) -> Measurement:
-        """Return the standard scores of images (N, C, H, W) uint8."""
+        """Return the standard scores of images (N, C, H, W) uint8 and of their places."""
         spec = self.specs[name]
         kinds = [self.specs[member].kind for member in spec.members] or [spec.kind]
         return self.runner.detect(self.detectors[name], kinds, to_floats(pixels))
+
+    def score(self, name: str, pixels: Pixels) -> Floats:
+        """Return the standard scores (N,) of many images (N, C, H, W) uint8."""
+        chunks = range(0, len(pixels), _CHUNK)
+        return np.concatenate([self.detect(name, pixels[n : n + _CHUNK]).scores for n in chunks])
 
 
 def fit_detectors(
@@ -101,7 +108,10 @@ def fit_detectors(
         }
     )
     held_out = to_floats(_draw(splits.validation, _HELD_OUT, seed))
-    fitted = _calibrate(_fit_statistics(pixels, runner, seed), runner, held_out, seed)
+    unfitted = _fit_statistics(pixels, runner, seed)
+    if recipe.data.examples == 0:
+        del unfitted["neighbours"]  # they are private images
+    fitted = _calibrate(unfitted, runner, held_out, seed)
     best = fitted.specs[fitted.default]
     members = f" of {', '.join(best.members)}" if best.members else ""
     separation = best.quality["validation_auroc"].value
@@ -122,8 +132,9 @@ def detector_file(name: str) -> str:
 
 
 def _draw(images: LabelledImages, count: int, seed: int) -> Pixels:
-    """Return at most `count` random images, in their order."""
-    order = make_rng(seed, "detectors", len(images)).permutation(len(images))[:count]
+    """Return at most `count` random images and 64 MiB, in their order."""
+    allowed = max(_MIN_IMAGES, min(count, _MAX_BYTES // images.pixels[0].nbytes))
+    order = make_rng(seed, "detectors", len(images)).permutation(len(images))[:allowed]
     return np.ascontiguousarray(images.pixels[np.sort(order)])
 
 
@@ -163,7 +174,6 @@ def _calibrate(
 
 def _describe(comparison: Comparison, kinds: tuple[str, ...]) -> DetectorSpec:
     """Return the specification of a detector, or of the maximum of several."""
-    count = IMAGES * len(comparison.defects)
     values = {
         "validation_auroc": comparison.separate(kinds),
         "validation_pixel_auroc": comparison.separate_pixels(kinds),
@@ -176,7 +186,7 @@ def _describe(comparison: Comparison, kinds: tuple[str, ...]) -> DetectorSpec:
             "file": detector_file(name),
             "members": () if is_single else kinds,
             "quality": {
-                key: Metric(value=value, unit="AUROC", split="validation", count=count)
+                key: Metric(value=value, unit="AUROC", split="validation", count=comparison.count)
                 for key, value in values.items()
                 if value is not None
             },

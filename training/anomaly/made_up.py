@@ -82,6 +82,17 @@ def mix_images(rng: np.random.Generator, image: Floats, other: Floats) -> Defect
     return _replace(image, mixed)
 
 
+def draw_foreign(rng: np.random.Generator, image: Floats, _other: Floats) -> Defect:
+    """Draw another subject: lines and areas on an even background."""
+    level = rng.choice([image.min(), image.max(), rng.random()])
+    canvas = np.full(image.shape, level)
+    for _ in range(int(rng.integers(1, 5))):
+        draw = _draw_line if _toss(rng) else _draw_area
+        colour = rng.random((len(image), 1, 1))
+        canvas += draw(rng, image.shape[1:]) * (colour - canvas)
+    return _replace(image, canvas)
+
+
 LOCAL: dict[str, Callable[[np.random.Generator, Floats, Floats], Defect]] = {
     "crack": add_crack,
     "stain": add_stain,
@@ -94,6 +105,7 @@ GLOBAL: dict[str, Callable[[np.random.Generator, Floats, Floats], Defect]] = {
     "swap": swap_blocks,
     "turn": turn_image,
     "mix": mix_images,
+    "foreign": draw_foreign,
 }
 """Changes of the whole image."""
 

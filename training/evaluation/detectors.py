@@ -25,13 +25,13 @@ def measure_detectors(fitted: FittedDetectors, splits: Splits) -> FittedDetector
 
 def _measure(name: str, fitted: FittedDetectors, splits: Splits) -> DetectorSpec:
     threshold = fitted.detectors[name].calibration.find_threshold(DEFAULT_RATE)
-    scores = fitted.detect(name, splits.test.pixels).scores
+    scores = fitted.score(name, splits.test.pixels)
     values: dict[str, tuple[float, str]] = {
         "test_false_alarms": (100 * float((scores > threshold).mean()), "percent")
     }
     count = len(scores)
     if splits.defects is not None:
-        anomalous = fitted.detect(name, splits.defects.pixels).scores
+        anomalous = fitted.score(name, splits.defects.pixels)
         labels = np.repeat([0, 1], [len(scores), len(anomalous)])
         scores = np.concatenate([scores, anomalous])
         values |= {

@@ -23,19 +23,24 @@ def draw_detection(context: ReportContext) -> list[Plot]:
     """Return the plots of the bundle's default detector."""
     trained = context.trained
     defects = trained.splits.defects
+    if defects is None and not context.shows_images:
+        return []
     if defects is None:
-        made = make_defects(to_floats(trained.splits.test.pixels), trained.recipe.seed, 2)
+        made = make_defects(to_floats(trained.splits.test.pixels[:_SHOWN]), trained.recipe.seed, 2)
         images = np.concatenate([found for found, _ in made.values()])[:_SHOWN]
         kinds = [kind for kind in made for _ in range(2)][:_SHOWN]
         pixels = np.rint(255 * images).astype(np.uint8)
         title, text = "Made-up defects", "Test images with defects that were made up. "
         return [_draw_heat(context, title, text, pixels, kinds)]
-    scores = context.trained.detectors.detect(trained.detectors.default, defects.pixels).scores
+    scores = trained.detectors.score(trained.detectors.default, defects.pixels)
+    curves = _draw_curves(context, scores)
+    if not context.shows_images:
+        return [curves]
     weakest = np.argsort(scores)[:_SHOWN]
     kinds = [defects.kinds[index] for index in weakest]
     title, text = "Weakest detections", "The defects with the lowest scores. "
     worst = _draw_heat(context, title, text, defects.pixels[weakest], kinds)
-    return [_draw_curves(context, scores), worst]
+    return [curves, worst]
 
 
 def _draw_heat(
@@ -61,7 +66,7 @@ def _draw_heat(
 def _draw_curves(context: ReportContext, anomalous: Floats) -> Plot:
     """Plot the ROC and the precision-recall curve of test images against real defects."""
     detectors, test = context.trained.detectors, context.trained.splits.test
-    normal = detectors.detect(detectors.default, test.pixels).scores
+    normal = detectors.score(detectors.default, test.pixels)
     labels = np.repeat([0, 1], [len(normal), len(anomalous)])
     scores = np.concatenate([normal, anomalous])
     threshold = detectors.detectors[detectors.default].calibration.find_threshold(DEFAULT_RATE)

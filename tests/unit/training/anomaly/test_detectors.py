@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from service.artifact import ImageSpec
 from service.artifact.detectors import Measurement
 from training.anomaly.choice import Comparison, measure_pixels
-from training.anomaly.detectors import FittedDetectors, fit_detectors
+from training.anomaly.detectors import FittedDetectors, _draw, fit_detectors
 from training.anomaly.statistics import choose_neighbours, fit_patch_density
 from training.data.splits import Defects, LabelledImages, Pixels, Splits
 from training.evaluation.detectors import describe_detection, measure_detectors
@@ -213,3 +213,37 @@ def test_nothing_is_said_without_real_defects(fitted: FittedDetectors, splits: S
     assert describe_detection(measured) == []
     assert "test_auroc" not in measured.specs[measured.default].quality
     assert "test_false_alarms" in measured.specs[measured.default].quality
+
+
+def test_large_images_are_thinned_to_the_memory() -> None:
+    """At most 64 MiB of images fit and calibrate, but at least 20."""
+    large = np.broadcast_to(np.uint8(0), (900, 3, 512, 512))
+    small = np.broadcast_to(np.uint8(0), (9000, 1, 28, 28))
+
+    assert len(_draw(LabelledImages(large, None), 4000, 0)) == 85
+    assert len(_draw(LabelledImages(small, None), 4000, 0)) == 4000
+
+
+def test_many_images_are_scored_in_chunks(fitted: FittedDetectors, splits: Splits) -> None:
+    """The scores are those of all images at once."""
+    pixels = np.concatenate([splits.test.pixels] * 10)
+
+    scores = fitted.score(fitted.default, pixels)
+
+    once = fitted.detect(fitted.default, splits.test.pixels).scores
+    assert scores == pytest.approx(np.tile(once, 10), abs=1e-4)
+
+
+def test_private_images_are_not_in_the_bundle(
+    splits: Splits, networks: NetworkSet, tmp_path: Path
+) -> None:
+    """With `data.examples` of 0 no detector contains training images."""
+    data = RECIPE.data.model_copy(update={"examples": 0})
+    steps = RECIPE.detection.model_copy(update={"steps": 2})
+    recipe = RECIPE.model_copy(update={"data": data, "detection": steps})
+
+    private = fit_detectors(recipe, splits, networks, tmp_path / "detectors", lambda _: None)
+
+    kinds = {spec.kind for spec in private.specs.values()}
+    assert "neighbours" not in kinds
+    assert kinds >= {"segmentation", "patches", "reconstruction"}

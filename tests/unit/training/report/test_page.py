@@ -111,7 +111,7 @@ def test_the_command_writes_the_page_and_its_plots(
 
     page = Page((out / REPORT_FILE).read_text())
     files = {path.stem for path in out.glob("*.png")}
-    assert files == set(page.sections) - {"metrics", "quality", "provenance"}
+    assert files == set(page.sections) - {"metrics", "quality", "detectors", "provenance"}
     for path in out.glob("*.png"):
         assert Image.open(io.BytesIO(path.read_bytes())).size[0] > 150
     assert str(out / REPORT_FILE) in capsys.readouterr().out
@@ -140,7 +140,8 @@ def test_private_images_are_not_in_the_report(trained: TrainedRun) -> None:
     shown = {plot.name for plot in draw_plots(private)}
 
     all_plots = {plot.name for plot in draw_plots(trained)}
-    assert all_plots - shown == {"reconstructions", "denoising", "interpolation"}
+    hidden = {"reconstructions", "denoising", "interpolation", "made_up_defects"}
+    assert all_plots - shown == hidden
 
 
 def test_without_classes_no_text_mentions_them(trained: TrainedRun) -> None:
