@@ -6,9 +6,14 @@ import numpy as np
 import pytest
 
 from service.artifact import Bundle, list_bundles, open_bundle
+from service.artifact.detectors import STORED_DETECTORS, Calibration
 from service.artifact.maps import LatentMap
 from service.artifact.samplers import STORED_SAMPLERS
-from service.artifact.tensor_files import read_reference_errors, write_reference_errors
+from service.artifact.tensor_files import (
+    read_reference_errors,
+    read_tensors,
+    write_reference_errors,
+)
 
 STORE = Path(__file__).parents[4] / "models_store"
 BUNDLES = [open_bundle(STORE, name, versions[0]) for name, versions in list_bundles(STORE).items()]
@@ -17,12 +22,27 @@ BUNDLES = [open_bundle(STORE, name, versions[0]) for name, versions in list_bund
 @pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.name)
 def test_shipped_samplers_are_saved_identically(bundle: Bundle) -> None:
     """Every fitted sampler of a shipped bundle has the same bytes after reading and saving."""
-    files = {spec.file: spec.kind for spec in bundle.manifest.samplers.values() if spec.file}
+    specs = [spec for spec in bundle.manifest.samplers.values() if spec.file]
 
-    assert set(STORED_SAMPLERS) == set(files.values())
-    for file, kind in files.items():
-        content = bundle.read(file)
-        assert STORED_SAMPLERS[kind].from_bytes(content).to_bytes() == content, file
+    assert set(STORED_SAMPLERS) == {spec.kind for spec in specs}
+    for spec in specs:
+        content = bundle.read(spec.file or "")
+        shared = read_tensors(bundle.read(spec.codes)) if spec.codes else {}
+        shared = {name: shared[name] for name in ("codes", "labels") if name in shared}
+        sampler = STORED_SAMPLERS[spec.kind].from_bytes(content, shared)
+        assert sampler.to_bytes(omit=shared) == content, spec.file
+
+
+@pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.name)
+def test_shipped_detectors_are_saved_identically(bundle: Bundle) -> None:
+    """Every detector of a shipped bundle has the same bytes after reading and saving."""
+    specs = bundle.manifest.detectors.values()
+
+    assert {spec.kind for spec in specs} >= STORED_DETECTORS.keys()
+    for spec in specs:
+        content = bundle.read(spec.file)
+        kind = STORED_DETECTORS.get(spec.kind, Calibration)
+        assert kind.from_bytes(content).to_bytes() == content, spec.file
 
 
 @pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.name)
