@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from service.artifact import Bundle, list_bundles, open_bundle
+from service.artifact.detectors import STORED_DETECTORS, Calibration
 from service.artifact.maps import LatentMap
 from service.artifact.samplers import STORED_SAMPLERS
 from service.artifact.tensor_files import (
@@ -31,6 +32,18 @@ def test_shipped_samplers_are_saved_identically(bundle: Bundle) -> None:
         shared = {name: tensors[name] for name in _CODES if name in tensors}
         sampler = STORED_SAMPLERS[spec.kind].from_bytes(content, shared)
         assert sampler.to_bytes(omit=tuple(shared)) == content, spec.file
+
+
+@pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.name)
+def test_shipped_detectors_are_saved_identically(bundle: Bundle) -> None:
+    """Every detector of a shipped bundle has the same bytes after reading and saving."""
+    specs = bundle.manifest.detectors.values()
+
+    assert {spec.kind for spec in specs} >= STORED_DETECTORS.keys()
+    for spec in specs:
+        content = bundle.read(spec.file)
+        kind = STORED_DETECTORS.get(spec.kind, Calibration)
+        assert kind.from_bytes(content).to_bytes() == content, spec.file
 
 
 @pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.name)
