@@ -105,7 +105,9 @@ def target_image() -> Callable[[bytes], object]:
     spec = ImageSpec(channels=1, height=8, width=6)
 
     def target(content: bytes) -> None:
-        batch = decode_body("image/png", content, IMAGES, limits).to_images(spec, "auto")
+        body = decode_body("image/png", content, IMAGES, limits)
+        body.reduce_files(spec, limits)
+        batch = body.to_images(spec, "auto")
         if not (batch.min() >= 0 and batch.max() <= 1):
             raise AssertionError("Pixels are outside [0, 1].")
 
@@ -191,6 +193,7 @@ def target_event_loop() -> Callable[[bytes], object]:
 
     def run(content_type: str, body: bytes) -> None:
         decoded = decode_body(content_type, body, IMAGES, limits)
+        decoded.reduce_files(spec, limits)
         if decoded.decoding_cost <= INLINE_SECONDS:
             decoded.to_images(spec, "auto")
 
