@@ -96,15 +96,14 @@ def fit_detectors(
     report_progress("fitting detectors of anomalies")
     seed, autoencoder = recipe.seed, networks.autoencoder
     pixels = _draw(splits.train, _TRAINING, seed)
+    steps = recipe.detection.limit_steps(recipe.minutes)
     folder.mkdir(exist_ok=True)
     runner = NetworkRunner(
         {
             "encoder": autoencoder.encoder,
             "decoder": autoencoder.decoder,
             "patch_density": fit_patch_density(pixels, seed),
-            "segmenter": fit_segmenter(
-                pixels, recipe.detection.steps, seed, folder / _WEIGHTS_FILE
-            ),
+            "segmenter": fit_segmenter(pixels, steps, seed, folder / _WEIGHTS_FILE),
         }
     )
     held_out = to_floats(_draw(splits.validation, _HELD_OUT, seed))

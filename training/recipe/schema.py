@@ -34,6 +34,9 @@ SourceName: TypeAlias = Literal[
 ]
 
 
+_STEPS_A_MINUTE = 60  # 12 seconds of a core at 128 x 128 pixels
+
+
 class Section(BaseModel):
     """Base class of sections: strict types, unknown keys rejected."""
 
@@ -317,7 +320,13 @@ class DetectionRecipe(Section):
 
     steps: Annotated[int, Field(ge=1, le=1_000_000)] = 300
     """Optimizer steps of the network that marks made-up defects, 12 images each; fewer for images
-    over 256 x 256 pixels."""
+    over 256 x 256 pixels, and at most 60 for each of the recipe's `minutes`."""
+
+    def limit_steps(self, minutes: float | None) -> int:
+        """Return the steps of a training that may take some minutes, or any time."""
+        if minutes is None:
+            return self.steps
+        return max(1, min(self.steps, round(_STEPS_A_MINUTE * minutes)))
 
 
 class Recipe(Section):

@@ -21,6 +21,7 @@ from training.fitting.network_set import NetworkSet
 from training.networks.layers import fold_batch_norms
 from training.networks.segmenter import Segmenter
 from training.recipe.parsing import parse_recipe
+from training.recipe.schema import DetectionRecipe
 
 SHAPE = (1, 20, 24)
 RECIPE = parse_recipe(
@@ -247,3 +248,9 @@ def test_private_images_are_not_in_the_bundle(
     kinds = {spec.kind for spec in private.specs.values()}
     assert "neighbours" not in kinds
     assert kinds >= {"segmentation", "patches", "reconstruction"}
+
+
+@pytest.mark.parametrize(("minutes", "steps"), [(None, 300), (10, 300), (1, 60), (0.001, 1)])
+def test_a_short_training_has_a_short_segmenter(minutes: float | None, steps: int) -> None:
+    """The steps follow the time that the whole training may take."""
+    assert DetectionRecipe(steps=300).limit_steps(minutes) == steps
