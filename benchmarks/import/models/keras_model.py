@@ -37,7 +37,7 @@ def main(folder):
     )
     model = keras.Sequential([encoder, decoder])
     model.compile("adam", "mse")
-    model.fit(images, images, epochs=8, batch_size=64, verbose=0)
+    model.fit(images, images, epochs=30, batch_size=64, verbose=0)
     encoder.export(str(folder / "encoder.onnx"), format="onnx", verbose=False)
     decoder.export(str(folder / "decoder.onnx"), format="onnx", verbose=False)
     codes = encoder.predict(images[: files.TESTED], verbose=0)

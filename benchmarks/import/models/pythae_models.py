@@ -61,7 +61,7 @@ def main(folder, kind):
         model = RAE_L2(config, Encoder_Conv_AE_MNIST(config), Decoder_Conv_AE_MNIST(config))
     training = BaseTrainerConfig(
         output_dir=str(folder / "run"),
-        num_epochs=1,
+        num_epochs=10,
         per_device_train_batch_size=64,
         learning_rate=1e-3,
         no_cuda=True,
