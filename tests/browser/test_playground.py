@@ -39,7 +39,7 @@ def test_first_paint_requires_no_inference(page: Page) -> None:
 
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     expect(page.locator("#pad")).to_be_visible()
-    expect(page.get_by_role("heading", level=2)).to_have_count(9)
+    expect(page.get_by_role("heading", level=2)).to_have_count(10)
     assert len(pending) == 1
     assert set(methods) == {"GET"}
     pending[0].continue_()

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,12 +10,13 @@ from PIL import Image, ImageDraw
 from playwright.sync_api import Page, expect
 
 from service.app import build_registry, create_app
+from service.artifact import list_bundles
 from service.artifact.examples import Examples
 from service.settings import Settings
 from tests.support.browser_pages import Opener, read_image, wait_until_idle
 from tests.support.fakes import open_fake_backend, write_bundle
 from tests.support.image_files import save
-from tests.support.mapped_bundles import SHIPPED, add_examples
+from tests.support.mapped_bundles import SHIPPED, add_examples, remove_examples
 from tests.support.servers import run_server
 
 COUNT = 10
@@ -30,11 +32,17 @@ def draw_ones() -> Examples:
     return Examples(np.stack(images), np.ones(COUNT, np.int64))
 
 
+def copy_mnist(store: Path) -> None:
+    """Copy the shipped bundle into a store, as version 1."""
+    version = list_bundles(SHIPPED)["mnist"][0]
+    shutil.copytree(SHIPPED / "mnist" / str(version), store / "mnist" / "1")
+
+
 @pytest.fixture(scope="module")
 def examples_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a service with a shipped bundle that has test images."""
     store = tmp_path_factory.mktemp("examples")
-    shutil.copytree(SHIPPED / "mnist" / "2", store / "mnist" / "1")
+    copy_mnist(store)
     add_examples(store, "mnist", draw_ones())
     with run_server(create_app(Settings(models_store=store, threads=1))) as base:
         yield f"{base}/"
@@ -60,9 +68,12 @@ def test_page_opens_on_a_test_image(page: Page) -> None:
     assert np.array_equal(read_image(page, "#original"), stored[4])
 
 
-def test_bundle_without_examples_shows_samples(visit: Opener, playground: str) -> None:
+def test_bundle_without_examples_shows_samples(visit: Opener, tmp_path: Path) -> None:
     """A bundle without test images says so and shows samples."""
-    with visit(playground) as page:
+    copy_mnist(tmp_path)
+    remove_examples(tmp_path, "mnist")
+    settings = Settings(models_store=tmp_path, threads=1)
+    with run_server(create_app(settings)) as base, visit(f"{base}/") as page:
         wait_until_idle(page)
         expect(page.locator("#examples-title")).to_have_text("Made-up pictures")
         expect(page.locator("#examples .thumb")).to_have_count(24)

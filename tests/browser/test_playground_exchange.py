@@ -88,6 +88,7 @@ def copy_snippet(page: Page, panel: str, language: str) -> str:
 
 def test_snippets_reproduce_the_panels(page: Page) -> None:
     """Each panel's curl and Python snippets run unchanged and give the same result."""
+    page.locator("#surprise").click()
     wait_until_idle(page)
     for panel in PANELS:
         by_curl = subprocess.run(

@@ -72,7 +72,7 @@ def test_tab_reaches_every_control(visit: Opener, playground: str) -> None:
     with visit(playground) as page:
         wait_until_idle(page)
         reached = set()
-        for _ in range(130):
+        for _ in range(180):
             page.keyboard.press("Tab")
             reached.add(page.evaluate("document.activeElement.id"))
         snapshot = page.locator("main").aria_snapshot()

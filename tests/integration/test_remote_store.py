@@ -18,6 +18,7 @@ from tests.support.s3_server import BUCKET, S3Server, run_s3_server
 from tests.support.servers import TLS, wait_until
 from tests.support.service_process import ROOT, Service, find_free_port
 
+SHIPPED = ROOT / "models_store"
 URL = f"s3://{BUCKET}/production"
 
 
@@ -36,7 +37,8 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
 def publish_mnist() -> int:
     """Publish the shipped bundle as the next version; return the version."""
     with stage(URL, "mnist") as folder:
-        for path in (ROOT / "models_store" / "mnist" / "2").iterdir():
+        version = list_bundles(SHIPPED)["mnist"][0]
+        for path in (SHIPPED / "mnist" / str(version)).iterdir():
             (folder / path.name).write_bytes(path.read_bytes())
         return publish(folder, URL, "mnist").version
 
@@ -106,8 +108,7 @@ def test_no_request_fails_while_the_store_changes_and_ends(s3: S3Server, tmp_pat
     """
     cache, log = tmp_path / "cache", tmp_path / "log"
     copy = cache / "mnist" / "2" / "decoder.onnx"
-    shipped = ROOT / "models_store"
-    decoder = open_bundle(shipped, "mnist", list_bundles(shipped)["mnist"][0]).read("decoder.onnx")
+    decoder = open_bundle(SHIPPED, "mnist", list_bundles(SHIPPED)["mnist"][0]).read("decoder.onnx")
     publish_mnist()
     with serve(cache, log) as service:
         load = Load(service)

@@ -63,7 +63,10 @@ def test_requests_and_network_runs_are_traced(
     with path.open("wb") as file, start(file, "--otlp-endpoint", endpoint) as service:
         inline = service.classify(traceparent=f"00-{TRACE}-{PARENT}-01")
         unsampled = service.classify(traceparent=f"00-{TRACE[::-1]}-{PARENT}-00")
-        sample = {"json": {"count": 200}, "headers": {"traceparent": f"00-{TRACE}-{PARENT}-01"}}
+        sample = {
+            "json": {"count": 200, "source": "kde"},
+            "headers": {"traceparent": f"00-{TRACE}-{PARENT}-01"},
+        }
         in_thread = httpx.post(f"{service.url}/v1/sample", verify=TLS, **sample)
         service.stop()
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 from service.artifact import open_bundle
 from service.artifact.samplers import KernelDensity
+from service.artifact.specs import ANOMALY_MAPS
 from service.artifact.tensor_files import read_reference_errors
 from service.inference import operations
 from service.inference.model import load_model
@@ -51,6 +52,7 @@ def test_training_publishes_a_complete_bundle(digits_store: Path) -> None:
         "vae_decoder",
         "flow",
         "vae_flow",
+        *ANOMALY_MAPS,
     }
     assert set(manifest.spaces) == {"autoencoder", "vae"}
     assert set(manifest.samplers) == {
@@ -209,7 +211,7 @@ def test_a_flat_folder_becomes_a_bundle_without_a_classifier(
     manifest = open_bundle(tmp_path / "store", "flat", 1).manifest
     assert status == 0
     assert "skipped classifier" in capsys.readouterr().out
-    assert set(manifest.networks) == {"encoder", "decoder"}
+    assert set(manifest.networks) == {"encoder", "decoder", *ANOMALY_MAPS}
     assert manifest.classes is None
     assert manifest.samplers["kde"].class_conditional is False
 

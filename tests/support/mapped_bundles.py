@@ -45,6 +45,14 @@ def add_examples(store: Path, name: str, examples: Examples) -> None:
     write_manifest(folder, bundle.manifest.model_copy(update=update))
 
 
+def remove_examples(store: Path, name: str) -> None:
+    """Remove the test images from a bundle of version 1."""
+    bundle, folder = open_bundle(store, name, 1), store / name / "1"
+    files = {file: entry for file, entry in bundle.manifest.files.items() if file != _EXAMPLES_FILE}
+    (folder / _EXAMPLES_FILE).unlink()
+    write_manifest(folder, bundle.manifest.model_copy(update={"examples": None, "files": files}))
+
+
 def _add_map(bundle: Bundle, folder: Path, points: int) -> None:
     file = bundle.manifest.samplers["kde"].file
     assert file is not None

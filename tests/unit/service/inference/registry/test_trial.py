@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from service.app import build_registry
-from service.artifact import Bundle, open_bundle
+from service.artifact import Bundle, list_bundles, open_bundle
 from service.artifact.specs import GraphFormat
 from service.errors import ArtifactError
 from service.inference.registry.registry import Registry
@@ -20,6 +20,7 @@ from tests.support.fakes import FakeRuntime, write_bundle
 from tests.support.servers import wait_until
 
 STORE = Path(__file__).parents[5] / "models_store"
+VERSION = list_bundles(STORE)["mnist"][0]
 
 
 def try_bundle(trial: Trial, bundle: Bundle, backend: GraphFormat = "onnx") -> None:
@@ -55,7 +56,7 @@ class CountingTrial(Trial):
 def test_shipped_bundle_passes_once() -> None:
     """A bundle is loaded within 200 MiB; the same bundle is not tried again."""
     trial = Trial(STORE, 60, 200 * MIB)
-    bundle = open_bundle(STORE, "mnist", 2)
+    bundle = open_bundle(STORE, "mnist", VERSION)
 
     try_bundle(trial, bundle)
     trial.seconds = 1e-3
@@ -71,7 +72,7 @@ def test_shipped_bundle_passes_once() -> None:
 def test_limits_apply(seconds: float, memory: int, reason: str) -> None:
     """A bundle that takes too long or too much memory is rejected with the limit."""
     with pytest.raises(ArtifactError, match=reason):
-        try_bundle(Trial(STORE, seconds, memory), open_bundle(STORE, "mnist", 2))
+        try_bundle(Trial(STORE, seconds, memory), open_bundle(STORE, "mnist", VERSION))
 
 
 def test_reason_comes_from_the_process(tmp_path: Path) -> None:
@@ -144,7 +145,7 @@ def test_old_failure_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """A failure may have been caused by other work: later the bundle is tried again."""
     monkeypatch.setattr("service.inference.registry.trial._FAILURE_SECONDS", -1.0)
     trial = CountingTrial("rejected by the trial")
-    bundle = open_bundle(STORE, "mnist", 2)
+    bundle = open_bundle(STORE, "mnist", VERSION)
 
     trial.run(bundle, "onnx")
 
@@ -168,7 +169,7 @@ def test_workers_share_one_trial(
 ) -> None:
     """A bundle that passed or failed in one worker is not tried in another one."""
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
-    bundle = open_bundle(STORE, "mnist", 2)
+    bundle = open_bundle(STORE, "mnist", VERSION)
     workers = [CountingTrial(reason) for _ in range(3)]
 
     with ThreadPoolExecutor(3) as pool:
@@ -186,7 +187,7 @@ def test_workers_share_a_long_reason(
 ) -> None:
     """A reason that exceeds the file's limit is cut, also within a character."""
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
-    bundle = open_bundle(STORE, "mnist", 2)
+    bundle = open_bundle(STORE, "mnist", VERSION)
     first, second = CountingTrial(start + "€" * 2000), CountingTrial("")
 
     first.run(bundle, "onnx")
@@ -200,7 +201,7 @@ def test_workers_share_a_long_reason(
 def test_backends_have_separate_trials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bundle that passed with one backend is tried with another one."""
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
-    bundle = open_bundle(STORE, "mnist", 2)
+    bundle = open_bundle(STORE, "mnist", VERSION)
     trial = CountingTrial()
 
     trial.run(bundle, "onnx")
