@@ -51,16 +51,13 @@ def reduce_manifest(full: Manifest) -> Manifest:
     spaces = {"autoencoder": full.spaces["autoencoder"]}
     files = [graph.file for network in networks.values() for graph in network.formats.values()]
     files.append(spaces["autoencoder"].reference)
-    return full.model_copy(
-        update={
-            "networks": networks,
-            "spaces": spaces,
-            "samplers": {},
-            "default_source": None,
-            "maps": {},
-            "report": None,
-            "files": {name: full.files[name] for name in files},
-        }
+    return Manifest(
+        image=full.image,
+        networks=networks,
+        spaces=spaces,
+        samplers={},
+        provenance=full.provenance,
+        files={name: full.files[name] for name in files},
     )
 
 
