@@ -145,7 +145,7 @@ def _choose(
         opened.run_encoder,
         lambda found: opened.run_decoder(found, shape),
         target,
-        codes=codes,
+        codes=[code for code in codes if code.half != 1],  # the first half is the mean
         sources=[options.pixels] if options.pixels else list_scales(channels),
         targets=[options.output_pixels] if options.output_pixels else list_scales(channels),
     )
