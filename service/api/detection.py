@@ -28,6 +28,7 @@ from service.inference import operations
 from service.inference.model import Model
 from service.inference.operations import Steps
 from service.inference.regions import find_regions
+from service.inference.yielding import yield_to_loop
 from service.observability.metrics import observe_percentiles
 
 Heatmap: TypeAlias = Literal["none", "png", "array"]
@@ -138,6 +139,7 @@ def _detect(call: Call[DetectParameters]) -> Steps[Response]:
         heatmaps = _draw_heatmaps(model, method, found.maps)
         for member, places in zip(members, heatmaps[:, 0], strict=True):
             member["regions"] = [asdict(region) for region in find_regions(places, threshold)]
+            yield_to_loop()
         is_png = parameters.heatmap == "png"
         shown = _to_levels(heatmaps) if is_png else heatmaps
         content["heatmaps"] = encode_images(shown, "png" if is_png else "array")
